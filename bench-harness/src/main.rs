@@ -1,0 +1,2 @@
+//! The `millstream-bench` binary.
+fn main() {}
