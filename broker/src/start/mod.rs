@@ -1,0 +1,9 @@
+//! Start and stop of a broker process: configuration in, checks, storage, controller, shards, signals.
+//! Invariants: nothing is served before the storage is replayed and an unclean start is recorded; every refusal to
+//! start says what to do about it.
+
+mod config;
+mod error;
+
+pub use config::{BrokerConfig, CoreSet, DEFAULT_NODE_ID, DEFAULT_PORT, HostPort};
+pub use error::StartError;
