@@ -1,0 +1,168 @@
+//! The pool of receive buffers of one ring, and the leases on them.
+//!
+//! A buffer is either offered to the ring (on the owner's free list, or with the kernel) or leased to one holder.
+//! Holders give back from any core: a lock-free list that only the ring takes, whole, so that it has no ABA problem.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::region::Region;
+use crate::limits::POOL_BUF;
+use crate::waker::Waker;
+
+/// Received bytes in a buffer of a ring's pool. Dropping it, on any thread, gives the buffer back.
+pub struct RecvBuf {
+    /// None for the empty buffer that tells the end of a stream.
+    lease: Option<Lease>,
+    len: u32,
+}
+
+struct Lease {
+    pool: Arc<Shared>,
+    buffer: u16,
+}
+
+impl RecvBuf {
+    pub(crate) fn empty() -> RecvBuf {
+        RecvBuf { lease: None, len: 0 }
+    }
+
+    /// Bytes of memory that this lease keeps from the pool.
+    pub fn charged_bytes(&self) -> usize {
+        if self.lease.is_some() { POOL_BUF } else { 0 }
+    }
+}
+
+impl Deref for RecvBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let Some(lease) = &self.lease else { return &[] };
+        // SAFETY: the buffer lies in the pool's initialised region, which the lease keeps alive, and is this
+        // lease's alone until it is given back (`RecvPool::lease`); `&self` excludes `deref_mut`.
+        unsafe { std::slice::from_raw_parts(lease.pool.start(lease.buffer), self.len as usize) }
+    }
+}
+
+impl DerefMut for RecvBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let Some(lease) = &self.lease else { return &mut [] };
+        // SAFETY: as in `deref`, and `&mut self` excludes every other access.
+        unsafe { std::slice::from_raw_parts_mut(lease.pool.start(lease.buffer), self.len as usize) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.give_back(self.buffer);
+    }
+}
+
+impl std::fmt::Debug for RecvBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RecvBuf({} bytes)", self.len)
+    }
+}
+
+/// The ring's side of the pool.
+pub(crate) struct RecvPool {
+    shared: Arc<Shared>,
+}
+
+impl RecvPool {
+    /// `waker`: of the ring, knocked when a buffer comes back while it starves.
+    pub(crate) fn new(buffers: u16, waker: Waker) -> RecvPool {
+        let shared = Shared {
+            region: Region::zeroed(usize::from(buffers) * POOL_BUF),
+            returned: AtomicU32::new(NONE),
+            next: (0..buffers).map(|_| AtomicU32::new(NONE)).collect(),
+            starving: AtomicBool::new(false),
+            waker,
+        };
+        RecvPool {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The memory of a buffer, for the kernel to be told.
+    pub(crate) fn start(&self, buffer: u16) -> *mut u8 {
+        self.shared.start(buffer)
+    }
+
+    /// Gives out a buffer that holds `len` received bytes.
+    ///
+    /// # Safety
+    /// The buffer is not leased, and neither kernel nor ring touches it until it comes back by `take_returned`.
+    pub(crate) unsafe fn lease(&self, buffer: u16, len: usize) -> RecvBuf {
+        assert!(len <= POOL_BUF && usize::from(buffer) < self.shared.next.len());
+        let lease = Lease {
+            pool: Arc::clone(&self.shared),
+            buffer,
+        };
+        RecvBuf {
+            lease: Some(lease),
+            len: len as u32,
+        }
+    }
+
+    /// Hands every buffer that came back to `take`.
+    pub(crate) fn take_returned(&self, mut take: impl FnMut(u16)) {
+        if self.shared.returned.load(Ordering::Relaxed) == NONE {
+            return;
+        }
+        // Acquires the holders' last accesses (released in `give_back`) before anybody writes the buffers again.
+        let mut head = self.shared.returned.swap(NONE, Ordering::Acquire);
+        while head != NONE {
+            let next = self.shared.next[head as usize].load(Ordering::Relaxed);
+            take(head as u16);
+            head = next;
+        }
+    }
+
+    /// From now on a buffer that comes back wakes the ring. The caller looks at `take_returned` once more after.
+    pub(crate) fn set_starving(&self, starving: bool) {
+        self.shared.starving.store(starving, Ordering::SeqCst);
+    }
+}
+
+struct Shared {
+    region: Region,
+    /// Head of the list of buffers given back; linked through `next`.
+    returned: AtomicU32,
+    next: Box<[AtomicU32]>,
+    starving: AtomicBool,
+    waker: Waker,
+}
+
+impl Shared {
+    fn start(&self, buffer: u16) -> *mut u8 {
+        let at = usize::from(buffer) * POOL_BUF;
+        assert!(at < self.region.len());
+        // SAFETY: `at` is inside the region.
+        unsafe { self.region.start().as_ptr().add(at) }
+    }
+
+    fn give_back(&self, buffer: u16) {
+        let mut head = self.returned.load(Ordering::Relaxed);
+        loop {
+            self.next[usize::from(buffer)].store(head, Ordering::Relaxed);
+            // SeqCst: ordered before the look at `starving`, as the ring sets that before it looks here again.
+            let swapped = self.returned.compare_exchange_weak(
+                head,
+                u32::from(buffer),
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            );
+            match swapped {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        if self.starving.load(Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+}
+
+const NONE: u32 = u32::MAX;
