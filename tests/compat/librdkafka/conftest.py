@@ -1,0 +1,127 @@
+"""Starts the real broker for the tests, and stops it whatever happens to them.
+
+With KAFKA_ADDRESS=127.0.0.1:9092 the tests that kill nothing run against the broker there instead: run against Apache
+Kafka itself, they show that the tests ask for what Kafka does.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ORACLE = os.environ.get("KAFKA_ADDRESS")
+BINARY = None if ORACLE else os.environ["MILLSTREAM_BINARY"]
+READY_SECONDS = 20
+
+
+class Broker:
+    """One broker process over one data directory; it may be killed and started again on the same port."""
+
+    def __init__(self, folder, *flags):
+        self.folder = folder
+        self.flags = flags
+        self.port = free_port()
+        self.process = None
+        self.log = open(os.path.join(folder, "broker.log"), "ab")
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        data = os.path.join(self.folder, "data")
+        command = [BINARY, "start", "--data-dir", data, "--listen", self.address, *self.flags]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the broker ended: {self.tail()}"
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.05)
+        raise AssertionError(f"the broker did not listen within {READY_SECONDS} s: {self.tail()}")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; returns the exit code and the seconds that it took."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        return code, time.monotonic() - started
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        self.log.close()
+
+    def tail(self):
+        self.log.flush()
+        with open(self.log.name, "rb") as log:
+            return log.read()[-4000:].decode(errors="replace")
+
+
+class Attached:
+    """A broker that somebody else runs."""
+
+    def __init__(self, address):
+        self.address = address
+        self.port = int(address.rsplit(":", 1)[1])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def broker():
+    if ORACLE:
+        yield Attached(ORACLE)
+        return
+    with tempfile.TemporaryDirectory(prefix="millstream-compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
+        running = Broker(folder, "--cores", "2").start()
+        yield running
+        running.end()
+
+
+@pytest.fixture
+def own_broker():
+    """A broker of the test's own, to be killed."""
+    if ORACLE:
+        pytest.skip("an attached broker is not killed")
+    with tempfile.TemporaryDirectory(prefix="millstream-compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
+        running = Broker(folder, "--cores", "2").start()
+        yield running
+        running.end()
+
+
+@pytest.fixture
+def admin(broker):
+    return AdminClient({"bootstrap.servers": broker.address})
+
+
+@pytest.fixture
+def topic(broker, admin):
+    """A new topic with three partitions."""
+    return make_topic(admin, partitions=3)
+
+
+def make_topic(admin, partitions=1, **config):
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+    for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
+        future.result(15)
+    deadline = time.monotonic() + 15
+    while admin.list_topics(name, timeout=15).topics[name].error is not None:
+        assert time.monotonic() < deadline, f"{name} did not appear in the metadata"
+    return name
