@@ -1,0 +1,536 @@
+//! The load generator's loop: one thread, one epoll, all of its connections.
+//! Place: a `Workload` says what to send and judges the answers; this loop decides when, and measures.
+//! Invariants: a closed loop keeps every connection full; an open loop never sends before a request is due and times it from
+//! then; the run ends by its deadline even if the server stalls.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::fd::OwnedFd;
+use rustix::time::Timespec;
+
+use crate::client::connection::{Connection, Request};
+use crate::client::pace::Pace;
+use crate::host::{ProcessSample, ThreadSample};
+use crate::limits::{DRAIN_SECONDS, EVENTS_MAX};
+use crate::recorder::{Cost, Outcome, Recorder, Window, Work};
+
+/// What a run sends, and what an answer is worth.
+pub trait Workload {
+    /// The next request of `connection`; `None` when that connection has nothing more to send.
+    fn next(&mut self, connection: usize) -> Option<Request>;
+
+    /// Judge an answer: `payload` starts after the correlation id.
+    fn answer(&mut self, connection: usize, payload: &[u8]) -> Result<Work, String>;
+}
+
+/// How a run loads the server.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub address: SocketAddr,
+    pub connections: usize,
+    /// Requests that each connection keeps in flight, above zero.
+    pub in_flight: usize,
+    /// Requests a second over all connections: an open loop. `None`: as fast as answers come.
+    pub rate: Option<f64>,
+    pub warmup: Duration,
+    pub measure: Duration,
+    /// Process whose CPU time and memory are sampled.
+    pub server_pid: Option<u32>,
+}
+
+/// Why a run ended without a result.
+#[derive(Debug)]
+pub enum DriveError {
+    /// A socket call failed, or the server closed a connection.
+    Socket { during: &'static str, error: io::Error },
+    /// The server answered something that the workload does not accept.
+    Answer(String),
+}
+
+/// Run once. An interrupt (`stop`) ends the window early and is no error.
+pub fn drive(load: &Load, workload: &mut impl Workload, stop: &AtomicBool) -> Result<Outcome, DriveError> {
+    Driver::open(load, workload, stop)?.run()
+}
+
+struct Driver<'a, W> {
+    load: &'a Load,
+    workload: &'a mut W,
+    stop: &'a AtomicBool,
+    epoll: OwnedFd,
+    peers: Vec<Peer>,
+    pace: Option<Pace>,
+    window: Window,
+    recorder: Recorder,
+}
+
+/// A connection as the loop sees it.
+struct Peer {
+    connection: Connection,
+    /// Requests that this connection was dealt so far.
+    turns: u64,
+    /// Whether the wait asks for room to write.
+    blocked: bool,
+    exhausted: bool,
+}
+
+impl<'a, W: Workload> Driver<'a, W> {
+    fn open(load: &'a Load, workload: &'a mut W, stop: &'a AtomicBool) -> Result<Self, DriveError> {
+        // The default slack lets the kernel wake an open loop 50 µs late, which would be measured as the server's latency.
+        rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
+            .map_err(socket("setting the timer slack"))?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(socket("creating the epoll"))?;
+        let mut peers = Vec::with_capacity(load.connections);
+        for index in 0..load.connections {
+            let connection = Connection::open(load.address).map_err(|error| DriveError::Socket {
+                during: "connecting",
+                error,
+            })?;
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::add(&epoll, &connection.stream, data, epoll::EventFlags::IN)
+                .map_err(socket("watching a socket"))?;
+            peers.push(Peer {
+                connection,
+                turns: 0,
+                blocked: false,
+                exhausted: false,
+            });
+        }
+        let start = Instant::now();
+        let window = Window {
+            start: start + load.warmup,
+            end: start + load.warmup + load.measure,
+        };
+        Ok(Driver {
+            load,
+            workload,
+            stop,
+            epoll,
+            peers,
+            pace: load.rate.map(|rate| Pace::new(start, rate, load.connections)),
+            window,
+            recorder: Recorder::new(window, load.rate.is_some()),
+        })
+    }
+
+    fn run(mut self) -> Result<Outcome, DriveError> {
+        let warm = self.turn_until(self.window.start)?;
+        let before = Spent::sample(self.load.server_pid);
+        let ended = if warm {
+            self.turn_until(self.window.end)?
+        } else {
+            false
+        };
+        let finished = Instant::now();
+        let cost = Spent::sample(self.load.server_pid).since(&before);
+        if ended {
+            self.drain()?;
+        }
+        let gave_up = Instant::now();
+        let mut unanswered = 0;
+        for waiting in self.peers.iter().flat_map(|peer| peer.connection.waiting()) {
+            unanswered += 1;
+            self.recorder.unanswered(waiting.due, gave_up);
+        }
+        Ok(self.recorder.finish(finished, cost, unanswered))
+    }
+
+    /// Keep sending until `end`. False: interrupted.
+    fn turn_until(&mut self, end: Instant) -> Result<bool, DriveError> {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        for index in 0..self.peers.len() {
+            self.send_due(index, Instant::now())?;
+        }
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let now = Instant::now();
+            if now >= end
+                || self
+                    .peers
+                    .iter()
+                    .all(|peer| peer.exhausted && peer.connection.waiting().len() == 0)
+            {
+                return Ok(true);
+            }
+            let wake = self.next_due().map_or(end, |due| due.min(end));
+            self.wait(&mut events, wake.saturating_duration_since(now))?;
+            for event in events.drain(..) {
+                self.serve(&event, true)?;
+            }
+            if self.pace.is_some() {
+                let now = Instant::now();
+                for index in 0..self.peers.len() {
+                    self.send_due(index, now)?;
+                }
+            }
+        }
+    }
+
+    /// Wait for the answers that are missing, sending nothing new.
+    fn drain(&mut self) -> Result<(), DriveError> {
+        let deadline = Instant::now() + Duration::from_secs(DRAIN_SECONDS);
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        while self.peers.iter().any(|peer| peer.connection.waiting().len() > 0) {
+            let now = Instant::now();
+            if now >= deadline || self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.wait(&mut events, deadline - now)?;
+            for event in events.drain(..) {
+                self.serve(&event, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Duration) -> Result<(), DriveError> {
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(socket("waiting")(error)),
+        }
+    }
+
+    fn serve(&mut self, event: &epoll::Event, sending: bool) -> Result<(), DriveError> {
+        let index = event.data.u64() as usize;
+        let flags = event.flags;
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            self.receive(index)?;
+            if sending && self.pace.is_none() {
+                self.send_due(index, Instant::now())?;
+            }
+        }
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.flush(index)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize) -> Result<(), DriveError> {
+        let peer = &mut self.peers[index];
+        match peer.connection.received.fill(&mut peer.connection.stream) {
+            Ok(0) => {
+                return Err(DriveError::Socket {
+                    during: "receiving",
+                    error: io::ErrorKind::UnexpectedEof.into(),
+                });
+            }
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(error) => {
+                return Err(DriveError::Socket {
+                    during: "receiving",
+                    error,
+                });
+            }
+        }
+        let arrived = Instant::now();
+        loop {
+            let connection = &mut self.peers[index].connection;
+            let frame = connection.received.next_frame();
+            match frame.map_err(|error| DriveError::Socket {
+                during: "framing",
+                error,
+            })? {
+                Some(frame) => self.answer(index, frame, arrived)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn answer(&mut self, index: usize, frame: Range<usize>, arrived: Instant) -> Result<(), DriveError> {
+        let connection = &mut self.peers[index].connection;
+        let waiting = connection.answered();
+        let payload = connection.received.bytes(frame);
+        let (Some(waiting), Some((correlation, payload))) = (waiting, payload.split_first_chunk::<4>())
+        else {
+            return Err(DriveError::Answer("an answer that nothing asked for".into()));
+        };
+        let correlation_id = i32::from_be_bytes(*correlation);
+        if correlation_id != waiting.correlation_id {
+            let expected = waiting.correlation_id;
+            return Err(DriveError::Answer(format!(
+                "answer {correlation_id} where {expected} was next"
+            )));
+        }
+        let work = self.workload.answer(index, payload).map_err(DriveError::Answer)?;
+        self.recorder.answered(waiting.due, arrived, work);
+        Ok(())
+    }
+
+    /// Send what is due on one connection and fits its bound.
+    fn send_due(&mut self, index: usize, now: Instant) -> Result<(), DriveError> {
+        let mut pushed = false;
+        while let Some(due) = self.due(index).filter(|due| due.is_none_or(|due| due <= now)) {
+            let peer = &mut self.peers[index];
+            let Some(request) = self.workload.next(index) else {
+                peer.exhausted = true;
+                break;
+            };
+            peer.turns += 1;
+            peer.connection.push(request, due.unwrap_or(now));
+            if let Some(due) = due {
+                self.recorder.sent(due, now);
+            }
+            pushed = true;
+        }
+        if pushed { self.flush(index) } else { Ok(()) }
+    }
+
+    /// When the next request of a connection may go: `Some(None)` at once, `None` not before an answer comes.
+    #[expect(
+        clippy::option_option,
+        reason = "no room, room at once and room at a time are three answers"
+    )]
+    fn due(&self, index: usize) -> Option<Option<Instant>> {
+        let peer = &self.peers[index];
+        let room = !peer.exhausted && peer.connection.waiting().len() < self.load.in_flight;
+        room.then(|| self.pace.map(|pace| pace.due(index, peer.turns)))
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.pace?;
+        (0..self.peers.len())
+            .filter_map(|index| self.due(index).flatten())
+            .min()
+    }
+
+    fn flush(&mut self, index: usize) -> Result<(), DriveError> {
+        let peer = &mut self.peers[index];
+        let all = peer.connection.flush().map_err(|error| DriveError::Socket {
+            during: "sending",
+            error,
+        })?;
+        if all == peer.blocked {
+            peer.blocked = !all;
+            let flags = if all {
+                epoll::EventFlags::IN
+            } else {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            };
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::modify(&self.epoll, &peer.connection.stream, data, flags)
+                .map_err(socket("watching a socket"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Clocks read at an edge of the window.
+struct Spent {
+    at: Instant,
+    thread: ThreadSample,
+    server: Option<ProcessSample>,
+}
+
+impl Spent {
+    fn sample(server: Option<u32>) -> Self {
+        Spent {
+            at: Instant::now(),
+            thread: ThreadSample::current(),
+            server: server.and_then(|pid| ProcessSample::of(pid).ok()),
+        }
+    }
+
+    fn since(&self, before: &Spent) -> Cost {
+        let wall = (self.at - before.at).as_secs_f64().max(1e-9);
+        Cost {
+            client_cpu_share: (self.thread.busy - before.thread.busy).as_secs_f64() / wall,
+            client_starved_share: (self.thread.starved - before.thread.starved).as_secs_f64() / wall,
+            server_cpu_share: self
+                .server
+                .zip(before.server)
+                .map(|(after, before)| (after.cpu.saturating_sub(before.cpu)).as_secs_f64() / wall),
+            server_rss: self.server.map(|sample| sample.rss),
+        }
+    }
+}
+
+fn socket(during: &'static str) -> impl Fn(rustix::io::Errno) -> DriveError {
+    move |error| DriveError::Socket {
+        during,
+        error: error.into(),
+    }
+}
+
+impl std::fmt::Display for DriveError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DriveError::Socket { during, error } => write!(f, "{during}: {error}"),
+            DriveError::Answer(what) => write!(f, "the server answered wrongly: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for DriveError {}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Sends ten bytes a request and counts one record an answer.
+    struct Ping;
+
+    impl Workload for Ping {
+        fn next(&mut self, _: usize) -> Option<Request> {
+            Some(Request {
+                api_key: 0,
+                api_version: 0,
+                body: vec![0; 10].into(),
+            })
+        }
+
+        fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {
+            if payload.is_empty() {
+                Ok(Work {
+                    records: 1,
+                    bytes: 100,
+                })
+            } else {
+                Err("not empty".into())
+            }
+        }
+    }
+
+    /// Answers each request after `delay(when it arrived, since the first)`, in order.
+    fn server(delay: impl Fn(Duration) -> Duration + Copy + Send + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                stream.set_nodelay(true).unwrap();
+                std::thread::spawn(move || echo(stream, delay));
+            }
+        });
+        address
+    }
+
+    fn echo(mut stream: TcpStream, delay: impl Fn(Duration) -> Duration) {
+        let start = Instant::now();
+        let mut request = [0; 22];
+        while stream.read_exact(&mut request).is_ok() {
+            std::thread::sleep(delay(start.elapsed()));
+            let mut answer = [0; 8];
+            answer[3] = 4;
+            answer[4..].copy_from_slice(&request[8..12]);
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn load(address: SocketAddr) -> Load {
+        Load {
+            address,
+            connections: 2,
+            in_flight: 1,
+            rate: None,
+            warmup: Duration::from_millis(50),
+            measure: Duration::from_millis(500),
+            server_pid: None,
+        }
+    }
+
+    #[test]
+    fn a_closed_loop_measures_the_delay_of_the_server() {
+        let address = server(|_| Duration::from_millis(10));
+        let outcome = drive(&load(address), &mut Ping, &AtomicBool::new(false)).unwrap();
+        assert!(
+            (10_000.0..20_000.0).contains(&outcome.latency.p50_us),
+            "{:?}",
+            outcome.latency
+        );
+        assert!(
+            (50..=100).contains(&outcome.requests),
+            "two connections, 10 ms each: {}",
+            outcome.requests
+        );
+        assert_eq!(outcome.records, outcome.requests);
+        assert_eq!(outcome.unanswered, 0);
+    }
+
+    #[test]
+    fn an_open_loop_keeps_its_rate_and_adds_nothing_to_the_latency() {
+        let address = server(|_| Duration::from_millis(2));
+        let load = Load {
+            rate: Some(200.0),
+            in_flight: 4,
+            ..load(address)
+        };
+        let outcome = drive(&load, &mut Ping, &AtomicBool::new(false)).unwrap();
+        assert!((95..=105).contains(&outcome.requests), "{}", outcome.requests);
+        assert!(
+            (2_000.0..5_000.0).contains(&outcome.latency.p50_us),
+            "{:?}",
+            outcome.latency
+        );
+    }
+
+    #[test]
+    fn a_stall_is_charged_to_every_request_that_it_delayed() {
+        // One stall of 200 ms: a closed loop would hide it in one request, the open loop owes 200 ms x 500/s of them.
+        let stall = |at: Duration| {
+            let stalled = at.as_millis().abs_diff(250) < 5;
+            Duration::from_millis(if stalled { 200 } else { 0 })
+        };
+        let load = Load {
+            rate: Some(500.0),
+            in_flight: 1,
+            ..load(server(stall))
+        };
+        let outcome = drive(&load, &mut Ping, &AtomicBool::new(false)).unwrap();
+        assert!(outcome.latency.p99_us > 150_000.0, "{:?}", outcome.latency);
+        assert!(outcome.latency.p50_us < 100_000.0, "{:?}", outcome.latency);
+        assert!(
+            (240..=260).contains(&outcome.requests),
+            "it catches up: {}",
+            outcome.requests
+        );
+    }
+
+    #[test]
+    fn an_interrupt_reports_what_was_seen() {
+        let address = server(|_| Duration::from_millis(1));
+        let load = Load {
+            measure: Duration::from_secs(3600),
+            ..load(address)
+        };
+        let stop = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            let run = scope.spawn(|| drive(&load, &mut Ping, &stop));
+            std::thread::sleep(Duration::from_millis(300));
+            stop.store(true, Ordering::Relaxed);
+            run.join().unwrap().unwrap()
+        });
+        assert!(outcome.requests > 10 && outcome.seconds < 5.0, "{outcome:?}");
+        assert!(outcome.requests_per_second > 100.0, "{outcome:?}");
+    }
+
+    #[test]
+    fn a_server_that_closes_ends_the_run_with_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || drop((listener.accept(), listener.accept())));
+        let result = drive(&load(address), &mut Ping, &AtomicBool::new(false));
+        assert!(matches!(result, Err(DriveError::Socket { .. })), "{result:?}");
+    }
+}

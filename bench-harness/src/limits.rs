@@ -1,0 +1,38 @@
+//! Bounds of the load generator, in one place.
+//! Invariant: everything that a peer declares is checked against one of these before memory is taken for it.
+
+/// Largest response that the client accepts, in bytes, length prefix excluded.
+pub const RESPONSE_BYTES_MAX: usize = 256 << 20;
+
+/// Largest request that the bare loop accepts, in bytes, length prefix excluded.
+pub const REQUEST_BYTES_MAX: usize = 100 << 20;
+
+/// Requests joined in one vectored send; each takes two pieces.
+pub const SEND_REQUESTS_MAX: usize = 16;
+
+/// Events taken from one wait.
+pub const EVENTS_MAX: usize = 256;
+
+/// Size at which a receive buffer starts, in bytes; it grows to the frame that it must hold.
+pub const RECEIVE_BYTES: usize = 256 << 10;
+
+/// Longest latency that the histogram tells apart; longer ones count as this long.
+pub const LATENCY_NANOS_MAX: u64 = 60_000_000_000;
+
+/// How long a run waits for the answers that are missing when its time is over.
+pub const DRAIN_SECONDS: u64 = 5;
+
+/// Size of the bare loop's pre-written file, in bytes; writing starts over at its end.
+pub const BARE_FILE_BYTES: u64 = 512 << 20;
+
+/// Most bytes that one write of the bare loop carries.
+pub const BARE_ROUND_BYTES: usize = 16 << 20;
+
+/// Alignment and granularity of a direct write, in bytes.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Share of a window's wall time from which a client thread counts as the limit.
+pub const CLIENT_BUSY_SHARE: f64 = 0.95;
+
+const _: () = assert!(BARE_ROUND_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(BARE_FILE_BYTES >= 4 * BARE_ROUND_BYTES as u64);

@@ -1,0 +1,277 @@
+//! What one measured window saw: latencies, work done, and what it cost.
+//! Place: filled by `client::driver`, turned into text by `report`.
+//! Invariants: an open-loop latency starts when the request was *due*, so that a stalled broker cannot hide the requests
+//! that it kept from being sent; work counts when its answer arrives inside the window.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::limits::{CLIENT_BUSY_SHARE, LATENCY_NANOS_MAX};
+
+/// Work that one answered request carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    pub records: u64,
+    /// Bytes of record batches, headers of the batches included, of the request or response frame excluded.
+    pub bytes: u64,
+}
+
+/// The measured part of a run, `start` inclusive, `end` exclusive.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub start: Instant,
+    pub end: Instant,
+}
+
+impl Window {
+    pub fn holds(&self, at: Instant) -> bool {
+        self.start <= at && at < self.end
+    }
+}
+
+/// Collects one window.
+#[derive(Debug)]
+pub struct Recorder {
+    window: Window,
+    open_loop: bool,
+    latency: Histogram<u64>,
+    lag: Histogram<u64>,
+    requests: u64,
+    work: Work,
+}
+
+impl Recorder {
+    pub fn new(window: Window, open_loop: bool) -> Self {
+        Recorder {
+            window,
+            open_loop,
+            latency: nanos_histogram(),
+            lag: nanos_histogram(),
+            requests: 0,
+            work: Work::default(),
+        }
+    }
+
+    /// Note how late a request of an open loop was handed to its socket.
+    pub fn sent(&mut self, due: Instant, now: Instant) {
+        if self.open_loop && self.window.holds(due) {
+            record(&mut self.lag, now.saturating_duration_since(due));
+        }
+    }
+
+    /// Note an answer. `due` is the intended sending time in an open loop and the sending time in a closed one.
+    pub fn answered(&mut self, due: Instant, now: Instant, work: Work) {
+        if self.window.holds(now) {
+            self.requests += 1;
+            self.work.records += work.records;
+            self.work.bytes += work.bytes;
+        }
+        // An open loop owes an answer to everything that was due in the window, however late it comes.
+        let counts = if self.open_loop {
+            self.window.holds(due)
+        } else {
+            self.window.holds(now)
+        };
+        if counts {
+            record(&mut self.latency, now.saturating_duration_since(due));
+        }
+    }
+
+    /// Note a request that was due in the window and had no answer when the run gave up.
+    pub fn unanswered(&mut self, due: Instant, now: Instant) {
+        if self.open_loop && self.window.holds(due) {
+            record(&mut self.latency, now.saturating_duration_since(due));
+        }
+    }
+
+    /// Close the window at `now`, which is before its planned end when the run was interrupted.
+    pub fn finish(self, now: Instant, cost: Cost, unanswered: u64) -> Outcome {
+        let seconds = now
+            .min(self.window.end)
+            .saturating_duration_since(self.window.start)
+            .as_secs_f64();
+        let lag_p99_us = micros(self.lag.value_at_quantile(0.99));
+        let client_limited = cost.client_cpu_share >= CLIENT_BUSY_SHARE;
+        let per_second = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
+        Outcome {
+            seconds,
+            requests: self.requests,
+            records: self.work.records,
+            bytes: self.work.bytes,
+            requests_per_second: per_second(self.requests),
+            records_per_second: per_second(self.work.records),
+            gigabytes_per_second: per_second(self.work.bytes) / 1e9,
+            latency: Latency::of(&self.latency),
+            send_lag_p99_us: self.open_loop.then_some(lag_p99_us),
+            unanswered,
+            cost,
+            client_limited,
+        }
+    }
+}
+
+/// Percentiles in microseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Latency {
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Latency {
+            p50_us: micros(histogram.value_at_quantile(0.5)),
+            p99_us: micros(histogram.value_at_quantile(0.99)),
+            p999_us: micros(histogram.value_at_quantile(0.999)),
+            max_us: micros(histogram.max()),
+        }
+    }
+}
+
+/// What the window cost. Shares are of one core: 1.0 is one core busy all the time.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Cost {
+    pub client_cpu_share: f64,
+    /// Time that the client thread was ready to run and had no core.
+    pub client_starved_share: f64,
+    pub server_cpu_share: Option<f64>,
+    /// Resident memory of the server at the end of the window, in bytes.
+    pub server_rss: Option<u64>,
+}
+
+/// One finished window.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub seconds: f64,
+    pub requests: u64,
+    pub records: u64,
+    pub bytes: u64,
+    pub requests_per_second: f64,
+    pub records_per_second: f64,
+    pub gigabytes_per_second: f64,
+    pub latency: Latency,
+    /// Open loop: how late the client itself sent, 99th percentile.
+    pub send_lag_p99_us: Option<f64>,
+    /// Requests without an answer when the run gave up waiting.
+    pub unanswered: u64,
+    pub cost: Cost,
+    /// The client thread had no time left: the server could have done more.
+    pub client_limited: bool,
+}
+
+impl Outcome {
+    /// Server CPU seconds for each gigabyte of record batches, where it was sampled.
+    pub fn server_cpu_per_gigabyte(&self) -> Option<f64> {
+        let share = self.cost.server_cpu_share?;
+        (self.gigabytes_per_second > 0.0).then(|| share / self.gigabytes_per_second)
+    }
+}
+
+fn nanos_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, 3)
+        .expect("the bounds are constants that the histogram accepts")
+}
+
+fn record(histogram: &mut Histogram<u64>, elapsed: Duration) {
+    let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+    histogram.saturating_record(nanos.clamp(1, LATENCY_NANOS_MAX));
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window() -> Window {
+        let start = Instant::now();
+        Window {
+            start,
+            end: start + Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn an_open_loop_counts_a_late_answer_by_when_it_was_due() {
+        let window = window();
+        let mut recorder = Recorder::new(window, true);
+        let due = window.start + Duration::from_millis(900);
+        recorder.answered(
+            due,
+            due + Duration::from_millis(400),
+            Work {
+                records: 1,
+                bytes: 100,
+            },
+        );
+        let outcome = recorder.finish(window.end, Cost::default(), 0);
+        assert_eq!(outcome.records, 0, "the answer came after the window");
+        assert!(
+            (outcome.latency.p50_us - 400_000.0).abs() < 500.0,
+            "{:?}",
+            outcome.latency
+        );
+    }
+
+    #[test]
+    fn a_closed_loop_counts_only_answers_inside_the_window() {
+        let window = window();
+        let mut recorder = Recorder::new(window, false);
+        let before = window.start - Duration::from_millis(5);
+        recorder.answered(
+            before,
+            window.start + Duration::from_millis(5),
+            Work {
+                records: 10,
+                bytes: 1000,
+            },
+        );
+        recorder.answered(
+            window.start,
+            window.end,
+            Work {
+                records: 99,
+                bytes: 9,
+            },
+        );
+        let outcome = recorder.finish(window.end, Cost::default(), 0);
+        assert_eq!((outcome.requests, outcome.records, outcome.bytes), (1, 10, 1000));
+        assert!(
+            (outcome.latency.max_us - 10_000.0).abs() < 20.0,
+            "{:?}",
+            outcome.latency
+        );
+    }
+
+    #[test]
+    fn an_interrupted_window_is_as_long_as_it_lasted() {
+        let window = window();
+        let mut recorder = Recorder::new(window, false);
+        let now = window.start + Duration::from_millis(250);
+        recorder.answered(
+            window.start,
+            now - Duration::from_millis(1),
+            Work {
+                records: 50,
+                bytes: 1,
+            },
+        );
+        let outcome = recorder.finish(now, Cost::default(), 0);
+        assert!((outcome.records_per_second - 200.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_is_never_answered_is_as_slow_as_the_wait_was_long() {
+        let window = window();
+        let mut recorder = Recorder::new(window, true);
+        recorder.unanswered(window.start, window.end + Duration::from_secs(2));
+        let outcome = recorder.finish(window.end, Cost::default(), 1);
+        assert!(outcome.latency.p50_us > 2_900_000.0);
+    }
+}
