@@ -1,0 +1,499 @@
+//! The metadata log: the cluster's records, durable before they count, in files of the controller's own.
+//!
+//! Place: used by the controller's thread only; the shards never wait for it. It stands behind [`MetadataStore`], so
+//! that a replicated log can take its place.
+//!
+//! Directory `metadata/`: `snapshot-N` is the whole state up to and with entry N (absent for N = 0), `log-N` the
+//! entries after it, both with N as 20 digits.
+//!
+//! ```text
+//! log:      "MSMETLOG" · version u32 · base sequence u64 · crc32c u32 of the bytes before · entries
+//! entry:    length u32 of the payload · crc32c u32 of what follows · sequence u64 · payload
+//! snapshot: "MSMETSNP" · version u32 · sequence u64 · length u64 · payload · crc32c u32 of the bytes before
+//! ```
+//! All numbers little-endian. An entry's sequence is its predecessor's plus one.
+//!
+//! Invariants: an entry is written only when all before it are durable, so damage can be a torn write only at the very
+//! end: that is cut. Damage before a valid entry is not a torn write: the store refuses to open. After a failed write
+//! or sync nothing is appended until a restart has looked at what is there.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A place for the metadata's entries that keeps them.
+pub trait MetadataStore {
+    /// Adds one entry; it is durable on return. Its sequence comes back.
+    fn append(&mut self, payload: &[u8]) -> io::Result<u64>;
+
+    /// Replaces all entries so far by one state.
+    fn replace(&mut self, snapshot: &[u8]) -> io::Result<()>;
+
+    /// Bytes of entries since the last snapshot.
+    fn log_bytes(&self) -> u64;
+}
+
+/// The store in a directory.
+#[derive(Debug)]
+pub struct MetadataLog {
+    directory: PathBuf,
+    file: File,
+    /// Sequence of the last entry.
+    last: u64,
+    bytes: u64,
+    /// A write failed: what the file holds is not known.
+    poisoned: bool,
+}
+
+/// What a store held when it was opened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub snapshot: Option<Vec<u8>>,
+    /// In order, after the snapshot.
+    pub entries: Vec<Vec<u8>>,
+    /// Bytes of a torn last entry that were cut off.
+    pub torn_bytes: u64,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug)]
+pub enum MetadataLogError {
+    Io {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// Written by a newer version.
+    NewerFormat {
+        path: PathBuf,
+        found: u32,
+    },
+    /// Not a torn end: entries that were acknowledged are unreadable.
+    Damaged {
+        path: PathBuf,
+        at: u64,
+        what: &'static str,
+    },
+}
+
+impl MetadataLog {
+    /// Opens or creates the store. A torn end is cut, durably.
+    pub fn open(directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
+        fs::create_dir_all(directory).map_err(|error| io_error(directory, error))?;
+        let base = newest_snapshot(directory)?;
+        let mut contents = Contents::default();
+        if base > 0 {
+            contents.snapshot = Some(read_snapshot(&directory.join(name("snapshot", base)), base)?);
+        }
+        let path = directory.join(name("log", base));
+        let fail = |error| io_error(&path, error);
+        if !path.exists() {
+            if base > 0 {
+                let what = "the log that belongs to the snapshot is missing";
+                return Err(MetadataLogError::Damaged { path, at: 0, what });
+            }
+            create_log(&path, base)
+                .and_then(|_| sync_directory(directory))
+                .map_err(fail)?;
+        }
+        let bytes = fs::read(&path).map_err(fail)?;
+        let good = if bytes.len() < LOG_HEADER {
+            // A crash between the file's creation and its first sync.
+            create_log(&path, base).map_err(fail)?;
+            LOG_HEADER
+        } else {
+            check_log_header(&path, &bytes, base)?;
+            read_entries(&path, &bytes, base, &mut contents.entries)?
+        };
+        contents.torn_bytes = bytes.len().saturating_sub(good) as u64;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(fail)?;
+        file.set_len(good as u64)
+            .and_then(|()| file.sync_all())
+            .map_err(fail)?;
+        file.seek(SeekFrom::End(0)).map_err(fail)?;
+        remove_older(directory, base);
+        let last = base + contents.entries.len() as u64;
+        let log = Self {
+            directory: directory.into(),
+            file,
+            last,
+            bytes: good as u64,
+            poisoned: false,
+        };
+        Ok((log, contents))
+    }
+
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
+        if self.poisoned {
+            return Err(io::Error::other("an earlier write of the metadata log failed"));
+        }
+        let result = work(self);
+        self.poisoned = result.is_err();
+        result
+    }
+}
+
+impl MetadataStore for MetadataLog {
+    fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
+        let length = u32::try_from(payload.len())
+            .ok()
+            .filter(|length| *length <= ENTRY_MAX);
+        let length = length.ok_or_else(|| io::Error::other("a metadata batch is too large"))?;
+        self.guarded(|log| {
+            let mut body = (log.last + 1).to_le_bytes().to_vec();
+            body.extend_from_slice(payload);
+            let mut entry = length.to_le_bytes().to_vec();
+            entry.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+            entry.extend_from_slice(&body);
+            log.file.write_all(&entry)?;
+            log.file.sync_data()?;
+            log.last += 1;
+            log.bytes += entry.len() as u64;
+            Ok(log.last)
+        })
+    }
+
+    fn replace(&mut self, snapshot: &[u8]) -> io::Result<()> {
+        if self.last == 0 {
+            return Ok(());
+        }
+        self.guarded(|log| {
+            let temporary = log.directory.join("snapshot.tmp");
+            let mut bytes = SNAPSHOT_MAGIC.to_vec();
+            bytes.extend_from_slice(&VERSION.to_le_bytes());
+            bytes.extend_from_slice(&log.last.to_le_bytes());
+            bytes.extend_from_slice(&(snapshot.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(snapshot);
+            bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+            let mut file = File::create(&temporary)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            // The log first: a snapshot without its log would be a store that lost entries.
+            log.file = create_log(&log.directory.join(name("log", log.last)), log.last)?;
+            sync_directory(&log.directory)?;
+            fs::rename(&temporary, log.directory.join(name("snapshot", log.last)))?;
+            sync_directory(&log.directory)?;
+            log.bytes = LOG_HEADER as u64;
+            remove_older(&log.directory, log.last);
+            Ok(())
+        })
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl fmt::Display for MetadataLogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MetadataLogError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            MetadataLogError::NewerFormat { path, found } => write!(
+                f,
+                "{} has format {found}, this program knows {VERSION}: start the newer version that wrote it",
+                path.display()
+            ),
+            MetadataLogError::Damaged { path, at, what } => write!(
+                f,
+                "the cluster's metadata is damaged: {} at byte {at}: {what}. Topics that were acknowledged cannot be \
+                 read, so nothing is served; restore the file from a backup of the data directory",
+                path.display()
+            ),
+        }
+    }
+}
+
+fn create_log(path: &Path, base: u64) -> io::Result<File> {
+    let mut header = LOG_MAGIC.to_vec();
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&base.to_le_bytes());
+    header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
+    file.write_all(&header)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn check_log_header(path: &Path, bytes: &[u8], base: u64) -> Result<(), MetadataLogError> {
+    let damaged = |what| MetadataLogError::Damaged {
+        path: path.into(),
+        at: 0,
+        what,
+    };
+    if bytes[..8] != *LOG_MAGIC {
+        return Err(damaged("this is not a metadata log"));
+    }
+    if crc32c::crc32c(&bytes[..20]) != u32_at(bytes, 20) {
+        return Err(damaged("the header's checksum does not match"));
+    }
+    check_version(path, u32_at(bytes, 8))?;
+    if u64_at(bytes, 12) != base {
+        return Err(damaged("the file belongs to another snapshot"));
+    }
+    Ok(())
+}
+
+/// Reads entries up to a torn end, whose position is returned.
+fn read_entries(
+    path: &Path,
+    bytes: &[u8],
+    base: u64,
+    entries: &mut Vec<Vec<u8>>,
+) -> Result<usize, MetadataLogError> {
+    let mut at = LOG_HEADER;
+    while at < bytes.len() {
+        let next = base + entries.len() as u64 + 1;
+        match entry_at(bytes, at) {
+            Some((sequence, payload)) if sequence == next => {
+                entries.push(payload.to_vec());
+                at += ENTRY_HEADER + payload.len();
+            }
+            _ => {
+                let later = (at + 1..bytes.len())
+                    .any(|at| entry_at(bytes, at).is_some_and(|(sequence, _)| sequence > next));
+                if later {
+                    let what = "an entry is unreadable, and valid entries follow it";
+                    return Err(MetadataLogError::Damaged {
+                        path: path.into(),
+                        at: at as u64,
+                        what,
+                    });
+                }
+                break;
+            }
+        }
+    }
+    Ok(at)
+}
+
+fn entry_at(bytes: &[u8], at: usize) -> Option<(u64, &[u8])> {
+    if bytes.len() - at < ENTRY_HEADER {
+        return None;
+    }
+    let length = u32_at(bytes, at);
+    let end = at + ENTRY_HEADER + length as usize;
+    if length > ENTRY_MAX || end > bytes.len() || crc32c::crc32c(&bytes[at + 8..end]) != u32_at(bytes, at + 4)
+    {
+        return None;
+    }
+    Some((u64_at(bytes, at + 8), &bytes[at + ENTRY_HEADER..end]))
+}
+
+fn read_snapshot(path: &Path, sequence: u64) -> Result<Vec<u8>, MetadataLogError> {
+    let bytes = fs::read(path).map_err(|error| io_error(path, error))?;
+    let damaged = |what| MetadataLogError::Damaged {
+        path: path.into(),
+        at: 0,
+        what,
+    };
+    if bytes.len() < SNAPSHOT_HEADER + 4 || bytes[..8] != *SNAPSHOT_MAGIC {
+        return Err(damaged("this is not a metadata snapshot"));
+    }
+    let end = bytes.len() - 4;
+    if crc32c::crc32c(&bytes[..end]) != u32_at(&bytes, end) {
+        return Err(damaged("the checksum does not match"));
+    }
+    check_version(path, u32_at(&bytes, 8))?;
+    if u64_at(&bytes, 12) != sequence || u64_at(&bytes, 20) != (end - SNAPSHOT_HEADER) as u64 {
+        return Err(damaged("the header does not match the file"));
+    }
+    Ok(bytes[SNAPSHOT_HEADER..end].to_vec())
+}
+
+fn check_version(path: &Path, found: u32) -> Result<(), MetadataLogError> {
+    if found > VERSION {
+        return Err(MetadataLogError::NewerFormat {
+            path: path.into(),
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// The sequence of the newest snapshot, 0 when there is none.
+fn newest_snapshot(directory: &Path) -> Result<u64, MetadataLogError> {
+    let names = listed(directory).map_err(|error| io_error(directory, error))?;
+    Ok(names
+        .iter()
+        .filter_map(|file| file.strip_prefix("snapshot-")?.parse().ok())
+        .max()
+        .unwrap_or(0))
+}
+
+/// Removes what a newer snapshot has made superfluous. A failure leaves files that the next start removes.
+fn remove_older(directory: &Path, base: u64) {
+    for file in listed(directory).unwrap_or_default() {
+        let number = file
+            .strip_prefix("snapshot-")
+            .or_else(|| file.strip_prefix("log-"));
+        if number
+            .and_then(|number| number.parse::<u64>().ok())
+            .is_some_and(|number| number < base)
+        {
+            let _ = fs::remove_file(directory.join(file));
+        }
+    }
+}
+
+fn listed(directory: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn name(kind: &str, sequence: u64) -> String {
+    format!("{kind}-{sequence:020}")
+}
+
+fn io_error(path: &Path, error: io::Error) -> MetadataLogError {
+    MetadataLogError::Io {
+        path: path.into(),
+        error,
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+const LOG_MAGIC: &[u8; 8] = b"MSMETLOG";
+const SNAPSHOT_MAGIC: &[u8; 8] = b"MSMETSNP";
+const VERSION: u32 = 1;
+const LOG_HEADER: usize = 24;
+const ENTRY_HEADER: usize = 16;
+const SNAPSHOT_HEADER: usize = 28;
+/// Bytes of one batch of records.
+const ENTRY_MAX: u32 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("millstream-metadata-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Self(path)
+        }
+
+        fn log_path(&self, base: u64) -> PathBuf {
+            self.0.join(name("log", base))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn filled(directory: &Directory, entries: &[&[u8]]) {
+        let (mut log, _) = MetadataLog::open(&directory.0).unwrap();
+        for entry in entries {
+            log.append(entry).unwrap();
+        }
+    }
+
+    #[test]
+    fn entries_and_snapshots_come_back() {
+        let directory = Directory::new("back");
+        filled(&directory, &[b"a", b"bc", b""]);
+        let (mut log, contents) = MetadataLog::open(&directory.0).unwrap();
+        assert_eq!(contents.entries, [b"a".to_vec(), b"bc".to_vec(), b"".to_vec()]);
+        log.replace(b"state").unwrap();
+        assert_eq!(log.append(b"d").unwrap(), 4);
+        drop(log);
+        let (_, contents) = MetadataLog::open(&directory.0).unwrap();
+        assert_eq!(contents.snapshot.as_deref(), Some(&b"state"[..]));
+        assert_eq!(contents.entries, [b"d".to_vec()]);
+        assert_eq!(listed(&directory.0).unwrap().len(), 2, "older files are gone");
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_at_every_length() {
+        let directory = Directory::new("torn");
+        filled(&directory, &[b"first", b"second"]);
+        let whole = fs::read(directory.log_path(0)).unwrap();
+        let first_end = LOG_HEADER + ENTRY_HEADER + 5;
+        for cut in first_end..whole.len() {
+            fs::write(directory.log_path(0), &whole[..cut]).unwrap();
+            let (mut log, contents) = MetadataLog::open(&directory.0).unwrap();
+            assert_eq!(contents.entries, [b"first".to_vec()], "cut at {cut}");
+            assert_eq!(contents.torn_bytes, (cut - first_end) as u64);
+            assert_eq!(log.append(b"again").unwrap(), 2);
+        }
+        fs::write(directory.log_path(0), &whole[..10]).unwrap();
+        assert_eq!(MetadataLog::open(&directory.0).unwrap().1.entries.len(), 0);
+    }
+
+    #[test]
+    fn damage_before_a_valid_entry_is_refused() {
+        let directory = Directory::new("damage");
+        filled(&directory, &[b"first", b"second", b"third"]);
+        let whole = fs::read(directory.log_path(0)).unwrap();
+        let last_start = whole.len() - ENTRY_HEADER - 5;
+        for at in 0..last_start {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            fs::write(directory.log_path(0), &bytes).unwrap();
+            let opened = MetadataLog::open(&directory.0);
+            assert!(
+                matches!(opened, Err(MetadataLogError::Damaged { .. })),
+                "byte {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let directory = Directory::new("newer");
+        filled(&directory, &[]);
+        let mut bytes = fs::read(directory.log_path(0)).unwrap();
+        bytes[8] = 2;
+        let crc = crc32c::crc32c(&bytes[..20]).to_le_bytes();
+        bytes[20..24].copy_from_slice(&crc);
+        fs::write(directory.log_path(0), &bytes).unwrap();
+        assert!(matches!(
+            MetadataLog::open(&directory.0),
+            Err(MetadataLogError::NewerFormat { found: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_refused() {
+        let directory = Directory::new("snapshot");
+        filled(&directory, &[b"x"]);
+        MetadataLog::open(&directory.0)
+            .unwrap()
+            .0
+            .replace(b"state")
+            .unwrap();
+        let path = directory.0.join(name("snapshot", 1));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[SNAPSHOT_HEADER] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(
+            MetadataLog::open(&directory.0),
+            Err(MetadataLogError::Damaged { .. })
+        ));
+    }
+}

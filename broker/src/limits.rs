@@ -1,0 +1,74 @@
+//! Bounds of the broker. Every queue, table and count of the shell has one here; what a configuration may change is
+//! said beside it.
+
+use std::time::Duration;
+
+/// Connections of one shard. More are closed as they arrive.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections from one address over all shards.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
+/// Descriptors that accepting leaves for files, journals and the metadata log.
+pub const DESCRIPTORS_RESERVED: usize = 64;
+
+/// Requests of one connection in progress at a time.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+/// Bytes of unparsed requests that one connection may hold beyond the frame it is receiving.
+pub const READ_AHEAD_MAX: usize = 64 * 1024;
+/// Reply bytes of one connection not yet taken by the kernel, above which it starts no new request.
+pub const REPLY_BACKLOG_MAX: usize = 1 << 20;
+/// Bytes handed to the kernel in one send.
+pub const SEND_BYTES_MAX: usize = 4 << 20;
+/// Slices handed to the kernel in one send.
+pub const SEND_PIECES_MAX: usize = 512;
+/// Replies up to this size are copied together, so that consecutive ones leave in one piece.
+pub const SMALL_REPLY_MAX: usize = 4 * 1024;
+
+/// Room behind a frame in its buffer, so that the next frame's length arrives along.
+pub const FRAME_SPARE: usize = 4 * 1024;
+/// Bytes of one receive into a frame's buffer; credit is taken in these steps.
+pub const RECEIVE_CHUNK_MAX: usize = 1 << 20;
+
+/// Frames of one connection handled in one turn.
+pub const FRAMES_PER_CONNECTION_TURN: usize = 64;
+/// Bytes of frames of one connection handled in one turn.
+pub const BYTES_PER_CONNECTION_TURN: usize = 1 << 20;
+/// Bytes of frames of all connections handled in one turn.
+pub const BYTES_PER_TURN: usize = 4 << 20;
+/// Messages of other shards handled in one turn.
+pub const MESSAGES_PER_TURN: usize = 1_024;
+
+/// Messages in flight from one shard to another.
+pub const MAILBOX_SLOTS: usize = 1_024;
+/// Calls (requests that wait for a flush, another shard, data or the controller) of one shard.
+pub const CALLS_MAX: usize = 256 * 1024;
+/// Commands waiting for the controller.
+pub const CONTROLLER_QUEUE: usize = 4_096;
+
+/// Incremental fetch sessions of one shard.
+pub const FETCH_SESSIONS_MAX: usize = 1_000;
+/// Longest wait that a fetch may ask for.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
+/// Bytes of records in one fetch response, whatever the client asks for.
+pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
+
+/// The pace of the sweep over connections: deadlines of connections are exact to this.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection without any request for so long is closed (Kafka's `connections.max.idle.ms`).
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(600);
+/// Time for one frame to arrive, while we receive, plus [`FRAME_RATE_MIN`] for large ones.
+pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes a second that a large frame must keep up.
+pub const FRAME_RATE_MIN: usize = 64 * 1024;
+/// Time for the kernel to take a send; a client that does not read for so long is closed.
+pub const SEND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Largest request (Kafka's `socket.request.max.bytes`).
+pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// Log lines about misbehaving clients a second and shard; the rest is counted.
+pub const CLIENT_COMPLAINTS_PER_SECOND: u32 = 5;
+
+/// Producer ids that a shard takes from the controller at a time.
+pub const PRODUCER_ID_BLOCK: i64 = 1_000;
+
+const _: () = assert!(READ_AHEAD_MAX > FRAME_SPARE);
+const _: () = assert!(SEND_PIECES_MAX <= millstream_ring::limits::PIECES_MAX);

@@ -1,0 +1,3 @@
+//! The Kafka protocol's server: connections, order, one handler for each API.
+
+pub mod connection;
