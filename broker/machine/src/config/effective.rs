@@ -1,0 +1,393 @@
+//! Which value of a configuration counts, and where it comes from.
+//!
+//! Place: DescribeConfigs and CreateTopics report these; the shell resolves a [`TopicConfig`] when a topic's image changes.
+//!
+//! Invariants: nearer prevails: the topic's own value, then the broker's own dynamic one, then the one for all brokers,
+//! then the setting at the start, then the default. Within one of these, a synonym listed earlier prevails.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::broker::{BROKER_CONFIGS, is_dynamic};
+use super::definition::{ConfigDefinition, ConfigType, Synonym, find};
+use super::map::ConfigMap;
+use super::settings::BrokerSettings;
+use super::topic::TOPIC_CONFIGS;
+
+/// Where a value comes from; the numbers are those of DescribeConfigs' `config_source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ConfigSource {
+    DynamicTopic = 1,
+    DynamicBroker = 2,
+    DynamicDefaultBroker = 3,
+    StaticBroker = 4,
+    Default = 5,
+}
+
+/// Everything below a topic's own values, nearest first.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigLayers<'a> {
+    /// Altered while running, for this broker.
+    pub broker: &'a ConfigMap,
+    /// Altered while running, for all brokers.
+    pub cluster: &'a ConfigMap,
+    pub settings: &'a BrokerSettings,
+}
+
+/// One line of DescribeConfigs' answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConfig {
+    pub name: &'static str,
+    /// Canonical; `None` where there is none, or where it is sensitive.
+    pub value: Option<String>,
+    pub source: ConfigSource,
+    pub read_only: bool,
+    pub sensitive: bool,
+    pub kind: ConfigType,
+    pub documentation: &'static str,
+    /// Every value that was looked at, the one that counts first.
+    pub synonyms: Vec<ConfigSynonym>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    pub name: &'static str,
+    pub value: Option<String>,
+    pub source: ConfigSource,
+}
+
+impl<'a> ConfigLayers<'a> {
+    /// The value that counts for a topic with `own` values; `None` where there is none at all.
+    pub fn topic_value(
+        &self,
+        definition: &ConfigDefinition,
+        own: &ConfigMap,
+    ) -> Option<(String, ConfigSource)> {
+        if let Some(value) = own.get(definition.name) {
+            return Some((definition.canonical(value), ConfigSource::DynamicTopic));
+        }
+        let Some((synonym, value, source)) = self.values(definition.synonyms).next() else {
+            return definition
+                .default
+                .map(|default| (default.to_owned(), ConfigSource::Default));
+        };
+        Some((scaled(value, synonym.scale), source))
+    }
+
+    /// Every configuration of a topic, or those of `names` that exist.
+    pub fn describe_topic(&self, own: &ConfigMap, names: Option<&[&str]>) -> Vec<DescribedConfig> {
+        asked_for(TOPIC_CONFIGS, names)
+            .map(|definition| self.describe_one_of_topic(definition, own))
+            .collect()
+    }
+
+    /// Every configuration of this broker, or those of `names` that exist.
+    pub fn describe_broker(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
+        asked_for(BROKER_CONFIGS, names)
+            .map(|definition| self.describe_one_of_broker(definition))
+            .collect()
+    }
+
+    /// What is set for all brokers, as a describe of the broker without a name answers.
+    pub fn describe_cluster(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
+        let is_set = |definition: &&ConfigDefinition| self.cluster.get(definition.name).is_some();
+        let only_cluster = ConfigLayers {
+            broker: &NOTHING_SET,
+            ..*self
+        };
+        asked_for(BROKER_CONFIGS, names)
+            .filter(is_set)
+            .map(|one| only_cluster.describe_one_of_broker(one))
+            .collect()
+    }
+
+    fn describe_one_of_topic(&self, definition: &ConfigDefinition, own: &ConfigMap) -> DescribedConfig {
+        let (value, source) = match self.topic_value(definition, own) {
+            Some((value, source)) => (Some(value), source),
+            None => (None, ConfigSource::Default),
+        };
+        let own_value = own.get(definition.name).map(|value| ConfigSynonym {
+            name: definition.name,
+            value: Some(definition.canonical(value)),
+            source: ConfigSource::DynamicTopic,
+        });
+        let synonyms = own_value
+            .into_iter()
+            .chain(self.synonyms(definition.synonyms))
+            .collect();
+        described(definition, value, source, false, synonyms)
+    }
+
+    fn describe_one_of_broker(&self, definition: &ConfigDefinition) -> DescribedConfig {
+        let itself = [Synonym {
+            name: definition.name,
+            scale: 1,
+        }];
+        let names = if definition.synonyms.is_empty() {
+            &itself
+        } else {
+            definition.synonyms
+        };
+        let synonyms = self.synonyms(names);
+        // The value is that of the name asked for; a stronger synonym shows among the synonyms only.
+        let own = synonyms.iter().find(|synonym| synonym.name == definition.name);
+        let (value, source) = match own {
+            Some(own) => (own.value.clone(), own.source),
+            None => (
+                None,
+                synonyms
+                    .first()
+                    .map_or(ConfigSource::Default, |first| first.source),
+            ),
+        };
+        described(definition, value, source, !is_dynamic(definition.name), synonyms)
+    }
+
+    fn synonyms(&self, names: &[Synonym]) -> Vec<ConfigSynonym> {
+        let read = |(synonym, value, source): (&Synonym, &str, ConfigSource)| {
+            let definition = find(BROKER_CONFIGS, synonym.name).expect("a synonym is a broker configuration");
+            let value = (!definition.is_sensitive()).then(|| definition.canonical(value));
+            ConfigSynonym {
+                name: definition.name,
+                value,
+                source,
+            }
+        };
+        self.values(names).map(read).collect()
+    }
+
+    /// Every value that any of `names` has in any layer, the one that counts first.
+    fn values<'n>(&self, names: &'n [Synonym]) -> impl Iterator<Item = (&'n Synonym, &'a str, ConfigSource)>
+    where
+        'a: 'n,
+    {
+        let Self {
+            broker,
+            cluster,
+            settings,
+        } = *self;
+        let of = |source: ConfigSource, get: fn(ConfigLayers<'a>, &str) -> Option<&'a str>| {
+            let layers = ConfigLayers {
+                broker,
+                cluster,
+                settings,
+            };
+            names
+                .iter()
+                .filter_map(move |synonym| Some((synonym, get(layers, synonym.name)?, source)))
+        };
+        of(ConfigSource::DynamicBroker, |layers, name| {
+            layers.broker.get(name)
+        })
+        .chain(of(ConfigSource::DynamicDefaultBroker, |layers, name| {
+            layers.cluster.get(name)
+        }))
+        .chain(of(ConfigSource::StaticBroker, |layers, name| {
+            layers.settings.get(name)
+        }))
+        .chain(of(ConfigSource::Default, |_, name| {
+            find(BROKER_CONFIGS, name)?.default
+        }))
+    }
+}
+
+fn asked_for(
+    table: &'static [ConfigDefinition],
+    names: Option<&[&str]>,
+) -> impl Iterator<Item = &'static ConfigDefinition> {
+    table
+        .iter()
+        .filter(move |definition| names.is_none_or(|names| names.contains(&definition.name)))
+}
+
+fn described(
+    definition: &ConfigDefinition,
+    value: Option<String>,
+    source: ConfigSource,
+    read_only: bool,
+    synonyms: Vec<ConfigSynonym>,
+) -> DescribedConfig {
+    let sensitive = definition.is_sensitive();
+    DescribedConfig {
+        name: definition.name,
+        value: value.filter(|_| !sensitive),
+        source,
+        read_only,
+        sensitive,
+        kind: definition.kind,
+        documentation: definition.documentation,
+        synonyms,
+    }
+}
+
+/// `text` times `scale`; a negative number means "no limit" in every unit.
+fn scaled(text: &str, scale: i64) -> String {
+    match text.parse::<i64>() {
+        Ok(number) if number >= 0 && scale != 1 => number.saturating_mul(scale).to_string(),
+        _ => text.to_owned(),
+    }
+}
+
+/// A layer in which nobody set anything.
+pub static NOTHING_SET: ConfigMap = ConfigMap::new();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
+    }
+
+    fn settings(pairs: &[(&str, &str)]) -> BrokerSettings {
+        let mut settings = BrokerSettings::new();
+        for (name, value) in pairs {
+            settings.set(name, value).unwrap();
+        }
+        settings
+    }
+
+    /// `value source / name=value source, …` of one topic configuration.
+    #[track_caller]
+    fn check(layers: ConfigLayers<'_>, own: &ConfigMap, name: &str, expect: &str) {
+        let [one] = &layers.describe_topic(own, Some(&[name]))[..] else {
+            panic!("one line for {name}")
+        };
+        let synonyms: Vec<_> = one
+            .synonyms
+            .iter()
+            .map(|one| {
+                format!(
+                    "{}={} {:?}",
+                    one.name,
+                    one.value.as_deref().unwrap_or("null"),
+                    one.source
+                )
+            })
+            .collect();
+        let found = format!(
+            "{} {:?} / {}",
+            one.value.as_deref().unwrap_or("null"),
+            one.source,
+            synonyms.join(", ")
+        );
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn nearer_values_prevail() {
+        let broker = map(&[("log.segment.bytes", "3000000")]);
+        let cluster = map(&[("log.segment.bytes", "4000000"), ("log.retention.ms", "77")]);
+        let settings = settings(&[("log.segment.bytes", "5000000"), ("log.retention.minutes", "2")]);
+        let layers = ConfigLayers {
+            broker: &broker,
+            cluster: &cluster,
+            settings: &settings,
+        };
+        let own = map(&[("segment.bytes", " 2000000 ")]);
+        check(
+            layers,
+            &own,
+            "segment.bytes",
+            "2000000 DynamicTopic / segment.bytes=2000000 DynamicTopic, log.segment.bytes=3000000 DynamicBroker, \
+             log.segment.bytes=4000000 DynamicDefaultBroker, log.segment.bytes=5000000 StaticBroker, \
+             log.segment.bytes=1073741824 Default",
+        );
+        check(
+            layers,
+            &own,
+            "retention.ms",
+            "77 DynamicDefaultBroker / log.retention.ms=77 DynamicDefaultBroker, \
+             log.retention.minutes=2 StaticBroker, log.retention.hours=168 Default",
+        );
+    }
+
+    #[test]
+    fn other_units_are_converted() {
+        let two_minutes = settings(&[("log.retention.minutes", "2"), ("log.retention.hours", "9")]);
+        let layers = ConfigLayers {
+            broker: &NOTHING_SET,
+            cluster: &NOTHING_SET,
+            settings: &two_minutes,
+        };
+        check(
+            layers,
+            &NOTHING_SET,
+            "retention.ms",
+            "120000 StaticBroker / log.retention.minutes=2 StaticBroker, log.retention.hours=9 StaticBroker, \
+             log.retention.hours=168 Default",
+        );
+        let for_ever = settings(&[("log.retention.hours", "-1")]);
+        let layers = ConfigLayers {
+            settings: &for_ever,
+            ..layers
+        };
+        check(
+            layers,
+            &NOTHING_SET,
+            "retention.ms",
+            "-1 StaticBroker / log.retention.hours=-1 StaticBroker, log.retention.hours=168 Default",
+        );
+    }
+
+    #[test]
+    fn defaults_are_reported_as_such() {
+        let none = BrokerSettings::new();
+        let layers = ConfigLayers {
+            broker: &NOTHING_SET,
+            cluster: &NOTHING_SET,
+            settings: &none,
+        };
+        check(
+            layers,
+            &NOTHING_SET,
+            "flush.messages",
+            "1 Default / log.flush.interval.messages=1 Default",
+        );
+        check(layers, &NOTHING_SET, "remote.storage.enable", "false Default / ");
+        assert_eq!(
+            layers.describe_topic(&NOTHING_SET, None).len(),
+            TOPIC_CONFIGS.len()
+        );
+        assert_eq!(layers.describe_topic(&NOTHING_SET, Some(&["nope"])), []);
+        for one in layers.describe_topic(&NOTHING_SET, None) {
+            let definition = find(TOPIC_CONFIGS, one.name).unwrap();
+            assert_eq!(one.value.as_deref(), definition.default, "{}", one.name);
+            assert_eq!(one.source, ConfigSource::Default, "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn brokers_say_what_can_be_altered() {
+        let cluster = map(&[("message.max.bytes", "5")]);
+        let broker = map(&[("message.max.bytes", "6")]);
+        let settings = settings(&[("node.id", "3")]);
+        let layers = ConfigLayers {
+            broker: &broker,
+            cluster: &cluster,
+            settings: &settings,
+        };
+        let lines = layers.describe_broker(Some(&["message.max.bytes", "node.id"]));
+        assert_eq!(lines.len(), 2);
+        assert_eq!(
+            (lines[0].value.as_deref(), lines[0].read_only),
+            (Some("6"), false)
+        );
+        assert_eq!((lines[1].value.as_deref(), lines[1].read_only), (Some("3"), true));
+        assert_eq!(layers.describe_broker(None).len(), BROKER_CONFIGS.len());
+        let [line] = &layers.describe_cluster(None)[..] else {
+            panic!("one value is set for all brokers")
+        };
+        assert_eq!(
+            (line.name, line.value.as_deref()),
+            ("message.max.bytes", Some("5"))
+        );
+        assert_eq!(line.source, ConfigSource::DynamicDefaultBroker);
+    }
+}
