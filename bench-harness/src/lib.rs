@@ -1,7 +1,14 @@
 //! Load generator and reports. It knows a broker only by its socket.
 #![forbid(unsafe_code)]
 
+pub mod bare;
+pub mod cli;
 pub mod client;
+pub mod command;
 pub mod host;
 pub mod limits;
 pub mod recorder;
+pub mod report;
+pub mod target;
+pub mod wire;
+pub mod workload;

@@ -1,2 +1,8 @@
 //! The `millstream-bench` binary.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millstream_bench::cli::run()
+}

@@ -1,0 +1,390 @@
+//! The bare loop's one thread: sockets in, one durable write for whatever came, answers out.
+//! Invariant: an answer leaves only after the write that carries its records has returned.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::fd::OwnedFd;
+
+use crate::bare::disk::{AlignedBuffer, WrittenSpace};
+use crate::client::frame_buffer::FrameBuffer;
+use crate::limits::{BARE_FILE_BYTES, BARE_ROUND_BYTES, EVENTS_MAX, REQUEST_BYTES_MAX};
+use crate::wire;
+
+/// What the loop does with the records that it receives.
+#[derive(Clone, Debug)]
+pub enum Durability {
+    /// Receive and answer: the network leg alone, no CRC and no disk.
+    None,
+    /// Check the CRC, write in the loop itself, then answer.
+    Inline(PathBuf),
+    /// Check the CRC, hand the write to a second thread, go on receiving meanwhile.
+    Overlapped(PathBuf),
+}
+
+/// Serve Produce requests until an error of the listener or the disk. `ready` is called when the space is written.
+pub fn serve(
+    listener: TcpListener,
+    durability: Durability,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let server = Server::open(listener, durability)?;
+    ready()?;
+    server.run()
+}
+
+struct Server {
+    listener: TcpListener,
+    peers: Peers,
+    round: Round,
+    path: WritePath,
+}
+
+/// The connections and the epoll that watches them; a closed one leaves its place empty.
+struct Peers {
+    epoll: OwnedFd,
+    slots: Vec<Option<Peer>>,
+}
+
+struct Peer {
+    stream: TcpStream,
+    frames: FrameBuffer,
+    answers: Vec<u8>,
+    sent: usize,
+    blocked: bool,
+}
+
+/// Records that came since the last write, and the answers that wait for it.
+struct Round {
+    records: AlignedBuffer,
+    /// Which peer, and where its answer ends in `answers`.
+    ends: Vec<(usize, usize)>,
+    answers: Vec<u8>,
+}
+
+enum WritePath {
+    None,
+    Inline(WrittenSpace),
+    Overlapped(Writer),
+}
+
+/// The second thread of the overlapped loop.
+struct Writer {
+    work: SyncSender<Round>,
+    written: Receiver<io::Result<Round>>,
+    bell: Arc<OwnedFd>,
+    spare: Option<Round>,
+}
+
+impl Server {
+    fn open(listener: TcpListener, durability: Durability) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &epoll,
+            &listener,
+            epoll::EventData::new_u64(LISTENER),
+            epoll::EventFlags::IN,
+        )?;
+        let path = match durability {
+            Durability::None => WritePath::None,
+            Durability::Inline(path) => WritePath::Inline(nameless_space(&path)?),
+            Durability::Overlapped(path) => {
+                let writer = Writer::start(nameless_space(&path)?)?;
+                epoll::add(
+                    &epoll,
+                    &*writer.bell,
+                    epoll::EventData::new_u64(BELL),
+                    epoll::EventFlags::IN,
+                )?;
+                WritePath::Overlapped(writer)
+            }
+        };
+        Ok(Server {
+            listener,
+            peers: Peers {
+                epoll,
+                slots: Vec::new(),
+            },
+            round: Round::new(),
+            path,
+        })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        loop {
+            match epoll::wait(&self.peers.epoll, spare_capacity(&mut events), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    LISTENER => self.peers.accept(&self.listener)?,
+                    BELL => self.bell()?,
+                    index => self.serve_peer(index as usize, event.flags)?,
+                }
+            }
+            self.start_write()?;
+        }
+    }
+
+    fn serve_peer(&mut self, index: usize, flags: epoll::EventFlags) -> io::Result<()> {
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.peers.flush(index)?;
+        }
+        if !flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            return Ok(());
+        }
+        let Some(peer) = &mut self.peers.slots[index] else {
+            return Ok(());
+        };
+        match peer.frames.fill(&mut peer.stream) {
+            Ok(n) if n > 0 => self.take_frames(index),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(())
+            }
+            _ => {
+                self.peers.slots[index] = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn take_frames(&mut self, index: usize) -> io::Result<()> {
+        while let Some(peer) = &mut self.peers.slots[index] {
+            let Some(frame) = peer.frames.next_frame()? else {
+                break;
+            };
+            if self.round.records.room() < frame.len() {
+                self.make_room()?;
+            }
+            let Some(peer) = &self.peers.slots[index] else {
+                break;
+            };
+            let Round {
+                records,
+                ends,
+                answers,
+            } = &mut self.round;
+            let durable = !matches!(self.path, WritePath::None);
+            let served = wire::serve_produce(peer.frames.bytes(frame), answers, |batches| {
+                if durable {
+                    wire::check_batches(batches)?;
+                    records.append(batches);
+                }
+                Ok(())
+            });
+            served.map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?;
+            ends.push((index, answers.len()));
+        }
+        Ok(())
+    }
+
+    /// At the end of a turn: write what came, unless a write is under way.
+    fn start_write(&mut self) -> io::Result<()> {
+        if self.round.ends.is_empty() {
+            return Ok(());
+        }
+        match &mut self.path {
+            WritePath::None => {}
+            WritePath::Inline(space) => space.write(self.round.records.blocks())?,
+            WritePath::Overlapped(writer) => {
+                let Some(spare) = writer.spare.take() else {
+                    return Ok(());
+                };
+                let round = std::mem::replace(&mut self.round, spare);
+                return writer
+                    .work
+                    .send(round)
+                    .map_err(|_| io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        self.peers.answer(&mut self.round)
+    }
+
+    /// The round is full: have it written before anything more is received.
+    fn make_room(&mut self) -> io::Result<()> {
+        if let WritePath::Overlapped(writer) = &mut self.path
+            && writer.spare.is_none()
+        {
+            let mut round = writer.written.recv().map_err(|_| io::ErrorKind::BrokenPipe)??;
+            self.peers.answer(&mut round)?;
+            self.give_back(round);
+        }
+        self.start_write()
+    }
+
+    /// The second thread has written a round.
+    fn bell(&mut self) -> io::Result<()> {
+        let WritePath::Overlapped(writer) = &mut self.path else {
+            return Ok(());
+        };
+        rustix::io::read(&writer.bell, &mut [0; 8])?;
+        if let Ok(round) = writer.written.try_recv() {
+            let mut round = round?;
+            self.peers.answer(&mut round)?;
+            self.give_back(round);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, round: Round) {
+        if let WritePath::Overlapped(writer) = &mut self.path {
+            writer.spare = Some(round);
+        }
+    }
+}
+
+impl Peers {
+    fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let index = self.slots.len();
+        epoll::add(
+            &self.epoll,
+            &stream,
+            epoll::EventData::new_u64(index as u64),
+            epoll::EventFlags::IN,
+        )?;
+        let frames = FrameBuffer::new(REQUEST_BYTES_MAX);
+        self.slots.push(Some(Peer {
+            stream,
+            frames,
+            answers: Vec::new(),
+            sent: 0,
+            blocked: false,
+        }));
+        Ok(())
+    }
+
+    /// Send the answers of a written round and empty it.
+    fn answer(&mut self, round: &mut Round) -> io::Result<()> {
+        let mut start = 0;
+        let mut touched = None;
+        for &(index, end) in &round.ends {
+            if let Some(previous) = touched.replace(index)
+                && previous != index
+            {
+                self.flush(previous)?;
+            }
+            if let Some(peer) = &mut self.slots[index] {
+                peer.answers.extend_from_slice(&round.answers[start..end]);
+            }
+            start = end;
+        }
+        if let Some(last) = touched {
+            self.flush(last)?;
+        }
+        round.clear();
+        Ok(())
+    }
+
+    fn flush(&mut self, index: usize) -> io::Result<()> {
+        let Some(peer) = &mut self.slots[index] else {
+            return Ok(());
+        };
+        let all = match peer.flush() {
+            Ok(all) => all,
+            Err(_) => {
+                self.slots[index] = None;
+                return Ok(());
+            }
+        };
+        if all == peer.blocked {
+            peer.blocked = !all;
+            let flags = if all {
+                epoll::EventFlags::IN
+            } else {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            };
+            epoll::modify(
+                &self.epoll,
+                &peer.stream,
+                epoll::EventData::new_u64(index as u64),
+                flags,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    /// Returns whether everything went.
+    fn flush(&mut self) -> io::Result<bool> {
+        while self.sent < self.answers.len() {
+            match self.stream.write(&self.answers[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.answers.clear();
+        self.sent = 0;
+        Ok(true)
+    }
+}
+
+impl Round {
+    fn new() -> Self {
+        Round {
+            records: AlignedBuffer::new(BARE_ROUND_BYTES),
+            ends: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.ends.clear();
+        self.answers.clear();
+    }
+}
+
+impl Writer {
+    fn start(mut space: WrittenSpace) -> io::Result<Self> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (work, rounds) = sync_channel::<Round>(1);
+        let (done, written) = sync_channel(1);
+        let ring = bell.clone();
+        std::thread::Builder::new()
+            .name("bare-write".into())
+            .spawn(move || {
+                for round in rounds {
+                    let result = space.write(round.records.blocks()).map(|()| round);
+                    if done.send(result).is_err() || rustix::io::write(&ring, &1u64.to_ne_bytes()).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Writer {
+            work,
+            written,
+            bell,
+            spare: Some(Round::new()),
+        })
+    }
+}
+
+/// Space that goes with the process, however it ends.
+fn nameless_space(path: &Path) -> io::Result<WrittenSpace> {
+    let space = WrittenSpace::create(path, BARE_FILE_BYTES)?;
+    fs::remove_file(path)?;
+    Ok(space)
+}
+
+const LISTENER: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;

@@ -1,0 +1,49 @@
+//! The command line of `millstream-bench`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{bare_loop, produce};
+
+/// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
+#[derive(Debug, Parser)]
+#[command(name = "millstream-bench", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Produce(produce::ProduceArgs),
+    BareLoop(bare_loop::BareLoopArgs),
+}
+
+/// Run what the command line asks for.
+pub fn run() -> ExitCode {
+    let result: Result<(), Box<dyn Error>> = match &Cli::parse().command {
+        Command::Produce(args) => produce::run(args),
+        Command::BareLoop(args) => bare_loop::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millstream-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,62 @@
+//! `millstream-bench bare-loop`: the process that `roofline` and `suite` measure against.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::bare::server::{Durability, serve};
+use crate::bare::stream::{CHUNK_BYTES, send_forever};
+use crate::target::BareMode;
+use crate::wire::Noise;
+
+/// Serve as a bare loop: no broker, no log. Prints its address, ends when its standard input ends.
+#[derive(Args, Debug)]
+pub struct BareLoopArgs {
+    #[arg(long, value_enum, default_value = "inline")]
+    pub mode: BareMode,
+    /// Directory of the pre-written file.
+    #[arg(long, default_value = "/tmp")]
+    pub scratch: PathBuf,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+pub fn run(args: &BareLoopArgs) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(args.listen)?;
+    let address = listener.local_addr()?;
+    let file = args
+        .scratch
+        .join(format!("millstream-bare-{}", std::process::id()));
+    let announce = || {
+        println!("{address}");
+        std::io::stdout().flush()
+    };
+    end_with_standard_input()?;
+    let durability = match args.mode {
+        BareMode::Stream => {
+            announce()?;
+            let mut source = vec![0; STREAM_SOURCE_BYTES];
+            Noise::new(1).fill(&mut source);
+            return Ok(send_forever(&listener, source.into())?);
+        }
+        BareMode::Network => Durability::None,
+        BareMode::Inline => Durability::Inline(file),
+        BareMode::Overlapped => Durability::Overlapped(file),
+    };
+    Ok(serve(listener, durability, announce)?)
+}
+
+fn end_with_standard_input() -> std::io::Result<()> {
+    std::thread::Builder::new().name("parent".into()).spawn(move || {
+        let mut byte = [0];
+        while std::io::stdin().read(&mut byte).is_ok_and(|n| n > 0) {}
+        std::process::exit(0);
+    })?;
+    Ok(())
+}
+
+/// As much as the fetch that it is compared with, so that neither side is served by the processor's cache.
+const STREAM_SOURCE_BYTES: usize = 256 * CHUNK_BYTES;

@@ -1,0 +1,138 @@
+//! `millstream-bench produce`: one produce load against a running broker.
+
+use std::error::Error;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::driver::{Load, drive};
+use crate::command::{print, stop_flag};
+use crate::host::Host;
+use crate::recorder::Outcome;
+use crate::report::outcome_table;
+use crate::target::attach;
+use crate::workload::produce::{ProduceShape, ProduceWorkload};
+
+/// Produce from prebuilt batches and time the acknowledgements.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ProduceArgs {
+    /// Broker to load, HOST:PORT.
+    #[arg(long, env = "MILLSTREAM_BROKERS", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+    /// Topic to write to; created when it does not exist.
+    #[arg(long, default_value = "bench")]
+    pub topic: String,
+    /// The target is a bare loop, which knows no topics.
+    #[arg(long)]
+    pub bare: bool,
+    #[arg(long, default_value_t = 8)]
+    pub partitions: usize,
+    /// Bytes of each record's value.
+    #[arg(long, default_value_t = 1024)]
+    pub record_bytes: usize,
+    #[arg(long, default_value_t = 100)]
+    pub records_per_batch: usize,
+    /// Partitions that one request writes to, one batch each.
+    #[arg(long, visible_alias = "batches-per-request", default_value_t = 1)]
+    pub partitions_per_request: usize,
+    #[arg(long, default_value_t = 8)]
+    pub connections: usize,
+    /// Requests that each connection keeps in flight.
+    #[arg(long, default_value_t = 5)]
+    pub in_flight: usize,
+    /// Records a second over all connections, sent on schedule whatever the answers do: an open loop, whose latencies
+    /// count from the intended sending time. Without it, as fast as answers come.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// -1: all, 1: the leader.
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    pub acks: i16,
+    /// Seconds measured in each round.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Seconds before each measured round.
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    #[arg(long, default_value_t = 1)]
+    pub rounds: usize,
+    /// Process of the broker, to sample its CPU time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct ProduceReport {
+    host: Host,
+    rounds: Vec<Outcome>,
+    interrupted: bool,
+}
+
+pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
+    let stop = stop_flag()?;
+    let target = attach(&args.brokers, args.pid)?;
+    let shape = args.shape()?;
+    let mut workload = ProduceWorkload::new(&args.topic, shape, args.connections);
+    let load = Load {
+        address: target.address,
+        connections: args.connections,
+        in_flight: args.in_flight,
+        rate: args.rate.map(|records| records / workload.work().records as f64),
+        warmup: Duration::try_from_secs_f64(args.warmup)?,
+        measure: Duration::try_from_secs_f64(args.seconds)?,
+        server_pid: target.pid,
+    };
+    let mut report = ProduceReport {
+        host: Host::read(),
+        rounds: Vec::new(),
+        interrupted: false,
+    };
+    for _ in 0..args.rounds {
+        report.rounds.push(drive(&load, &mut workload, &stop)?);
+        report.interrupted = stop.load(Ordering::Relaxed);
+        if report.interrupted {
+            break;
+        }
+    }
+    print(args.json, &report, || outcome_table(&report.host, &report.rounds))
+}
+
+impl ProduceArgs {
+    fn shape(&self) -> Result<ProduceShape, String> {
+        let counts = [
+            self.partitions,
+            self.records_per_batch,
+            self.partitions_per_request,
+            self.connections,
+        ];
+        if counts.contains(&0) || self.in_flight == 0 || self.rate.is_some_and(|rate| rate <= 0.0) {
+            return Err("counts and the rate must be above zero".into());
+        }
+        if !self.partitions.is_multiple_of(self.partitions_per_request) {
+            return Err("--partitions must be a multiple of --partitions-per-request".into());
+        }
+        if !matches!(self.acks, -1 | 1) {
+            return Err("--acks is -1 or 1: without an acknowledgement there is nothing to time".into());
+        }
+        Ok(ProduceShape {
+            partitions: self.partitions,
+            record_bytes: self.record_bytes,
+            records_per_batch: self.records_per_batch,
+            partitions_per_request: self.partitions_per_request,
+            acks: self.acks,
+        })
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  As fast as it goes, 100-byte records, 1000 a batch:
+    millstream-bench produce --record-bytes 100 --records-per-batch 1000
+  50 MB/s of 1 KiB records on schedule, with the broker's CPU and memory:
+    millstream-bench produce --rate 48828 --pid $(pidof millstream)
+  One record a request, one in flight on each connection:
+    millstream-bench produce --partitions 1 --records-per-batch 1 --in-flight 1";

@@ -1,0 +1,184 @@
+//! Results as text for people. Programs read the same structures as JSON.
+
+use std::fmt::Write;
+
+use crate::host::Host;
+use crate::recorder::Outcome;
+
+/// Rows of cells under a header, columns aligned: the first to the left, the others to the right.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(header: &[&str]) -> Self {
+        Table {
+            rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()],
+        }
+    }
+
+    pub fn row(&mut self, cells: Vec<String>) {
+        assert_eq!(
+            cells.len(),
+            self.rows[0].len(),
+            "a row has a cell for every column"
+        );
+        self.rows.push(cells);
+    }
+
+    pub fn render(&self) -> String {
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.rows[0].len()).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
+            let line = cells.collect::<Vec<_>>().join("  ");
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// One line that every report begins with.
+pub fn host_line(host: &Host) -> String {
+    let gib = host.memory_bytes as f64 / (1u64 << 30) as f64;
+    format!(
+        "{} · {} cores · {gib:.0} GiB · Linux {}\n",
+        host.cpu, host.cores, host.kernel
+    )
+}
+
+/// The rounds of one load.
+pub fn outcome_table(host: &Host, rounds: &[Outcome]) -> String {
+    let mut table = Table::new(&OUTCOME_HEADER);
+    for (index, outcome) in rounds.iter().enumerate() {
+        let mut cells = vec![format!("{}", index + 1)];
+        cells.extend(outcome_cells(outcome));
+        table.row(cells);
+    }
+    let mut text = host_line(host);
+    text.push_str(&table.render());
+    for (index, outcome) in rounds.iter().enumerate() {
+        if let Some(note) = caution(outcome) {
+            let _ = writeln!(text, "round {}: {note}", index + 1);
+        }
+    }
+    text
+}
+
+/// What makes a figure worth less than it looks.
+pub fn caution(outcome: &Outcome) -> Option<String> {
+    if outcome.client_limited {
+        Some("the client was the limit: its thread had no time left, the server could have done more".into())
+    } else if outcome.unanswered > 0 && outcome.send_lag_p99_us.is_some() {
+        Some(format!(
+            "{} requests had no answer when the run gave up waiting",
+            outcome.unanswered
+        ))
+    } else {
+        let lag = outcome
+            .send_lag_p99_us
+            .filter(|&lag| lag > outcome.latency.p50_us)?;
+        Some(format!(
+            "the client sent up to {} late (p99): too much for what it measured",
+            micros(lag)
+        ))
+    }
+}
+
+/// A duration in the unit that fits it.
+pub fn micros(us: f64) -> String {
+    match us {
+        us if us < 10_000.0 => format!("{us:.0} µs"),
+        us if us < 10_000_000.0 => format!("{:.1} ms", us / 1e3),
+        us => format!("{:.1} s", us / 1e6),
+    }
+}
+
+/// A count with the prefix that fits it.
+pub fn count(n: f64) -> String {
+    match n {
+        n if n < 10_000.0 => format!("{n:.0}"),
+        n if n < 1e6 => format!("{:.1}k", n / 1e3),
+        n => format!("{:.2}M", n / 1e6),
+    }
+}
+
+const OUTCOME_HEADER: [&str; 11] = [
+    "round",
+    "records/s",
+    "requests/s",
+    "GB/s",
+    "p50",
+    "p99",
+    "p99.9",
+    "max",
+    "client CPU",
+    "server CPU",
+    "server RSS",
+];
+
+fn outcome_cells(outcome: &Outcome) -> Vec<String> {
+    let optional = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+    vec![
+        count(outcome.records_per_second),
+        count(outcome.requests_per_second),
+        format!("{:.3}", outcome.gigabytes_per_second),
+        micros(outcome.latency.p50_us),
+        micros(outcome.latency.p99_us),
+        micros(outcome.latency.p999_us),
+        micros(outcome.latency.max_us),
+        format!("{:.0} %", outcome.cost.client_cpu_share * 100.0),
+        optional(
+            outcome
+                .cost
+                .server_cpu_share
+                .map(|share| format!("{:.0} %", share * 100.0)),
+        ),
+        optional(
+            outcome
+                .cost
+                .server_rss
+                .map(|rss| format!("{:.0} MiB", rss as f64 / 1048576.0)),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(&["name", "n"]);
+        table.row(vec!["µs".into(), "1000".into()]);
+        assert_eq!(table.render(), "name     n\nµs    1000\n");
+    }
+
+    #[test]
+    fn numbers_take_the_unit_that_fits() {
+        assert_eq!(
+            (micros(999.6), micros(25_300.0), micros(1.25e7)),
+            ("1000 µs".into(), "25.3 ms".into(), "12.5 s".into())
+        );
+        assert_eq!(
+            (count(999.0), count(61_800.0), count(17.2e6)),
+            ("999".into(), "61.8k".into(), "17.20M".into())
+        );
+    }
+}

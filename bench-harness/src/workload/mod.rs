@@ -1,0 +1,3 @@
+//! What a run sends: `produce` from prebuilt batches.
+
+pub mod produce;

@@ -1,0 +1,83 @@
+//! Produce requests, built before the run and sent over and over.
+//! Invariants: requests of one connection visit all partitions in turn; connections start at different places.
+
+use std::sync::Arc;
+
+use crate::client::connection::Request;
+use crate::client::driver::Workload;
+use crate::recorder::Work;
+use crate::wire;
+
+/// What each Produce request carries.
+#[derive(Clone, Copy, Debug)]
+pub struct ProduceShape {
+    pub partitions: usize,
+    /// Bytes of each record's value; the records have no key.
+    pub record_bytes: usize,
+    pub records_per_batch: usize,
+    /// Partitions that one request writes to, one batch each; it divides `partitions`.
+    pub partitions_per_request: usize,
+    pub acks: i16,
+}
+
+/// Prebuilt requests for one topic.
+#[derive(Debug)]
+pub struct ProduceWorkload {
+    requests: Vec<Arc<[u8]>>,
+    next: Vec<usize>,
+    work: Work,
+}
+
+impl ProduceWorkload {
+    /// Every request is built here; none is built while the load runs.
+    pub fn new(topic: &str, shape: ProduceShape, connections: usize) -> Self {
+        assert!(shape.partitions_per_request > 0 && shape.partitions >= shape.partitions_per_request);
+        // A few distinct batches shared by all partitions keep the client's own memory out of the measurement.
+        let batches: Vec<Vec<u8>> = (0..DISTINCT_BATCHES)
+            .map(|seed| wire::batch(shape.records_per_batch, shape.record_bytes, seed as u64))
+            .collect();
+        let requests: Vec<Arc<[u8]>> = (0..shape.partitions / shape.partitions_per_request)
+            .map(|group| {
+                let first = group * shape.partitions_per_request;
+                let partitions: Vec<(i32, &[u8])> = (first..first + shape.partitions_per_request)
+                    .map(|partition| (partition as i32, &batches[partition % DISTINCT_BATCHES][..]))
+                    .collect();
+                wire::produce_body(topic, &partitions, shape.acks).into()
+            })
+            .collect();
+        let next = (0..connections)
+            .map(|connection| connection * requests.len() / connections)
+            .collect();
+        let work = Work {
+            records: (shape.records_per_batch * shape.partitions_per_request) as u64,
+            bytes: (batches[0].len() * shape.partitions_per_request) as u64,
+        };
+        ProduceWorkload { requests, next, work }
+    }
+
+    /// Work of one request.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+}
+
+impl Workload for ProduceWorkload {
+    fn next(&mut self, connection: usize) -> Option<Request> {
+        let turn = self.next[connection];
+        self.next[connection] = (turn + 1) % self.requests.len();
+        let body = self.requests[turn].clone();
+        Some(Request {
+            api_key: wire::PRODUCE_KEY,
+            api_version: wire::PRODUCE_VERSION,
+            body,
+        })
+    }
+
+    fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {
+        wire::check_produce(payload)?;
+        Ok(self.work)
+    }
+}
+
+/// Batches that differ in content; all have the same size.
+const DISTINCT_BATCHES: usize = 8;
