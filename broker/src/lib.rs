@@ -4,8 +4,10 @@
 
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod controller;
 pub mod limits;
 pub mod server;
 pub mod shard;
 pub mod startup;
+pub mod telemetry;

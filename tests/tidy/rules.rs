@@ -449,6 +449,7 @@ fn one_clock(tree: &Tree) -> Vec<Violation> {
         "broker/src/cli",
         "broker/src/controller",
         "broker/src/startup",
+        "broker/src/telemetry",
         "storage/ring/src/uring",
         "storage/ring/benches",
         "storage/ring/examples",

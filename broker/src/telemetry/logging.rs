@@ -1,0 +1,280 @@
+//! Log lines: human or JSON, on standard error, with a level that can change while the broker runs.
+//!
+//! Place: set up once by `cli::start`; every room then speaks through `tracing`'s macros. A level is `info`, or a list
+//! such as `info,millstream::server=debug`, where the longest matching target prevails.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use super::civil_time;
+use crate::config::LogFormat;
+
+/// Changes the level of a running process.
+#[derive(Debug, Clone)]
+pub struct LevelHandle {
+    filter: reload::Handle<Targets, tracing_subscriber::Registry>,
+}
+
+impl LevelHandle {
+    /// Takes effect with the next event of every thread.
+    pub fn set_level(&self, level: &str) -> Result<(), String> {
+        let targets = parse_level(level)?;
+        self.filter.reload(targets).map_err(|error| error.to_string())
+    }
+}
+
+/// Once per process. The error is that something else logs already, or a level that [`check_level`] refuses.
+pub fn init(format: LogFormat, level: &str) -> Result<LevelHandle, String> {
+    let (filter, handle) = reload::Layer::new(parse_level(level)?);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let done = match format {
+        LogFormat::Human => {
+            let colour = use_colour(io::stderr().is_terminal());
+            registry
+                .with(layer.event_format(HumanFormat { colour }))
+                .try_init()
+        }
+        LogFormat::Json => {
+            let layer = layer
+                .json()
+                .flatten_event(true)
+                .with_timer(Utc)
+                .with_current_span(false);
+            registry.with(layer.with_span_list(false)).try_init()
+        }
+    };
+    done.map_err(|error: TryInitError| error.to_string())?;
+    Ok(LevelHandle { filter: handle })
+}
+
+/// Whether the text is a level, and if not, why.
+pub fn check_level(text: &str) -> Result<(), String> {
+    parse_level(text).map(|_| ())
+}
+
+/// Colour belongs on a terminal, and nowhere when `NO_COLOR` (no-color.org) is set.
+pub fn use_colour(terminal: bool) -> bool {
+    terminal
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn parse_level(text: &str) -> Result<Targets, String> {
+    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    for part in text.split(',').map(str::trim) {
+        targets = match part.split_once('=') {
+            None => targets.with_default(level_of(part)?),
+            Some((target, level)) if !target.trim().is_empty() => {
+                targets.with_target(target.trim(), level_of(level.trim())?)
+            }
+            Some(_) => return Err(format!("`{part}` names no part of the program")),
+        };
+    }
+    Ok(targets)
+}
+
+fn level_of(text: &str) -> Result<LevelFilter, String> {
+    let known = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    known.map(|(_, level)| *level).ok_or_else(|| {
+        let names = LEVELS.map(|(name, _)| name).join(", ");
+        match crate::config::nearest(text, LEVELS.iter().map(|(name, _)| *name)) {
+            Some(name) => format!("`{text}` is not a log level. Did you mean `{name}`?"),
+            None => format!("`{text}` is not a log level ({names})"),
+        }
+    })
+}
+
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// `2026-11-21T11:20:00.123Z WARN  server: message key=value`
+struct HumanFormat {
+    colour: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for HumanFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = *event.metadata().level();
+        let paint = |style: Style| if self.colour { style } else { Style::new() };
+        let dim = paint(Style::new().dimmed());
+        let strong = paint(level_style(level));
+        write!(out, "{dim}{}{dim:#} {strong}{level:<5}{strong:#} ", now_text())?;
+        let room = room_of(event.metadata().target());
+        if !room.is_empty() {
+            write!(out, "{dim}{room}:{dim:#} ")?;
+        }
+        let mut fields = HumanFields {
+            out: &mut out,
+            dim,
+            result: Ok(()),
+        };
+        event.record(&mut fields);
+        fields.result?;
+        writeln!(out)
+    }
+}
+
+/// The message first, as `tracing` records it, then `key=value`.
+struct HumanFields<'a, 'w> {
+    out: &'a mut Writer<'w>,
+    dim: Style,
+    result: fmt::Result,
+}
+
+impl HumanFields<'_, '_> {
+    fn put(&mut self, field: &Field, value: &str) {
+        // A line is one line, and shows no escape sequence that a client sent.
+        let clean: String = value.chars().flat_map(escape_control).collect();
+        let dim = self.dim;
+        self.result = self.result.and(if field.name() == "message" {
+            write!(self.out, "{clean}")
+        } else {
+            write!(self.out, " {dim}{}={dim:#}{clean}", field.name())
+        });
+    }
+}
+
+impl Visit for HumanFields<'_, '_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+}
+
+fn escape_control(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+/// `millstream::server::listener` → `server`: the room is enough for a reader, `json` has the whole path.
+fn room_of(target: &str) -> &str {
+    let mut parts = target.split("::");
+    match parts.next() {
+        Some("millstream") => parts.next().unwrap_or_default(),
+        Some(other) => other.strip_prefix("millstream_").unwrap_or(other),
+        None => "",
+    }
+}
+
+fn level_style(level: Level) -> Style {
+    match level {
+        Level::ERROR => AnsiColor::Red.on_default().bold(),
+        Level::WARN => AnsiColor::Yellow.on_default().bold(),
+        Level::INFO => AnsiColor::Green.on_default(),
+        _ => AnsiColor::Blue.on_default(),
+    }
+}
+
+/// Time in the JSON lines.
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        out.write_str(&now_text())
+    }
+}
+
+fn now_text() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    civil_time::format_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn levels_and_lists_of_them() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,millstream::server=debug",
+            " warn , a = trace ",
+        ] {
+            assert_eq!(check_level(good), Ok(()), "{good}");
+        }
+        let check = |bad: &str, part: &str| {
+            let error = check_level(bad).unwrap_err();
+            assert!(error.contains(part), "{bad}: {error}");
+        };
+        check("inof", "Did you mean `info`?");
+        check("loudest", "off, error, warn");
+        check("info,=debug", "names no part");
+        check("", "is not a log level");
+    }
+
+    /// What one event looks like, and that the level in force decides whether it is written.
+    #[test]
+    fn a_line_holds_room_message_and_fields_and_obeys_the_level() {
+        let lines = Lines::default();
+        let (filter, handle) = reload::Layer::new(parse_level("info").unwrap());
+        let level = LevelHandle { filter: handle };
+        let sink = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || sink.clone());
+        let layer = layer.event_format(HumanFormat { colour: false });
+        let subscriber = tracing_subscriber::registry().with(filter).with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "millstream::server::listener", port = 9092, peer = "a\nb\x1b[31m", "ready");
+            tracing::debug!("not yet");
+            level.set_level("debug").unwrap();
+            tracing::debug!(target: "other", "now");
+            assert!(level.set_level("nonsense").is_err());
+        });
+        let text = lines.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[0].ends_with("Z INFO  server: ready port=9092 peer=a\\nb\\u{1b}[31m"),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[1].ends_with("Z DEBUG other: now"), "{}", lines[1]);
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
