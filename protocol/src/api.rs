@@ -35,11 +35,12 @@ pub struct ApiSpec {
     pub max: i16,
     /// The first version with compact lengths, tagged fields and the longer headers.
     pub flexible_from: i16,
-    /// The lowest version that ApiVersions claims. Produce claims more than it serves: librdkafka before 2.11 derives
-    /// compression and idempotence from versions 0 to 2 being in the range, and then uses later ones. What is claimed
-    /// and not served is answered with UNSUPPORTED_VERSION.
+    /// The lowest version that ApiVersions claims. Produce claims more than it serves: librdkafka before 2.11
+    /// derives compression and idempotence from versions 0 to 2 being in the range, and then uses later ones.
+    /// What is claimed and not served is answered with UNSUPPORTED_VERSION.
     pub advertised_min: i16,
-    /// How many bytes of memory decoding a request takes at most for each byte of its frame, the frame not included.
+    /// How many bytes of memory decoding a request takes at most for each byte of its frame, the frame not
+    /// included.
     pub cost: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Errors: the codes that Kafka puts on the wire, and what can be wrong with bytes that are decoded or encoded.
+//! Errors: the codes that Kafka puts on the wire, and what can be wrong with bytes that are decoded or
+//! encoded.
 
 use core::fmt;
 
@@ -204,8 +205,8 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Why bytes are not the message that they claim to be. Whoever sent them is broken or hostile: the connection
-/// closes.
+/// Why bytes are not the message that they claim to be. Whoever sent them is broken or hostile: the
+/// connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// The bytes end before the field does, or a count or length claims more than is left.

@@ -5,8 +5,8 @@ use core::ops::Range;
 /// What the bytes received so far begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameStatus {
-    /// No whole frame yet: `have` bytes are there. `need` is the size of the whole frame, prefix included, once the
-    /// prefix is there.
+    /// No whole frame yet: `have` bytes are there. `need` is the size of the whole frame, prefix included,
+    /// once the prefix is there.
     NeedMore { have: usize, need: Option<usize> },
     /// A whole frame: `range` is its content, the prefix not included. The next frame begins at `range.end`.
     Frame { range: Range<usize> },
@@ -16,7 +16,8 @@ pub enum FrameStatus {
     Negative,
 }
 
-/// Looks for one frame at the start of `bytes`. `limit` is the largest content that is taken, in bytes, inclusive.
+/// Looks for one frame at the start of `bytes`. `limit` is the largest content that is taken, in bytes,
+/// inclusive.
 pub fn split(bytes: &[u8], limit: usize) -> FrameStatus {
     let Some(prefix) = bytes.first_chunk::<PREFIX_LEN>() else {
         return FrameStatus::NeedMore {

@@ -15,8 +15,9 @@ pub struct RequestHeader<'a> {
 }
 
 impl<'a> RequestHeader<'a> {
-    /// Reads a header and leaves the reader at the request's body. A key that is not in the table is an error, as
-    /// the header's own layout hangs on it. A version beyond the range is not: the answer to it needs the header.
+    /// Reads a header and leaves the reader at the request's body. A key that is not in the table is an
+    /// error, as the header's own layout hangs on it. A version beyond the range is not: the answer to it
+    /// needs the header.
     pub fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let api_key = r.i16()?;
         let api_version = r.i16()?;
@@ -66,8 +67,8 @@ pub fn decode_response_header(
     Ok(correlation_id)
 }
 
-/// ApiVersions alone has none in any version: a client reads its response before it knows what the broker speaks
-/// (KIP-511).
+/// ApiVersions alone has none in any version: a client reads its response before it knows what the broker
+/// speaks (KIP-511).
 fn has_tagged_fields(spec: &ApiSpec, version: i16) -> bool {
     spec.key != ApiKey::ApiVersions && spec.is_flexible(version)
 }

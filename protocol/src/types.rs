@@ -119,8 +119,8 @@ number! {
 }
 
 number! {
-    /// The place of a record among all those that a producer incarnation wrote to one partition. Runs from 0 to
-    /// `i32::MAX` and then from 0 again.
+    /// The place of a record among all those that a producer incarnation wrote to one partition. Runs from 0
+    /// to `i32::MAX` and then from 0 again.
     Sequence(i32)
 }
 
@@ -175,7 +175,8 @@ impl TimestampMs {
     }
 }
 
-/// A topic's identity for ever: a topic that is deleted and created again under its name has another (KIP-516).
+/// A topic's identity for ever: a topic that is deleted and created again under its name has another
+/// (KIP-516).
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct TopicId([u8; 16]);

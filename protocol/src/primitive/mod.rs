@@ -3,5 +3,5 @@
 mod reader;
 mod writer;
 
-pub use reader::Reader;
+pub use reader::{Reader, TaggedField};
 pub use writer::{FrameMark, Splice, Writer};

@@ -1,9 +1,9 @@
 //! Reading: a cursor over a frame that cannot pass its end and cannot be talked into taking memory.
 //!
-//! Invariant: while an array is read, the bytes that its outstanding elements need at least are *owed*: neither an
-//! element nor an array inside one can claim them. So all the elements ever reserved, at any depth, have bytes of
-//! their own in the frame, and the memory of a decoded message is bounded by the frame's size times the largest
-//! ratio of an element's size in memory to its smallest size on the wire.
+//! Invariant: while an array is read, the bytes that its outstanding elements need at least are *owed*:
+//! neither an element nor an array inside one can claim them. So all the elements ever reserved, at any
+//! depth, have bytes of their own in the frame, and the memory of a decoded message is bounded by the frame's
+//! size times the largest ratio of an element's size in memory to its smallest size on the wire.
 
 use crate::error::DecodeError;
 use crate::types::TopicId;
@@ -12,8 +12,17 @@ use crate::types::TopicId;
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    /// How many bytes at the end of `rest` belong to elements of arrays that are being read; never above its length.
+    /// How many bytes at the end of `rest` belong to elements of arrays that are being read; never above its
+    /// length.
     owed: usize,
+}
+
+/// One of a struct's optional fields (KIP-482).
+#[derive(Clone, Debug)]
+pub struct TaggedField<'a> {
+    pub tag: u32,
+    /// Reads this field alone.
+    pub content: Reader<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -168,13 +177,14 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(self.bytes(len)?).map_err(|_| DecodeError::InvalidString)
     }
 
-    /// A nullable string with a length of two bytes: the client id of every request header, in flexible versions too.
+    /// A nullable string with a length of two bytes: the client id of every request header, in flexible
+    /// versions too.
     pub fn nullable_string(&mut self) -> Result<Option<&'a str>, DecodeError> {
         self.string_len(false)?.map(|len| self.string(len)).transpose()
     }
 
-    /// Sets aside the bytes of `count` elements of at least `size_min` bytes each. Fails where they cannot be there:
-    /// then no memory must be taken for them.
+    /// Sets aside the bytes of `count` elements of at least `size_min` bytes each. Fails where they cannot be
+    /// there: then no memory must be taken for them.
     #[inline]
     pub fn owe(&mut self, count: usize, size_min: usize) -> Result<(), DecodeError> {
         let bytes = count.checked_mul(size_min).ok_or(DecodeError::Truncated)?;
@@ -191,11 +201,13 @@ impl<'a> Reader<'a> {
         self.owed -= size_min;
     }
 
-    /// A tagged field: its tag and a reader of just its content.
-    pub fn tagged_field(&mut self) -> Result<(u32, Reader<'a>), DecodeError> {
+    pub fn tagged_field(&mut self) -> Result<TaggedField<'a>, DecodeError> {
         let tag = self.uvarint()?;
         let len = self.uvarint()? as usize;
-        Ok((tag, Reader::new(self.bytes(len)?)))
+        Ok(TaggedField {
+            tag,
+            content: Reader::new(self.bytes(len)?),
+        })
     }
 
     /// Passes over a whole section of tagged fields.

@@ -166,7 +166,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the length field of `len` bytes of records and notes that the records themselves follow from elsewhere.
+    /// Writes the length field of `len` bytes of records and notes that the records themselves follow from
+    /// elsewhere.
     pub fn records_splice(&mut self, len: usize, flexible: bool) -> Result<(), EncodeError> {
         self.array_len(Some(len), flexible)?;
         if len > 0 {
@@ -184,8 +185,8 @@ impl Writer {
         tag: u32,
         content: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        // The content's size comes first and has a length of its own: the few fields that are ever written this way
-        // are small, so they are written apart and copied.
+        // The content's size comes first and has a length of its own: the few fields that are ever written
+        // this way are small, so they are written apart and copied.
         let mut field = Writer::new();
         content(&mut field)?;
         assert!(field.splices.is_empty(), "records in a tagged field");

@@ -1,22 +1,23 @@
 //! A batch of records as a borrowed view over its bytes.
 //!
 //! ```text
-//!  0 base offset i64        12 leader epoch i32   17 CRC-32C u32      23 last offset delta i32   43 producer id i64
-//!  8 length i32 (from 12)   16 magic i8 (2)       21 attributes i16   27 base timestamp i64      51 producer epoch i16
-//!                                                                     35 max timestamp i64       53 base sequence i32
-//! 57 record count i32       61 records, compressed as a whole if the attributes say so
+//!  0 base offset i64          17 CRC-32C u32              35 max timestamp i64
+//!  8 length i32 (from 12)     21 attributes i16           43 producer id i64
+//! 12 leader epoch i32         23 last offset delta i32    51 producer epoch i16
+//! 16 magic i8 (2)             27 base timestamp i64       53 base sequence i32
+//! 57 record count i32         61 records, compressed as a whole if the attributes say so
 //! ```
 //! The CRC covers all from byte 21 on: a broker writes base offset and leader epoch without a new one.
 //!
-//! Invariant: of a [`BatchView`], length, magic and offsets are sound; the CRC and the records only once they were
-//! checked.
+//! Invariant: of a [`BatchView`], length, magic and offsets are sound; the CRC and the records only once they
+//! were checked.
 
 use core::ops::Range;
 
 use super::codec::Codec;
 use super::crc;
 use super::error::BatchError;
-use super::record::{Framing, Records};
+use super::record::{Framing, RecordIter};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Bytes of a batch before its records.
@@ -146,7 +147,8 @@ impl<'a> BatchView<'a> {
         (epoch >= 0).then(|| ProducerEpoch::new(epoch))
     }
 
-    /// `None` for a producer that is not idempotent, and for control batches, which stand outside the sequence.
+    /// `None` for a producer that is not idempotent, and for control batches, which stand outside the
+    /// sequence.
     pub fn base_sequence(&self) -> Option<Sequence> {
         let sequence = i32::from_be_bytes(field(self.bytes, BASE_SEQUENCE));
         (sequence >= 0).then(|| Sequence::new(sequence))
@@ -172,9 +174,9 @@ impl<'a> BatchView<'a> {
     }
 
     /// The records of a batch that is not compressed.
-    pub fn records(&self) -> Result<Records<'a>, BatchError> {
+    pub fn records(&self) -> Result<RecordIter<'a>, BatchError> {
         match self.attributes().compression()? {
-            Codec::None => Ok(Records::new(self.body(), self.record_count())),
+            Codec::None => Ok(RecordIter::new(self.body(), self.record_count())),
             _ => Err(BatchError::Compressed),
         }
     }

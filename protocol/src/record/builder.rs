@@ -79,8 +79,8 @@ impl BatchBuilder {
         self
     }
 
-    /// Appends a record, whose offset is the next one. Panics where the timestamp is further from the first record's
-    /// than 2^63 ms.
+    /// Appends a record, whose offset is the next one. Panics where the timestamp is further from the first
+    /// record's than 2^63 ms.
     pub fn push(
         &mut self,
         timestamp: TimestampMs,
@@ -113,7 +113,8 @@ impl BatchBuilder {
         self.assemble(Codec::None, body)
     }
 
-    /// The batch with its records as `compress` gives them, which `codec` is the name of. Panics without a record.
+    /// The batch with its records as `compress` gives them, which `codec` is the name of. Panics without a
+    /// record.
     pub fn build_with(self, codec: Codec, compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let body = compress(self.body.bytes());
         self.assemble(codec, &body)

@@ -12,8 +12,8 @@ pub fn extend(crc: u32, bytes: &[u8]) -> u32 {
     ::crc32c::crc32c_append(crc, bytes)
 }
 
-/// The checksum of two runs of bytes, one after the other, from the checksum of each and the second one's length in
-/// bytes. Takes time that grows with the logarithm of the length.
+/// The checksum of two runs of bytes, one after the other, from the checksum of each and the second one's
+/// length in bytes. Takes time that grows with the logarithm of the length.
 pub fn combine(first: u32, second: u32, second_len: usize) -> u32 {
     ::crc32c::crc32c_combine(first, second, second_len)
 }

@@ -12,8 +12,8 @@ use super::error::BatchError;
 use crate::error::DecodeError;
 use crate::primitive::{Reader, Writer};
 
-/// One record. Its offset is the batch's base offset plus `offset_delta`; its timestamp the base timestamp plus
-/// `timestamp_delta` (or the batch's largest one, where that is the time of append).
+/// One record. Its offset is the batch's base offset plus `offset_delta`; its timestamp the base timestamp
+/// plus `timestamp_delta` (or the batch's largest one, where that is the time of append).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub offset_delta: i32,
@@ -69,16 +69,16 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Walks the records of a decompressed body. Ends after the first error, and reports bytes that are left after the
-/// last record as one.
+/// Walks the records of a decompressed body. Ends after the first error, and reports bytes that are left
+/// after the last record as one.
 #[derive(Clone, Debug)]
-pub struct Records<'a> {
+pub struct RecordIter<'a> {
     reader: Reader<'a>,
     left: i32,
     done: bool,
 }
 
-impl<'a> Records<'a> {
+impl<'a> RecordIter<'a> {
     /// `count` records are expected in `body`.
     pub fn new(body: &'a [u8], count: i32) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl<'a> Records<'a> {
     }
 }
 
-impl<'a> Iterator for Records<'a> {
+impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<Record<'a>, BatchError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -126,7 +126,7 @@ impl Framing {
             timestamp_delta_min: None,
             has_null_key: false,
         };
-        for (expected, record) in (0..).zip(Records::new(body, count)) {
+        for (expected, record) in (0..).zip(RecordIter::new(body, count)) {
             let record = record?;
             if record.offset_delta != expected {
                 return Err(BatchError::WrongCount);
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn records_come_back() {
         let body = body(&[(0, -5, None), (1, 7, Some(b"k"))]);
-        let records: Result<Vec<_>, _> = Records::new(&body, 2).collect();
+        let records: Result<Vec<_>, _> = RecordIter::new(&body, 2).collect();
         let records = records.unwrap();
         assert_eq!((records[0].key, records[0].timestamp_delta), (None, -5));
         assert_eq!((records[1].key, records[1].offset_delta), (Some(&b"k"[..]), 1));

@@ -1,0 +1,47 @@
+//! AlterConfigs: replaces all configs of a resource; what is not named goes back to its default.
+
+use alloc::vec::Vec;
+
+use super::schema::{exchange, message};
+
+exchange!(AlterConfigs: AlterConfigsRequest<'a>, AlterConfigsResponse<'r>);
+
+message! {
+    pub struct AlterConfigsRequest<'a> {
+        resources: Vec<AlterConfigsResource<'a>> [0..],
+        /// Only checks.
+        validate_only: bool [0..],
+    }
+}
+
+message! {
+    pub struct AlterConfigsResource<'a> {
+        /// As in DescribeConfigs.
+        resource_type: i8 [0..],
+        resource_name: &'a str [0..],
+        configs: Vec<AlterableConfig<'a>> [0..],
+    }
+}
+
+message! {
+    pub struct AlterableConfig<'a> {
+        name: &'a str [0..],
+        value: Option<&'a str> [0..],
+    }
+}
+
+message! {
+    pub struct AlterConfigsResponse<'a> {
+        throttle_time_ms: i32 [0..],
+        responses: Vec<AlterConfigsResourceResponse<'a>> [0..],
+    }
+}
+
+message! {
+    pub struct AlterConfigsResourceResponse<'a> {
+        error_code: i16 [0..],
+        error_message: Option<&'a str> [0..],
+        resource_type: i8 [0..],
+        resource_name: &'a str [0..],
+    }
+}

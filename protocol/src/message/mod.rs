@@ -1,0 +1,63 @@
+//! Messages: one API a file, its requests and responses in all versions that the table names, both ways.
+//!
+//! A file reads like Kafka's schema: each field with its type, and in brackets the versions that have it.
+//! Fields that a version lacks decode to their default and are left out when encoding, whatever their value.
+
+mod schema;
+mod value;
+
+pub mod alter_configs;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod fetch;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+
+pub use alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+pub use api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+pub use create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+pub use create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+pub use delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
+pub use delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+pub use describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+pub use describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+pub use fetch::{FetchRequest, FetchResponse};
+pub use incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+pub use init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+pub use metadata::{MetadataRequest, MetadataResponse};
+pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+pub use produce::{ProduceRequest, ProduceResponse};
+pub use value::Records;
+
+use crate::api::ApiKey;
+use crate::error::{DecodeError, EncodeError};
+use crate::primitive::{Reader, Writer};
+
+/// A message that can be read, the frame's header being read already.
+pub trait Decode<'a>: Sized {
+    /// Leaves the reader after the message, where a frame normally ends. The memory taken is at most
+    /// [`crate::api::ApiSpec::cost`] times the bytes that remain in the reader.
+    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError>;
+}
+
+/// A message that can be written after a header.
+pub trait Encode {
+    /// After an error the writer holds a part of the message and is of no further use.
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
+}
+
+/// A request, which knows what is answered to it.
+pub trait Request: Encode {
+    const API: ApiKey;
+    type Response<'r>: Decode<'r>;
+}
