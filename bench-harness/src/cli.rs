@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bare_loop, produce};
+use crate::command::{bare_loop, fetch, produce};
 
 /// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
 #[derive(Debug, Parser)]
@@ -18,6 +18,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Produce(produce::ProduceArgs),
+    Fetch(fetch::FetchArgs),
     BareLoop(bare_loop::BareLoopArgs),
 }
 
@@ -25,6 +26,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let result: Result<(), Box<dyn Error>> = match &Cli::parse().command {
         Command::Produce(args) => produce::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::BareLoop(args) => bare_loop::run(args),
     };
     match result {

@@ -181,7 +181,7 @@ impl Server {
             let durable = !matches!(self.path, WritePath::None);
             let served = wire::serve_produce(peer.frames.bytes(frame), answers, |batches| {
                 if durable {
-                    wire::check_batches(batches)?;
+                    wire::check_batches(batches, |_| ())?;
                     records.append(batches);
                 }
                 Ok(())

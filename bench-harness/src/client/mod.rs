@@ -1,7 +1,8 @@
 //! A Kafka client that does one thing: keep prebuilt requests in flight and time their answers.
 //! `driver` is the loop of one thread, `connection` one socket with its requests in order, `frame_buffer` what arrives,
-//! `pace` when requests are due.
+//! `pace` when requests are due, `admin` the few blocking calls around a run.
 
+pub mod admin;
 pub mod connection;
 pub mod driver;
 pub mod frame_buffer;

@@ -5,8 +5,23 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use serde::Serialize;
+
+use crate::host::Host;
+use crate::recorder::Outcome;
+
 pub mod bare_loop;
+pub mod fetch;
 pub mod produce;
+
+/// What `produce` and `fetch` print.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub host: Host,
+    pub rounds: Vec<Outcome>,
+    /// Ctrl-C came before the end: the last round is shorter than asked for.
+    pub interrupted: bool,
+}
 
 /// A flag that Ctrl-C and SIGTERM raise; a second one ends the process at once.
 pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
@@ -21,7 +36,7 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 /// Print a report: JSON for programs, text for people.
 pub fn print(
     json: bool,
-    value: &impl serde::Serialize,
+    value: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), Box<dyn Error>> {
     if json {

@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
 
+use crate::client::admin::Admin;
 use crate::client::driver::{Load, drive};
-use crate::command::{print, stop_flag};
+use crate::command::{Report, print, stop_flag};
 use crate::host::Host;
-use crate::recorder::Outcome;
 use crate::report::outcome_table;
 use crate::target::attach;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
@@ -65,17 +64,13 @@ pub struct ProduceArgs {
     pub json: bool,
 }
 
-#[derive(Serialize)]
-struct ProduceReport {
-    host: Host,
-    rounds: Vec<Outcome>,
-    interrupted: bool,
-}
-
 pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
     let stop = stop_flag()?;
     let target = attach(&args.brokers, args.pid)?;
     let shape = args.shape()?;
+    if !args.bare {
+        Admin::connect(target.address)?.create_topic(&args.topic, args.partitions)?;
+    }
     let mut workload = ProduceWorkload::new(&args.topic, shape, args.connections);
     let load = Load {
         address: target.address,
@@ -86,7 +81,7 @@ pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
         measure: Duration::try_from_secs_f64(args.seconds)?,
         server_pid: target.pid,
     };
-    let mut report = ProduceReport {
+    let mut report = Report {
         host: Host::read(),
         rounds: Vec::new(),
         interrupted: false,

@@ -1,3 +1,5 @@
-//! What a run sends: `produce` from prebuilt batches.
+//! What a run sends: `produce` from prebuilt batches, `fill` distinct records once, `fetch` them again.
 
+pub mod fetch;
+pub mod fill;
 pub mod produce;

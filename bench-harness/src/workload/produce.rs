@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use millstream_protocol::api::ApiKey;
+
 use crate::client::connection::Request;
 use crate::client::driver::Workload;
 use crate::recorder::Work;
@@ -67,14 +69,14 @@ impl Workload for ProduceWorkload {
         self.next[connection] = (turn + 1) % self.requests.len();
         let body = self.requests[turn].clone();
         Some(Request {
-            api_key: wire::PRODUCE_KEY,
+            api_key: ApiKey::Produce.code(),
             api_version: wire::PRODUCE_VERSION,
             body,
         })
     }
 
     fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {
-        wire::check_produce(payload)?;
+        wire::check_produce(payload, |_, _| ())?;
         Ok(self.work)
     }
 }

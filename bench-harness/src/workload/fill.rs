@@ -1,0 +1,84 @@
+//! Distinct records, each produced once: what a fetch reads.
+//! Invariant: no two batches hold the same bytes, so that neither side is served by a small cache.
+
+use millstream_protocol::api::ApiKey;
+
+use crate::client::connection::Request;
+use crate::client::driver::Workload;
+use crate::recorder::Work;
+use crate::wire;
+
+/// Produces a given amount and then ends.
+#[derive(Debug)]
+pub struct FillWorkload {
+    topic: String,
+    partitions: usize,
+    records_per_batch: usize,
+    record_bytes: usize,
+    batches_left: u64,
+    seed: u64,
+    batch: Work,
+}
+
+impl FillWorkload {
+    /// At least `bytes` bytes of batches, spread evenly over the partitions.
+    pub fn new(
+        topic: &str,
+        partitions: usize,
+        records_per_batch: usize,
+        record_bytes: usize,
+        bytes: u64,
+    ) -> Self {
+        let size = wire::batch(records_per_batch, record_bytes, 0).len() as u64;
+        FillWorkload {
+            topic: topic.to_owned(),
+            partitions,
+            records_per_batch,
+            record_bytes,
+            batches_left: bytes.div_ceil(size).next_multiple_of(partitions as u64),
+            seed: 0,
+            batch: Work {
+                records: records_per_batch as u64,
+                bytes: size,
+            },
+        }
+    }
+}
+
+impl Workload for FillWorkload {
+    fn next(&mut self, _: usize) -> Option<Request> {
+        self.batches_left = self.batches_left.checked_sub(1)?;
+        self.seed += 1;
+        let partition = (self.seed % self.partitions as u64) as i32;
+        let batch = wire::batch(self.records_per_batch, self.record_bytes, self.seed);
+        let body = wire::produce_body(&self.topic, &[(partition, &batch)], -1);
+        Some(Request {
+            api_key: ApiKey::Produce.code(),
+            api_version: wire::PRODUCE_VERSION,
+            body: body.into(),
+        })
+    }
+
+    fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {
+        wire::check_produce(payload, |_, _| ())?;
+        Ok(self.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_after_the_amount_with_as_much_in_each_partition() {
+        let mut fill = FillWorkload::new("t", 4, 10, 100, 10_000);
+        let bodies: Vec<_> = std::iter::from_fn(|| fill.next(0))
+            .map(|request| request.body)
+            .collect();
+        assert_eq!(bodies.len() % 4, 0);
+        assert!(bodies.len() as u64 * fill.batch.bytes >= 10_000);
+        let distinct: std::collections::BTreeSet<_> =
+            bodies.iter().map(|body| &body[body.len() - 50..]).collect();
+        assert_eq!(distinct.len(), bodies.len());
+    }
+}
