@@ -1,10 +1,11 @@
-//! The broker's decisions as deterministic machines: metadata, configurations, produce and fetch checks, parked requests.
+//! The broker's decisions as deterministic machines: metadata, configurations, produce and fetch checks,
+//! parked requests.
 //!
-//! Place: driven only by the broker's shell. Everything that comes from outside (moments, random ids, request fields) is a
-//! parameter, and everything decided is a return value.
+//! Place: driven only by the broker's shell. Everything that comes from outside (moments, random ids, request
+//! fields) is a parameter, and everything decided is a return value.
 //!
-//! Invariants: no clock, randomness, files or sockets; two runs over the same input decide the same; nothing grows
-//! beyond a bound that its constructor is given.
+//! Invariants: no clock, randomness, files or sockets; two runs over the same input decide the same; nothing
+//! grows beyond a bound that its constructor is given.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,3 +14,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+pub mod purgatory;
+#[cfg(test)]
+mod testing;

@@ -1,16 +1,17 @@
 //! The broker configurations that a single broker has, and those that tools read.
 //!
-//! Place: [`super::settings`] checks what the broker was started with against them, the controller what is altered while it
-//! runs, DescribeConfigs reports them.
+//! Place: [`super::settings`] checks what the broker was started with against them, the controller what is
+//! altered while it runs, DescribeConfigs reports them.
 //!
-//! Invariants: sorted by name. Names, types and defaults are Kafka's 4.3, except where one broker alone would contradict
-//! them (replication of internal topics) or where durability does (`log.flush.interval.messages`).
+//! Invariants: sorted by name. Names, types and defaults are Kafka's 4.3, except where one broker alone would
+//! contradict them (replication of internal topics) or where durability does (`log.flush.interval.messages`).
 
 use super::definition::{Validator::*, configs};
 use super::topic::{CLEANUP_POLICIES, COMPRESSION_TYPES, TIMESTAMP_TYPES};
 
-/// Whether `name`, a broker configuration, may be altered while the broker runs, for one broker or for all of them.
-/// As Kafka's `DynamicBrokerConfig` has it, except that what only the start can decide here (listeners, security) is not.
+/// Whether `name`, a broker configuration, may be altered while the broker runs, for one broker or for all of
+/// them. As Kafka's `DynamicBrokerConfig` has it, except that what only the start can decide here (listeners,
+/// security) is not.
 pub fn is_dynamic(name: &str) -> bool {
     DYNAMIC.binary_search(&name).is_ok()
 }

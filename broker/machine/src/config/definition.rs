@@ -1,10 +1,10 @@
 //! What a configuration is: its name, type, default and bounds, and how its text is read.
 //!
-//! Place: the tables of [`super::topic`] and [`super::broker`] are made of these; the controller checks values with them,
-//! DescribeConfigs reports them.
+//! Place: the tables of [`super::topic`] and [`super::broker`] are made of these; the controller checks
+//! values with them, DescribeConfigs reports them.
 //!
-//! Invariants: reading accepts exactly what Kafka 4.3's `ConfigDef` accepts, save NaN, and its refusals read the same,
-//! because tools show them to people who know Kafka. A default always reads.
+//! Invariants: reading accepts exactly what Kafka 4.3's `ConfigDef` accepts, save NaN, and its refusals read
+//! the same, because tools show them to people who know Kafka. A default always reads.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -227,7 +227,8 @@ impl ConfigValue {
     }
 }
 
-/// The items of a list's text, without the blanks around them and without repetitions; none for an empty text.
+/// The items of a list's text, without the blanks around them and without repetitions; none for an empty
+/// text.
 pub fn split_list(text: &str) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     if text.trim().is_empty() {
@@ -258,8 +259,8 @@ fn are_throttled_replicas(items: &[String]) -> bool {
     items.iter().all(is_replica) || (items.len() == 1 && items[0] == "*")
 }
 
-/// Makes a table of [`ConfigDefinition`]s: `"name": Type = "default" or null, validator, acted_on or accepted, [synonyms];`
-/// below its documentation.
+/// Makes a table of [`ConfigDefinition`]s: `"name": Type = "default" or null, validator, acted_on or
+/// accepted, [synonyms];` below its documentation.
 macro_rules! configs {
     (
         $(#[$outer:meta])* $table:ident;

@@ -1,9 +1,11 @@
 //! Which value of a configuration counts, and where it comes from.
 //!
-//! Place: DescribeConfigs and CreateTopics report these; the shell resolves a [`TopicConfig`] when a topic's image changes.
+//! Place: DescribeConfigs and CreateTopics report these; the shell resolves a [`TopicConfig`] when a topic's
+//! image changes.
 //!
-//! Invariants: nearer prevails: the topic's own value, then the broker's own dynamic one, then the one for all brokers,
-//! then the setting at the start, then the default. Within one of these, a synonym listed earlier prevails.
+//! Invariants: nearer prevails: the topic's own value, then the broker's own dynamic one, then the one for
+//! all brokers, then the setting at the start, then the default. Within one of these, a synonym listed
+//! earlier prevails.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};

@@ -53,7 +53,8 @@ impl BrokerSettings {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The value that holds, set or by default. Panics where `name` is no broker configuration or has no value at all.
+    /// The value that holds, set or by default. Panics where `name` is no broker configuration or has no
+    /// value at all.
     #[track_caller]
     pub fn value(&self, name: &str) -> ConfigValue {
         let definition = find(BROKER_CONFIGS, name).expect("a broker configuration");

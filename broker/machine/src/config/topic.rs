@@ -3,8 +3,9 @@
 //! Place: the controller accepts exactly these names; [`super::effective`] resolves them.
 //!
 //! Invariants: sorted by name. Names, types and defaults are Kafka's, with one difference that is a decision:
-//! `flush.messages` is 1 unless somebody says otherwise. Names that Kafka 4 removed (`message.format.version`,
-//! `message.downconversion.enable`, `message.timestamp.difference.max.ms`) are unknown here as they are there.
+//! `flush.messages` is 1 unless somebody says otherwise. Names that Kafka 4 removed
+//! (`message.format.version`, `message.downconversion.enable`, `message.timestamp.difference.max.ms`) are
+//! unknown here as they are there.
 
 use super::definition::{Validator::*, configs};
 

@@ -1,7 +1,7 @@
 //! A topic's configuration as numbers, for those who act on it.
 //!
-//! Place: the shell resolves it when the topic's image or the broker's configurations change, and hands its parts to the
-//! log, to [`crate::partition::produce`] and to the acknowledgements.
+//! Place: the shell resolves it when the topic's image or the broker's configurations change, and hands its
+//! parts to the log, to [`crate::partition::produce`] and to the acknowledgements.
 
 use alloc::string::String;
 
@@ -43,8 +43,8 @@ impl TopicConfig {
 }
 
 impl ConfigLayers<'_> {
-    /// Resolves a topic with `own` values. A value that does not read, which only another version can have written,
-    /// counts as not set.
+    /// Resolves a topic with `own` values. A value that does not read, which only another version can have
+    /// written, counts as not set.
     pub fn topic_config(&self, own: &ConfigMap) -> TopicConfig {
         let resolver = Resolver { layers: self, own };
         let (policies, _) = resolver.value("cleanup.policy");
@@ -107,7 +107,8 @@ impl Resolver<'_> {
         u32::try_from(self.number(name)).expect("an INT that its validator keeps at 0 or more")
     }
 
-    /// Asking for `flush.ms` alone would mean nothing if the default of `flush.messages` went on flushing every record.
+    /// Asking for `flush.ms` alone would mean nothing if the default of `flush.messages` went on flushing
+    /// every record.
     fn flush_messages(&self, flush_ms: Option<u64>) -> u64 {
         match self.value("flush.messages") {
             (_, ConfigSource::Default) if flush_ms.is_some() => u64::MAX,
