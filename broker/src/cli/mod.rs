@@ -1,7 +1,7 @@
 //! The command line: one help tree for the broker and its tools.
 //!
-//! Place: the outermost room. `start` hands over to `startup::run` and stays; every other command is a short-lived
-//! tool that talks to a broker through `client`, or reads a data directory that no broker holds.
+//! Place: the outermost room. `start` hands over to `startup::run` and stays; every other command is a
+//! short-lived tool that talks to a broker through `client`, or reads a data directory that no broker holds.
 
 mod args;
 mod completions;

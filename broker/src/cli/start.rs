@@ -14,8 +14,9 @@ use crate::telemetry::logging::{self, LevelHandle};
 
 /// Start a broker
 ///
-/// Every setting can be given as a flag, as an environment variable or in millstream.toml; a flag prevails over the
-/// environment, the environment over the file. `--print-config` shows what applies and where it comes from.
+/// Every setting can be given as a flag, as an environment variable or in millstream.toml; a flag prevails
+/// over the environment, the environment over the file. `--print-config` shows what applies and where it
+/// comes from.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct StartArgs {

@@ -1,4 +1,5 @@
-//! Kafka's broker settings, under Kafka's names, as the `[broker]` table, `--set` and `MILLSTREAM_BROKER_…` give them.
+//! Kafka's broker settings, under Kafka's names, as the `[broker]` table, `--set` and `MILLSTREAM_BROKER_…`
+//! give them.
 
 use super::source::Raw;
 use super::units;

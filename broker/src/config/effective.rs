@@ -33,8 +33,8 @@ pub struct Config {
     pub broker: BTreeMap<String, Setting<String>>,
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// Variables that look like ours and are not; worth a line in the log, not a refusal, because orchestrators
-    /// plant variables of their own under a service's name.
+    /// Variables that look like ours and are not; worth a line in the log, not a refusal, because
+    /// orchestrators plant variables of their own under a service's name.
     pub warnings: Vec<String>,
 }
 
@@ -252,8 +252,8 @@ impl LogFormat {
     }
 }
 
-/// The file to read: the one that is named, else the first that exists. A named one that is missing is an error
-/// when it is read; one that is merely looked for is not.
+/// The file to read: the one that is named, else the first that exists. A named one that is missing is an
+/// error when it is read; one that is merely looked for is not.
 fn find_file(sources: &Sources) -> Option<PathBuf> {
     let named = sources
         .config_file

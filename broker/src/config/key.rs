@@ -1,6 +1,7 @@
 //! The one table of keys: what each is called in the file, in the environment and on the command line.
 
-/// A setting of Millstream's own. Kafka's broker settings are not here: they live in `[broker]` under Kafka's names.
+/// A setting of Millstream's own. Kafka's broker settings are not here: they live in `[broker]` under Kafka's
+/// names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     DataDir,

@@ -1,14 +1,14 @@
 //! Configuration: what the operator asked for, where each value came from, and one precedence.
 //!
-//! Place: read once at start by `cli::start` (and by the tools, to find a broker); the broker itself sees only the
-//! finished `startup::BrokerConfig`.
+//! Place: read once at start by `cli::start` (and by the tools, to find a broker); the broker itself sees
+//! only the finished `startup::BrokerConfig`.
 //!
 //! ```text
 //! flag  >  environment (MILLSTREAM_…)  >  millstream.toml  >  default
 //! ```
 //!
-//! Every source hands the same [`Raw`] values to the same parser (`effective`), so a setting means the same thing
-//! wherever it is written, and a wrong one is refused with the place that it was written at.
+//! Every source hands the same [`Raw`] values to the same parser (`effective`), so a setting means the same
+//! thing wherever it is written, and a wrong one is refused with the place that it was written at.
 
 mod address;
 mod broker_config;

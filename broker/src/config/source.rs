@@ -8,7 +8,8 @@ use super::key::Key;
 /// Everything that a configuration is read from. The environment is passed in, so that tests have their own.
 #[derive(Debug, Default, Clone)]
 pub struct Sources {
-    /// The file that `--config` names; `None` looks at `MILLSTREAM_CONFIG`, then along [`super::SEARCH_PATH`].
+    /// The file that `--config` names; `None` looks at `MILLSTREAM_CONFIG`, then along
+    /// [`super::SEARCH_PATH`].
     pub config_file: Option<PathBuf>,
     /// Flags of the command line that set a key.
     pub flags: Vec<(Key, Raw)>,
@@ -19,7 +20,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The process environment and nothing else. Variables that are not UTF-8 cannot be ours and are left out.
+    /// The process environment and nothing else. Variables that are not UTF-8 cannot be ours and are left
+    /// out.
     pub fn from_environment() -> Sources {
         let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

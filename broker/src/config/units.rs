@@ -1,7 +1,7 @@
 //! Byte sizes and durations as people write them: `512MiB`, `1.5GiB`, `10MB`, `90s`, `1h30m`, `7d`.
 
-/// Bytes. `KB MB GB TB` count in thousands, `KiB MiB GiB TiB` and the bare letters `K M G T` in 1024s; without a
-/// unit it is bytes.
+/// Bytes. `KB MB GB TB` count in thousands, `KiB MiB GiB TiB` and the bare letters `K M G T` in 1024s;
+/// without a unit it is bytes.
 pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let (number, unit) = split(text)?;
     let factor = match unit.to_ascii_lowercase().as_str() {

@@ -1,4 +1,5 @@
-//! Milliseconds since 1970 ↔ `2026-11-21T11:20:00.123Z` (RFC 3339, UTC, proleptic Gregorian, no leap seconds).
+//! Milliseconds since 1970 ↔ `2026-11-21T11:20:00.123Z` (RFC 3339, UTC, proleptic Gregorian, no leap
+//! seconds).
 
 /// The text of a moment. Years outside 0 to 9999 are written with as many digits as they need.
 pub fn format_millis(millis: i64) -> String {

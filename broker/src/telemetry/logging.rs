@@ -1,7 +1,7 @@
 //! Log lines: human or JSON, on standard error, with a level that can change while the broker runs.
 //!
-//! Place: set up once by `cli::start`; every room then speaks through `tracing`'s macros. A level is `info`, or a list
-//! such as `info,millstream::server=debug`, where the longest matching target prevails.
+//! Place: set up once by `cli::start`; every room then speaks through `tracing`'s macros. A level is `info`,
+//! or a list such as `info,millstream::server=debug`, where the longest matching target prevails.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
