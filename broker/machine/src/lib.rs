@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+pub mod partition;
 pub mod purgatory;
 #[cfg(test)]
 mod testing;

@@ -91,7 +91,8 @@ configs! {
     /// How long a record is safe from compaction, in milliseconds.
     "min.compaction.lag.ms": Long = "0", AtLeast(0), accepted, ["log.cleaner.min.compaction.lag.ms" * 1];
 
-    /// How many in-sync replicas a write with acks=all needs; with fewer it is refused.
+    /// How many in-sync replicas a write with acks=all needs; with fewer it is refused. A topic with fewer
+    /// replicas in all needs every one of them.
     "min.insync.replicas": Int = "1", AtLeast(1), acted_on, ["min.insync.replicas" * 1];
 
     /// Whether a segment's space is taken when it is created. Space is always taken ahead of the writes
