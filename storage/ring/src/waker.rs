@@ -57,6 +57,15 @@ impl Waker {
         }
     }
 
+    /// The eventfd that a knock rings.
+    pub(crate) fn event_fd(&self) -> i32 {
+        match &self.shared.door {
+            Door::Eventfd { event, .. } => event.as_raw_fd(),
+            #[cfg(feature = "sim")]
+            Door::Simulated => unreachable!("a simulated ring has no descriptor"),
+        }
+    }
+
     /// The descriptor of the ring behind this waker, for IORING_OP_MSG_RING. The waker keeps it from being
     /// reused for something else.
     pub(crate) fn ring_fd(&self) -> Option<i32> {

@@ -18,4 +18,5 @@ pub use append::AppendBuf;
 pub use recv::RecvBuf;
 pub(crate) use recv::RecvPool;
 pub use region::BLOCK;
+pub(crate) use region::Region;
 pub use slice::Slice;

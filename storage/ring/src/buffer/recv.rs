@@ -66,6 +66,7 @@ impl std::fmt::Debug for RecvBuf {
 }
 
 /// The ring's side of the pool.
+#[derive(Clone)]
 pub(crate) struct RecvPool {
     shared: Arc<Shared>,
 }
