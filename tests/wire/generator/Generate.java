@@ -1,0 +1,255 @@
+import java.io.IOException;
+import java.lang.reflect.Field;
+import java.lang.reflect.Modifier;
+import java.lang.reflect.ParameterizedType;
+import java.lang.reflect.Type;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.StringJoiner;
+
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.protocol.Message;
+import org.apache.kafka.common.protocol.MessageUtil;
+import org.apache.kafka.common.protocol.types.Schema;
+import org.apache.kafka.common.protocol.types.TaggedFields;
+import org.apache.kafka.common.record.internal.BaseRecords;
+import org.apache.kafka.common.record.internal.CompressionType;
+import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.SimpleRecord;
+import org.apache.kafka.common.utils.ImplicitLinkedHashCollection;
+
+/**
+ * Writes what Kafka's own classes make of our messages: one file per API, one line per direction, version and shape.
+ *
+ * A line is: direction, version, shape, the bytes in hexadecimal, and the fields of that version as JSON.
+ * Shapes:
+ *   full      every field has a value of its own that is not its default, arrays have two elements
+ *   nulls     the same, but all that may be null in that version is
+ *   hollow    every field has its default, arrays have one element
+ *   defaults  every field has its default
+ */
+public final class Generate {
+    enum Shape { FULL, NULLS, HOLLOW, DEFAULTS }
+
+    /** The APIs of the broker's table with the versions that it serves. */
+    private static final String[] APIS = {
+        "Produce 3 13", "Fetch 4 18", "ListOffsets 1 11", "Metadata 0 13", "ApiVersions 0 4", "CreateTopics 2 7",
+        "DeleteTopics 1 6", "DeleteRecords 0 2", "InitProducerId 0 5", "OffsetForLeaderEpoch 2 4",
+        "DescribeConfigs 1 4", "AlterConfigs 0 2", "CreatePartitions 0 3", "IncrementalAlterConfigs 0 1",
+        "DescribeCluster 0 2",
+    };
+
+    private final short version;
+    private final Shape shape;
+    /** The last number given to a field; each field has one of its own. */
+    private int counter = 0;
+
+    private Generate(int version, Shape shape) {
+        this.version = (short) version;
+        this.shape = shape;
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Path directory = Path.of(arguments[0]);
+        for (String api : APIS) {
+            String[] words = api.split(" ");
+            writeApi(directory, words[0], Integer.parseInt(words[1]), Integer.parseInt(words[2]));
+        }
+        writeBatches(directory);
+    }
+
+    /** One batch per compression, each with the same records: codec and bytes. */
+    private static void writeBatches(Path directory) throws Exception {
+        StringBuilder lines = new StringBuilder();
+        for (CompressionType codec : CompressionType.values()) {
+            SimpleRecord[] records = new SimpleRecord[100];
+            for (int index = 0; index < records.length; index++) {
+                byte[] key = index == 0 ? null : ("key-" + index).getBytes();
+                byte[] value = index == 1 ? null : ("value-" + index).repeat(20).getBytes();
+                Header[] headers = {new RecordHeader("header-" + index, new byte[] {(byte) index})};
+                records[index] = new SimpleRecord(1_700_000_000_000L + index, key, value, headers);
+            }
+            Compression compression = Compression.of(codec).build();
+            ByteBuffer bytes = MemoryRecords.withIdempotentRecords(42L, compression, 7L, (short) 3, 11, 5, records)
+                .buffer();
+            byte[] array = new byte[bytes.remaining()];
+            bytes.get(array);
+            lines.append(codec.name).append(' ').append(HexFormat.of().formatHex(array)).append('\n');
+        }
+        Files.writeString(directory.resolve("record_batches.txt"), lines.toString());
+    }
+
+    private static void writeApi(Path directory, String api, int min, int max) throws Exception {
+        StringBuilder lines = new StringBuilder();
+        for (String direction : new String[] {"Request", "Response"}) {
+            Class<?> type = Class.forName("org.apache.kafka.common.message." + api + direction + "Data");
+            for (int version = min; version <= max; version++) {
+                for (Shape shape : Shape.values()) {
+                    Message message = (Message) new Generate(version, shape).make(type);
+                    ByteBuffer bytes = MessageUtil.toByteBufferAccessor(message, (short) version).buffer();
+                    byte[] array = new byte[bytes.remaining()];
+                    bytes.get(array);
+                    lines.append(direction.toLowerCase()).append(' ').append(version).append(' ')
+                        .append(shape.name().toLowerCase()).append(' ')
+                        .append(array.length == 0 ? "-" : HexFormat.of().formatHex(array)).append(' ')
+                        .append(new Generate(version, shape).json(message)).append('\n');
+                }
+            }
+        }
+        Files.writeString(directory.resolve(snake(api) + ".txt"), lines.toString());
+    }
+
+    /** An object of a generated class with its fields set as the shape asks. */
+    private Object make(Class<?> type) throws Exception {
+        Object object = type.getDeclaredConstructor().newInstance();
+        for (Field field : fields(type)) {
+            Object value = value(field, schemaField(type, field), field.get(object));
+            field.set(object, value);
+        }
+        return object;
+    }
+
+    private Object value(Field field, org.apache.kafka.common.protocol.types.Field schema, Object initial)
+            throws Exception {
+        if (shape == Shape.DEFAULTS) {
+            return initial;
+        }
+        if (shape == Shape.NULLS && schema.type.isNullable()) {
+            return null;
+        }
+        Class<?> type = field.getType();
+        if (Collection.class.isAssignableFrom(type)) {
+            return collection(field);
+        }
+        if (Message.class.isAssignableFrom(type)) {
+            return make(type);
+        }
+        if (shape == Shape.HOLLOW) {
+            return initial;
+        }
+        Object value = scalar(type, initial);
+        if (value.equals(initial)) {
+            throw new IllegalStateException(field + " is left at its default");
+        }
+        return value;
+    }
+
+    private Object collection(Field field) throws Exception {
+        Class<?> type = field.getType();
+        int count = shape == Shape.HOLLOW ? 1 : 2;
+        if (ImplicitLinkedHashCollection.class.isAssignableFrom(type)) {
+            Class<?> element = elementOf(type.getGenericSuperclass());
+            @SuppressWarnings("unchecked")
+            Collection<Object> elements = (Collection<Object>) type.getDeclaredConstructor().newInstance();
+            for (int index = 0; index < count; index++) {
+                elements.add(make(element));
+            }
+            return elements;
+        }
+        Class<?> element = elementOf(field.getGenericType());
+        List<Object> elements = new ArrayList<>();
+        for (int index = 0; index < count; index++) {
+            boolean generated = Message.class.isAssignableFrom(element);
+            elements.add(generated ? make(element) : shape == Shape.HOLLOW ? zero(element) : scalar(element, null));
+        }
+        return elements;
+    }
+
+    private Object scalar(Class<?> type, Object initial) {
+        int number = ++counter;
+        if (type == String.class) return "text-" + number;
+        if (type == boolean.class) return !(Boolean) initial;
+        if (type == byte.class) return (byte) (number % 120 + 2);
+        if (type == short.class) return (short) (1000 + number);
+        if (type == int.class || type == Integer.class) return 1_000_000 + number;
+        if (type == long.class) return 1_000_000_000_000L + number;
+        if (type == Uuid.class) return new Uuid(0x0123_4567_89ab_cdefL, number);
+        if (type == BaseRecords.class) {
+            byte[] value = ("record-" + number).getBytes();
+            return MemoryRecords.withRecords(Compression.NONE, new SimpleRecord(number, null, value));
+        }
+        throw new IllegalStateException("no value for " + type);
+    }
+
+    private static Object zero(Class<?> type) {
+        if (type == String.class) return "";
+        if (type == Integer.class) return 0;
+        throw new IllegalStateException("no zero for " + type);
+    }
+
+    private static Class<?> elementOf(Type type) {
+        return (Class<?>) ((ParameterizedType) type).getActualTypeArguments()[0];
+    }
+
+    /** The fields of a generated class that the version has. */
+    private List<Field> fields(Class<?> type) throws Exception {
+        List<Field> fields = new ArrayList<>();
+        for (Field field : type.getDeclaredFields()) {
+            boolean own = field.getName().equals("next") || field.getName().equals("prev");
+            if (Modifier.isStatic(field.getModifiers()) || field.getName().startsWith("_") || own) {
+                continue;
+            }
+            field.setAccessible(true);
+            if (schemaField(type, field) != null) {
+                fields.add(field);
+            }
+        }
+        return fields;
+    }
+
+    private org.apache.kafka.common.protocol.types.Field schemaField(Class<?> type, Field field) throws Exception {
+        Schema schema = ((Schema[]) type.getField("SCHEMAS").get(null))[version];
+        Map<String, org.apache.kafka.common.protocol.types.Field> known = new HashMap<>();
+        for (var bound : schema.fields()) {
+            if (bound.def.type instanceof TaggedFields tagged) {
+                tagged.fields().values().forEach(tag -> known.put(plain(tag.name), tag));
+            } else {
+                known.put(plain(bound.def.name), bound.def);
+            }
+        }
+        return known.get(plain(field.getName()));
+    }
+
+    private static String plain(String name) {
+        return name.replace("_", "").toLowerCase();
+    }
+
+    private String json(Object value) throws Exception {
+        if (value == null) return "null";
+        if (value instanceof Number || value instanceof Boolean) return value.toString();
+        if (value instanceof String || value instanceof Uuid) return '"' + value.toString() + '"';
+        if (value instanceof MemoryRecords records) {
+            ByteBuffer bytes = records.buffer().duplicate();
+            byte[] array = new byte[bytes.remaining()];
+            bytes.get(array);
+            return '"' + HexFormat.of().formatHex(array) + '"';
+        }
+        StringJoiner parts;
+        if (value instanceof Collection<?> elements) {
+            parts = new StringJoiner(",", "[", "]");
+            for (Object element : elements) {
+                parts.add(json(element));
+            }
+            return parts.toString();
+        }
+        parts = new StringJoiner(",", "{", "}");
+        for (Field field : fields(value.getClass())) {
+            parts.add('"' + snake(field.getName()) + "\":" + json(field.get(value)));
+        }
+        return parts.toString();
+    }
+
+    private static String snake(String name) {
+        return name.replaceAll("(?<=[a-z0-9])([A-Z])", "_$1").toLowerCase();
+    }
+}
