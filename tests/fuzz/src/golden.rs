@@ -1,0 +1,111 @@
+//! The golden bytes: what Kafka's own classes wrote, committed under `tests/wire/golden`.
+
+use std::fs;
+use std::path::Path;
+
+use millstream_protocol::api::{API_TABLE, ApiSpec};
+
+use crate::messages::Direction;
+
+/// One line of a golden file.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    pub spec: &'static ApiSpec,
+    pub direction: Direction,
+    pub version: i16,
+    /// `full`, `nulls`, `hollow` or `defaults`; the generator says what they are.
+    pub shape: String,
+    pub bytes: Vec<u8>,
+    /// The message's fields in that version.
+    pub json: String,
+}
+
+/// The file that holds no messages.
+const BATCHES: &str = "record_batches";
+
+/// All lines of all APIs in the table. Panics where a file is not as the generator writes it.
+pub fn load() -> Vec<Golden> {
+    API_TABLE.iter().flat_map(load_api).collect()
+}
+
+/// A batch of a hundred records in one of the compressions.
+#[derive(Clone, Debug)]
+pub struct GoldenBatch {
+    /// As `compression.type` names it.
+    pub codec: String,
+    pub bytes: Vec<u8>,
+}
+
+/// One batch per compression, all of the same records.
+pub fn batches() -> Vec<GoldenBatch> {
+    let text = fs::read_to_string(folder().join(BATCHES).with_extension("txt")).expect("the golden batches");
+    let lines = text
+        .lines()
+        .map(|line| line.split_once(' ').expect("a codec and bytes"));
+    lines
+        .map(|(codec, hex)| GoldenBatch {
+            codec: codec.to_owned(),
+            bytes: from_hex(hex),
+        })
+        .collect()
+}
+
+/// The names of the APIs' golden files, without their ending.
+pub fn names() -> Vec<String> {
+    let files = fs::read_dir(folder()).expect("the golden folder");
+    let stem = |file: fs::DirEntry| file.path().file_stem()?.to_str().map(str::to_owned);
+    let mut names: Vec<_> = files.filter_map(|file| stem(file.ok()?)).collect();
+    names.retain(|name| name != BATCHES);
+    names.sort();
+    names
+}
+
+/// The name of an API's golden file: Kafka's name in small letters.
+pub fn name_of(spec: &ApiSpec) -> String {
+    let mut name = String::new();
+    for character in spec.name.chars() {
+        if character.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    name
+}
+
+pub fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).expect("hexadecimal"));
+    digits
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal"))
+        .collect()
+}
+
+fn load_api(spec: &'static ApiSpec) -> Vec<Golden> {
+    let path = folder().join(name_of(spec)).with_extension("txt");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines().map(|line| parse(spec, line)).collect()
+}
+
+fn parse(spec: &'static ApiSpec, line: &str) -> Golden {
+    let mut words = line.splitn(5, ' ');
+    let mut word = || words.next().expect("five words");
+    let direction = match word() {
+        "request" => Direction::Request,
+        "response" => Direction::Response,
+        other => panic!("neither request nor response: {other}"),
+    };
+    Golden {
+        spec,
+        direction,
+        version: word().parse().expect("a version"),
+        shape: word().to_owned(),
+        bytes: from_hex(word().trim_matches('-')),
+        json: word().to_owned(),
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../wire/golden"))
+}

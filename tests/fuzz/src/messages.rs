@@ -1,0 +1,55 @@
+//! One door to all messages: from an API and a direction to the type.
+
+use millstream_protocol::api::ApiKey;
+use millstream_protocol::message::*;
+use std::fmt::Debug;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    Request,
+    Response,
+}
+
+/// What to do with bytes once the type of their message is known.
+pub trait Visitor {
+    type Output;
+
+    fn visit<'a, M: Decode<'a> + Encode + Debug>(self, bytes: &'a [u8], version: i16) -> Self::Output;
+}
+
+/// Hands `bytes` to the visitor as the message that `api` and `direction` name.
+pub fn with_message<V: Visitor>(
+    api: ApiKey,
+    direction: Direction,
+    bytes: &[u8],
+    version: i16,
+    visitor: V,
+) -> V::Output {
+    macro_rules! dispatch {
+        ($($api:ident: $request:ty, $response:ty;)*) => {
+            match (api, direction) {
+                $(
+                    (ApiKey::$api, Direction::Request) => visitor.visit::<$request>(bytes, version),
+                    (ApiKey::$api, Direction::Response) => visitor.visit::<$response>(bytes, version),
+                )*
+            }
+        };
+    }
+    dispatch! {
+        Produce: ProduceRequest, ProduceResponse;
+        Fetch: FetchRequest, FetchResponse;
+        ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
+        Metadata: MetadataRequest, MetadataResponse;
+        ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
+        CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
+        DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
+        DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
+        InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
+        OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+        DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
+        AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+        CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+        IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+        DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    }
+}
