@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::compare::Leg;
 use crate::host::Host;
 use crate::recorder::Outcome;
+use crate::scenario::{Bound, Finding, Row, Spread, Unit};
 
 /// Rows of cells under a header, columns aligned: the first to the left, the others to the right.
 #[derive(Debug)]
@@ -81,6 +83,159 @@ pub fn outcome_table(host: &Host, rounds: &[Outcome]) -> String {
     text
 }
 
+/// What the scenarios found: every figure against its target, then what the contestants did in detail.
+pub fn finding_tables(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let mut text = verdict_table(findings);
+    text.push('\n');
+    text.push_str(&contestant_table(findings));
+    for finding in findings {
+        for note in &finding.notes {
+            let _ = writeln!(text, "{}: {note}", finding.scenario);
+        }
+    }
+    text
+}
+
+/// The bare loop's legs beside the tools.
+pub fn leg_table(legs: &[Leg]) -> String {
+    if legs.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        "leg",
+        "ours GB/s",
+        "tool",
+        "its GB/s",
+        "ratio",
+        "at least",
+        "honest",
+    ]);
+    for leg in legs {
+        table.row(vec![
+            leg.what.clone(),
+            spread(Unit::GigabytesPerSecond, &leg.ours),
+            leg.tool.into(),
+            spread(Unit::GigabytesPerSecond, &leg.theirs),
+            format!("{:.2}", leg.ratio()),
+            format!("{:.2}", 1.0 - leg.tolerance),
+            if leg.honest() { "yes" } else { "NO" }.into(),
+        ]);
+    }
+    table.render()
+}
+
+fn verdict_table(findings: &[Finding]) -> String {
+    let mut table = Table::new(&[
+        "scenario", "measure", "broker", "roofline", "by", "ratio", "target", "met",
+    ]);
+    for (finding, row) in findings
+        .iter()
+        .flat_map(|finding| finding.rows.iter().map(move |row| (finding, row)))
+    {
+        table.row(vec![
+            finding.scenario.into(),
+            row.measure.into(),
+            row.broker.map_or_else(dash, |broker| spread(row.unit, &broker)),
+            row.roofline
+                .as_ref()
+                .map_or_else(dash, |roofline| spread(row.unit, &roofline.spread)),
+            row.roofline
+                .as_ref()
+                .map_or_else(dash, |roofline| roofline.by.into()),
+            row.ratio().map_or_else(dash, |ratio| format!("{ratio:.2}")),
+            target(row),
+            row.met()
+                .map_or_else(dash, |met| if met { "yes" } else { "NO" }.into()),
+        ]);
+    }
+    table.render()
+}
+
+/// Medians over the rounds of each contestant.
+fn contestant_table(findings: &[Finding]) -> String {
+    let mut table = Table::new(&CONTESTANT_HEADER);
+    for finding in findings {
+        let mut contestants: Vec<&str> = Vec::new();
+        for run in &finding.runs {
+            if !contestants.contains(&run.contestant) {
+                contestants.push(run.contestant);
+            }
+        }
+        for contestant in contestants {
+            let runs = finding.runs.iter().filter(|run| run.contestant == contestant);
+            let outcomes: Vec<&Outcome> = runs.map(|run| &run.outcome).collect();
+            let mut cells = vec![finding.scenario.into(), contestant.into()];
+            cells.extend(median_cells(&outcomes));
+            table.row(cells);
+        }
+    }
+    table.render()
+}
+
+fn median_cells(outcomes: &[&Outcome]) -> Vec<String> {
+    let median = |figure: &dyn Fn(&Outcome) -> Option<f64>| {
+        Spread::of(outcomes.iter().filter_map(|outcome| figure(outcome))).map(|spread| spread.median)
+    };
+    let cell = |figure: &dyn Fn(&Outcome) -> Option<f64>, text: &dyn Fn(f64) -> String| {
+        median(figure).map_or_else(dash, text)
+    };
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    vec![
+        cell(&|o| Some(o.records_per_second), &count),
+        cell(&|o| Some(o.requests_per_second), &count),
+        cell(&|o| Some(o.gigabytes_per_second), &|n| format!("{n:.3}")),
+        cell(&|o| Some(o.latency.p50_us), &micros),
+        cell(&|o| Some(o.latency.p99_us), &micros),
+        cell(&|o| Some(o.latency.p999_us), &micros),
+        cell(&|o| Some(o.cost.client_cpu_share), &percent),
+        cell(&|o| o.cost.server_cpu_share, &percent),
+        cell(&|o| o.server_cpu_per_gigabyte(), &|n| format!("{n:.2}")),
+        cell(&|o| o.cost.server_rss.map(|rss| rss as f64), &mebibytes),
+    ]
+}
+
+fn target(row: &Row) -> String {
+    let (sign, bound) = match row.target {
+        Bound::AtLeast(least) => ("≥", least),
+        Bound::AtMost(most) => ("≤", most),
+    };
+    match row.roofline {
+        Some(_) => format!("{sign} {bound:.2}"),
+        None => format!("{sign} {}", figure(row.unit, bound)),
+    }
+}
+
+/// The median, and the ends where they differ from it.
+fn spread(unit: Unit, spread: &Spread) -> String {
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| figure(unit, value));
+    if min == max {
+        median
+    } else {
+        format!("{median} [{min} – {max}]")
+    }
+}
+
+fn figure(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::RecordsPerSecond => count(value),
+        Unit::GigabytesPerSecond => format!("{value:.3}"),
+        Unit::Microseconds => micros(value),
+        Unit::CpuShare => format!("{:.2} %", value * 100.0),
+        Unit::Bytes => mebibytes(value),
+    }
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.0} MiB", bytes / 1048576.0)
+}
+
+fn dash() -> String {
+    "-".into()
+}
+
 /// What makes a figure worth less than it looks.
 pub fn caution(outcome: &Outcome) -> Option<String> {
     if outcome.client_limited {
@@ -133,8 +288,23 @@ const OUTCOME_HEADER: [&str; 11] = [
     "server RSS",
 ];
 
+const CONTESTANT_HEADER: [&str; 12] = [
+    "scenario",
+    "contestant",
+    "records/s",
+    "requests/s",
+    "GB/s",
+    "p50",
+    "p99",
+    "p99.9",
+    "client CPU",
+    "server CPU",
+    "server CPU-s/GB",
+    "server RSS",
+];
+
 fn outcome_cells(outcome: &Outcome) -> Vec<String> {
-    let optional = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+    let optional = |value: Option<String>| value.unwrap_or_else(dash);
     vec![
         count(outcome.records_per_second),
         count(outcome.requests_per_second),
@@ -150,12 +320,7 @@ fn outcome_cells(outcome: &Outcome) -> Vec<String> {
                 .server_cpu_share
                 .map(|share| format!("{:.0} %", share * 100.0)),
         ),
-        optional(
-            outcome
-                .cost
-                .server_rss
-                .map(|rss| format!("{:.0} MiB", rss as f64 / 1048576.0)),
-        ),
+        optional(outcome.cost.server_rss.map(|rss| mebibytes(rss as f64))),
     ]
 }
 

@@ -118,6 +118,20 @@ impl Broker {
 }
 
 impl BrokerCommand {
+    /// The same broker on an empty data directory beside this one.
+    pub fn aside(&self, name: &str) -> io::Result<BrokerCommand> {
+        let data_dir = self.data_dir.join(name);
+        if data_dir.exists() {
+            return Err(io::Error::other(format!("{} exists already", data_dir.display())));
+        }
+        std::fs::create_dir_all(&self.data_dir)?;
+        Ok(BrokerCommand {
+            data_dir,
+            ..self.clone()
+        })
+    }
+
+    /// Where the broker's output goes.
     pub fn log(&self) -> PathBuf {
         self.data_dir.with_extension("log")
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -14,7 +14,7 @@ use rustix::fd::OwnedFd;
 
 use crate::bare::disk::{AlignedBuffer, WrittenSpace};
 use crate::client::frame_buffer::FrameBuffer;
-use crate::limits::{BARE_FILE_BYTES, BARE_ROUND_BYTES, EVENTS_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{BARE_ROUND_BYTES, EVENTS_MAX, REQUEST_BYTES_MAX};
 use crate::wire;
 
 /// What the loop does with the records that it receives.
@@ -23,9 +23,17 @@ pub enum Durability {
     /// Receive and answer: the network leg alone, no CRC and no disk.
     None,
     /// Check the CRC, write in the loop itself, then answer.
-    Inline(PathBuf),
+    Inline(Space),
     /// Check the CRC, hand the write to a second thread, go on receiving meanwhile.
-    Overlapped(PathBuf),
+    Overlapped(Space),
+}
+
+/// Where the writes go: a file that is made, written once, and has no name from then on.
+#[derive(Clone, Debug)]
+pub struct Space {
+    pub path: PathBuf,
+    /// Bytes, a multiple of the block, several rounds long.
+    pub bytes: u64,
 }
 
 /// Serve Produce requests until an error of the listener or the disk. `ready` is called when the space is written.
@@ -94,9 +102,9 @@ impl Server {
         )?;
         let path = match durability {
             Durability::None => WritePath::None,
-            Durability::Inline(path) => WritePath::Inline(nameless_space(&path)?),
-            Durability::Overlapped(path) => {
-                let writer = Writer::start(nameless_space(&path)?)?;
+            Durability::Inline(space) => WritePath::Inline(space.write_once()?),
+            Durability::Overlapped(space) => {
+                let writer = Writer::start(space.write_once()?)?;
                 epoll::add(
                     &epoll,
                     &*writer.bell,
@@ -354,6 +362,15 @@ impl Round {
     }
 }
 
+impl Space {
+    /// Without a name it goes with the process, however that ends.
+    fn write_once(&self) -> io::Result<WrittenSpace> {
+        let space = WrittenSpace::create(&self.path, self.bytes)?;
+        fs::remove_file(&self.path)?;
+        Ok(space)
+    }
+}
+
 impl Writer {
     fn start(mut space: WrittenSpace) -> io::Result<Self> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
@@ -379,12 +396,73 @@ impl Writer {
     }
 }
 
-/// Space that goes with the process, however it ends.
-fn nameless_space(path: &Path) -> io::Result<WrittenSpace> {
-    let space = WrittenSpace::create(path, BARE_FILE_BYTES)?;
-    fs::remove_file(path)?;
-    Ok(space)
-}
-
 const LISTENER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::driver::{Load, drive};
+    use crate::workload::produce::{ProduceShape, ProduceWorkload};
+
+    fn space(name: &str) -> Space {
+        let path = std::env::temp_dir().join(format!("millstream-bench-{name}-{}", std::process::id()));
+        Space {
+            path,
+            bytes: 4 * BARE_ROUND_BYTES as u64,
+        }
+    }
+
+    /// Requests that were answered in a tenth of a second; a wrong answer is an error of the client.
+    fn answered(durability: Durability, shape: ProduceShape) -> u64 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let load = Load {
+            address: listener.local_addr().unwrap(),
+            connections: 3,
+            in_flight: 4,
+            rate: None,
+            warmup: Duration::ZERO,
+            measure: Duration::from_millis(100),
+            server_pid: None,
+        };
+        let (ready, started) = sync_channel(1);
+        std::thread::spawn(move || {
+            serve(listener, durability, || {
+                ready.send(()).unwrap();
+                Ok(())
+            })
+        });
+        started.recv().unwrap();
+        let mut workload = ProduceWorkload::new("t", shape, load.connections);
+        let outcome = drive(&load, &mut workload, &AtomicBool::new(false)).unwrap();
+        assert_eq!(
+            outcome.unanswered, 0,
+            "what is in flight at the end is answered too"
+        );
+        outcome.requests
+    }
+
+    #[test]
+    fn every_way_of_writing_answers_small_and_large_requests() {
+        let small = ProduceShape {
+            partitions: 4,
+            record_bytes: 10,
+            records_per_batch: 2,
+            partitions_per_request: 2,
+            acks: -1,
+        };
+        // Twelve of them in flight do not fit one round.
+        let large = ProduceShape {
+            record_bytes: 1 << 20,
+            ..small
+        };
+        for shape in [small, large] {
+            assert!(answered(Durability::None, shape) > 5);
+            assert!(answered(Durability::Inline(space("inline")), shape) > 5);
+            assert!(answered(Durability::Overlapped(space("overlapped")), shape) > 5);
+        }
+    }
+}

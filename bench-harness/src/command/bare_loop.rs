@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::bare::server::{Durability, serve};
+use crate::bare::server::{Durability, Space, serve};
 use crate::bare::stream::{CHUNK_BYTES, send_forever};
+use crate::limits::BARE_FILE_BYTES;
 use crate::target::BareMode;
 use crate::wire::Noise;
 
@@ -43,8 +44,8 @@ pub fn run(args: &BareLoopArgs) -> Result<(), Box<dyn Error>> {
             return Ok(send_forever(&listener, source.into())?);
         }
         BareMode::Network => Durability::None,
-        BareMode::Inline => Durability::Inline(file),
-        BareMode::Overlapped => Durability::Overlapped(file),
+        BareMode::Inline => Durability::Inline(space),
+        BareMode::Overlapped => Durability::Overlapped(space),
     };
     Ok(serve(listener, durability, announce)?)
 }

@@ -13,6 +13,8 @@ use crate::recorder::Outcome;
 pub mod bare_loop;
 pub mod fetch;
 pub mod produce;
+pub mod roofline;
+pub mod suite;
 
 /// What `produce` and `fetch` print.
 #[derive(Debug, Serialize)]

@@ -1,0 +1,272 @@
+//! How long a broker with a thousand partitions takes to serve again, after a clean stop and after `kill -9` under load.
+//! The clock runs from the start of the process to an acknowledged produce, and on to the last record of every partition
+//! fetched. What was acknowledged before the kill must be there.
+
+use std::error::Error;
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crate::client::admin::Admin;
+use crate::client::connection::Request;
+use crate::client::driver::{DriveError, Load, Workload, drive};
+use crate::recorder::{Outcome, Work};
+use crate::scenario::produce_pair::BROKER;
+use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit};
+use crate::target::{Broker, BrokerCommand, Target};
+use crate::wire;
+use crate::workload::produce::{ProduceShape, ProduceWorkload};
+
+pub const NAME: &str = "start";
+
+pub fn run(arena: &mut Arena<'_>) -> Result<Finding, Box<dyn Error>> {
+    let command = arena
+        .command
+        .as_ref()
+        .ok_or("the start scenario starts brokers: give --broker-bin")?
+        .aside(NAME)?;
+    let mut broker = Broker::start(&command)?;
+    broker.wait_until_listening(PATIENCE)?;
+    Admin::connect(broker.target().address)?.create_topic(TOPIC, SHAPE.partitions)?;
+    let mut acknowledged = Acknowledged::new();
+    let outcome = load(
+        broker.target(),
+        arena.timing.measure,
+        &mut acknowledged,
+        arena.stop,
+    )?;
+    let runs = vec![Run {
+        contestant: BROKER,
+        outcome,
+    }];
+    let mut times = Times::default();
+    let mut notes = vec![format!(
+        "{:.2} GB in {} partitions before the first start",
+        runs[0].outcome.bytes as f64 / 1e9,
+        SHAPE.partitions
+    )];
+    for _ in 0..arena.timing.rounds {
+        if arena.stopped() {
+            break;
+        }
+        let (status, took) = broker.terminate(PATIENCE)?;
+        if !status.success() {
+            notes.push(format!("after SIGTERM the broker ended with {status}"));
+        }
+        notes.push(format!(
+            "SIGTERM to the end of the process: {} ms",
+            took.as_millis()
+        ));
+        broker = times.clean.measure(&command, &acknowledged)?;
+        kill_under_load(broker, arena.timing.measure, &mut acknowledged)?;
+        broker = times.killed.measure(&command, &acknowledged)?;
+    }
+    drop(broker);
+    Ok(Finding {
+        scenario: NAME,
+        title: TITLE,
+        rows: times.rows(),
+        runs,
+        notes,
+    })
+}
+
+/// The highest acknowledged offset of every partition.
+struct Acknowledged {
+    last: Vec<Option<i64>>,
+}
+
+impl Acknowledged {
+    fn new() -> Self {
+        Acknowledged {
+            last: vec![None; SHAPE.partitions],
+        }
+    }
+}
+
+/// A produce load that remembers what was acknowledged.
+struct Remembering<'a> {
+    produce: ProduceWorkload,
+    acknowledged: &'a mut Acknowledged,
+}
+
+impl Workload for Remembering<'_> {
+    fn next(&mut self, connection: usize) -> Option<Request> {
+        self.produce.next(connection)
+    }
+
+    fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {
+        wire::check_produce(payload, |partition, offset| {
+            let last = &mut self.acknowledged.last[partition as usize];
+            *last = (*last).max(Some(offset));
+        })?;
+        Ok(self.produce.work())
+    }
+}
+
+/// Load until `measure` is over or the broker goes.
+fn load(
+    target: Target,
+    measure: Duration,
+    acknowledged: &mut Acknowledged,
+    stop: &AtomicBool,
+) -> Result<Outcome, DriveError> {
+    let load = Load {
+        address: target.address,
+        connections: 8,
+        in_flight: 4,
+        rate: None,
+        warmup: Duration::ZERO,
+        measure,
+        server_pid: target.pid,
+    };
+    let produce = ProduceWorkload::new(TOPIC, SHAPE, load.connections);
+    drive(
+        &load,
+        &mut Remembering {
+            produce,
+            acknowledged,
+        },
+        stop,
+    )
+}
+
+/// `kill -9` in the middle of a load.
+fn kill_under_load(
+    broker: Broker,
+    after: Duration,
+    acknowledged: &mut Acknowledged,
+) -> Result<(), Box<dyn Error>> {
+    let target = broker.target();
+    std::thread::scope(|scope| {
+        let killer = scope.spawn(move || {
+            std::thread::sleep(after);
+            broker.kill()
+        });
+        let result = load(target, after * 2, acknowledged, &AtomicBool::new(false));
+        killer.join().expect("the killer only sleeps and kills")?;
+        match result {
+            Err(DriveError::Socket { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err("the load outlived the broker".into()),
+        }
+    })
+}
+
+#[derive(Default)]
+struct Times {
+    clean: StartTimes,
+    killed: StartTimes,
+}
+
+/// Seconds from the start of the process, a start each.
+#[derive(Default)]
+struct StartTimes {
+    to_produce: Vec<f64>,
+    to_last_record: Vec<f64>,
+}
+
+impl StartTimes {
+    fn measure(
+        &mut self,
+        command: &BrokerCommand,
+        acknowledged: &Acknowledged,
+    ) -> Result<Broker, Box<dyn Error>> {
+        let begun = Instant::now();
+        let mut broker = Broker::start(command)?;
+        broker.wait_until_listening(PATIENCE)?;
+        let batch = wire::batch(1, 100, 0);
+        let mut admin = retry(begun, || {
+            let mut admin = Admin::connect(broker.target().address)?;
+            admin.produce(TOPIC, &[(0, &batch)])?;
+            Ok(admin)
+        })?;
+        self.to_produce.push(begun.elapsed().as_secs_f64());
+        let ends = admin.end_offsets(TOPIC, SHAPE.partitions)?;
+        fetch_last_records(&mut admin, &ends)?;
+        self.to_last_record.push(begun.elapsed().as_secs_f64());
+        for (partition, (&end, last)) in ends.iter().zip(&acknowledged.last).enumerate() {
+            if last.is_some_and(|last| end <= last) {
+                return Err(
+                    format!("partition {partition} ends at {end}, but {last:?} was acknowledged").into(),
+                );
+            }
+        }
+        Ok(broker)
+    }
+}
+
+impl Times {
+    fn rows(&self) -> Vec<Row> {
+        let row = |measure, seconds: &[f64]| {
+            Some(Row {
+                measure,
+                unit: Unit::Microseconds,
+                broker: Some(Spread::of(seconds.iter().map(|seconds| seconds * 1e6))?),
+                roofline: None,
+                target: Bound::AtMost(START_MICROS_MAX),
+            })
+        };
+        [
+            row("clean: to an acknowledged produce", &self.clean.to_produce),
+            row(
+                "clean: to the last record of every partition",
+                &self.clean.to_last_record,
+            ),
+            row("kill -9: to an acknowledged produce", &self.killed.to_produce),
+            row(
+                "kill -9: to the last record of every partition",
+                &self.killed.to_last_record,
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Fetch the last record of every partition. An answer may leave partitions out for its size: those are asked for again.
+fn fetch_last_records(admin: &mut Admin, ends: &[i64]) -> Result<(), Box<dyn Error>> {
+    let mut missing: Vec<(i32, i64)> = ends
+        .iter()
+        .enumerate()
+        .filter(|&(_, &end)| end > 0)
+        .map(|(p, &end)| (p as i32, end - 1))
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    while !missing.is_empty() {
+        let got = admin.fetch(
+            TOPIC,
+            &missing[..missing.len().min(FETCH_PARTITIONS)],
+            FETCH_BYTES,
+        )?;
+        missing.retain(|&(partition, last)| !got.iter().any(|&(p, end)| p == partition && end > last));
+        if Instant::now() > deadline {
+            return Err(format!("{} partitions do not give their last record", missing.len()).into());
+        }
+    }
+    Ok(())
+}
+
+fn retry<T>(begun: Instant, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(1)),
+            result => return result,
+        }
+    }
+}
+
+const TITLE: &str = "start with 1,000 partitions, after a clean stop and after kill -9 under load";
+const TOPIC: &str = "bench-start";
+const SHAPE: ProduceShape = ProduceShape {
+    partitions: 1000,
+    record_bytes: 1024,
+    records_per_batch: 1,
+    partitions_per_request: 50,
+    acks: -1,
+};
+const FETCH_PARTITIONS: usize = 250;
+const FETCH_BYTES: i32 = 64 << 10;
+const START_MICROS_MAX: f64 = 1e6;
+const PATIENCE: Duration = Duration::from_secs(60);
