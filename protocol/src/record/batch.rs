@@ -191,7 +191,11 @@ impl<'a> BatchView<'a> {
 
     pub fn summary(&self) -> BatchSummary {
         let attributes = self.attributes();
-        let producer = match (self.producer_id(), self.producer_epoch(), self.base_sequence()) {
+        // A marker has no sequence, but whose transaction it ends must be known.
+        let base_sequence = self
+            .base_sequence()
+            .or(attributes.is_control().then(|| Sequence::new(0)));
+        let producer = match (self.producer_id(), self.producer_epoch(), base_sequence) {
             (Some(id), Some(epoch), Some(base_sequence)) => {
                 let last_sequence = base_sequence.advance(self.last_offset_delta());
                 Some(ProducerStamp {
@@ -257,7 +261,7 @@ pub struct BatchSummary {
     pub last_offset: Offset,
     pub base_timestamp: Option<TimestampMs>,
     pub max_timestamp: Option<TimestampMs>,
-    /// `None` for a producer that is not idempotent, and for control batches.
+    /// `None` for a producer that is not idempotent. A control batch's sequences say nothing: it stands outside them.
     pub producer: Option<ProducerStamp>,
     pub transactional: bool,
     pub control: bool,
