@@ -1,0 +1,309 @@
+//! One shard's checkpoint: every partition's state, and from where the journal is still needed.
+//!
+//! Place: two slot files per journal; a generation goes to slot `generation % 2`, so that a torn write leaves the other one.
+//! Invariants: an entry holds the state after all rounds up to its `as_of`, and the slot is written only once those rounds are
+//! settled; entries may have different `as_of`s, so that a large checkpoint is collected in steps. A partition that was there when
+//! collecting began and has no entry was deleted meanwhile; one that came later is opened by a round from the ring's tail on.
+
+use alloc::vec::Vec;
+
+use millstream_protocol::types::TimestampMs;
+
+use crate::codec::{Fill, FormatError, Put, Take};
+use crate::crc::{crc32c, crc32c_append};
+use crate::id::{Incarnation, JournalId, JournalIdentity, RoundSequence, SegmentId};
+use crate::layout::BLOCK;
+use crate::limits::{CHECKPOINT_BYTES_MAX, PARTITIONS_MAX, UNLINKS_MAX};
+use crate::partition::PartitionState;
+use crate::recovery::{Damage, DamageReason};
+use crate::round::ChainPoint;
+
+/// What a checkpoint says of its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointHead {
+    /// The higher one of two slots counts.
+    pub generation: u64,
+    pub journal: JournalIdentity,
+    /// The journal file's length; 0 for a retired journal.
+    pub ring_bytes: u64,
+    /// Of the run that wrote this.
+    pub incarnation: Incarnation,
+    /// Rounds from this one on carry at least `incarnation`.
+    pub raised_at: RoundSequence,
+    /// The oldest round that is needed: the lowest floor of all partitions, and no higher than the round after the one at which
+    /// collecting began.
+    pub tail: ChainPoint,
+    /// Written by an orderly shutdown: nothing follows in the journal.
+    pub clean: bool,
+    /// The journal is drained and belongs to no shard any more; its files may be deleted, this one last.
+    pub retired: bool,
+    pub written_at: TimestampMs,
+}
+
+/// One partition in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionEntry {
+    pub state: PartitionState,
+    /// `state` holds the records of all rounds up to this one.
+    pub as_of: RoundSequence,
+    /// Rounds from this one on hold bytes that the segment files may lack.
+    pub floor: RoundSequence,
+    /// Why the partition is not served, if it is not.
+    pub damage: Option<Damage>,
+}
+
+/// A checkpoint as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub head: CheckpointHead,
+    pub entries: Vec<PartitionEntry>,
+    /// Segments that left their manifests but whose files may still be there.
+    pub unlinks: Vec<SegmentId>,
+}
+
+/// Collects a checkpoint, partition by partition.
+#[derive(Debug)]
+pub struct CheckpointBuilder {
+    bytes: Vec<u8>,
+    crc: u32,
+    entries: u32,
+}
+
+/// The checkpoint would be larger than a slot may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointTooLarge;
+
+impl CheckpointBuilder {
+    /// `capacity` is a guess at the size in bytes, as the last checkpoint's.
+    pub fn new(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity.max(HEAD_LEN));
+        bytes.resize(HEAD_LEN, 0);
+        Self {
+            bytes,
+            crc: 0,
+            entries: 0,
+        }
+    }
+
+    /// Adds a partition. All records applied to `state` are in rounds up to `as_of`, which are closed. Not for a deleted one.
+    pub fn add(
+        &mut self,
+        state: &PartitionState,
+        as_of: RoundSequence,
+        floor: RoundSequence,
+        damage: Option<Damage>,
+    ) {
+        let from = self.bytes.len();
+        self.bytes.u64(as_of.get());
+        self.bytes.u64(floor.get());
+        match damage {
+            None => self.bytes.u8(0),
+            Some(damage) => {
+                self.bytes.u8(damage.reason.code());
+                self.bytes.i64(damage.at.get());
+            }
+        }
+        state.encode(&mut self.bytes);
+        self.crc = crc32c_append(self.crc, &self.bytes[from..]);
+        self.entries += 1;
+    }
+
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The slot's bytes, zero-padded to a multiple of the block size.
+    pub fn finish(
+        mut self,
+        head: &CheckpointHead,
+        unlinks: &[SegmentId],
+    ) -> Result<Vec<u8>, CheckpointTooLarge> {
+        let from = self.bytes.len();
+        self.bytes.count(unlinks.len());
+        unlinks.iter().for_each(|segment| self.bytes.u64(segment.get()));
+        self.crc = crc32c_append(self.crc, &self.bytes[from..]);
+        let length = self.bytes.len() as u64;
+        if length > CHECKPOINT_BYTES_MAX
+            || self.entries as usize > PARTITIONS_MAX
+            || unlinks.len() > UNLINKS_MAX
+        {
+            return Err(CheckpointTooLarge);
+        }
+        self.bytes.resize(length.next_multiple_of(BLOCK) as usize, 0);
+        let (bytes, _) = self.bytes.split_at_mut(HEAD_LEN);
+        let mut out = Fill { bytes, at: 0 };
+        out.put(&MAGIC);
+        out.u32(VERSION);
+        out.u32(0);
+        out.u64(length);
+        out.u32(self.crc);
+        out.u32(self.entries);
+        encode_head(head, &mut out);
+        assert_eq!(out.at, HEAD_USED, "the head's length is fixed");
+        let crc = crc32c(&bytes[CHECKED_FROM..]);
+        bytes[HEAD_CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
+        Ok(self.bytes)
+    }
+}
+
+impl Checkpoint {
+    /// Reads one slot; `bytes` may be longer than what was written.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let (head, length, body_crc, entry_count) = decode_head(bytes)?;
+        let body = bytes.get(HEAD_LEN..length as usize).ok_or(FormatError::Short)?;
+        if crc32c(body) != body_crc {
+            return Err(FormatError::Checksum);
+        }
+        let mut take = Take::new(body);
+        if entry_count > PARTITIONS_MAX || entry_count > body.len() / ENTRY_LEN_MIN {
+            return Err(FormatError::Field("partition count"));
+        }
+        let mut entries = Vec::with_capacity(entry_count);
+        for _ in 0..entry_count {
+            entries.push(PartitionEntry::decode(&mut take)?);
+        }
+        let count = take.count(8, UNLINKS_MAX, "pending unlinks")?;
+        let mut unlinks = Vec::with_capacity(count);
+        for _ in 0..count {
+            unlinks.push(SegmentId::new(take.u64()?));
+        }
+        take.end()?;
+        Ok(Self {
+            head,
+            entries,
+            unlinks,
+        })
+    }
+
+    /// The bytes that a slot holds, told by its first block.
+    pub fn length(first_block: &[u8]) -> Result<u64, FormatError> {
+        decode_head(first_block).map(|(_, length, _, _)| length)
+    }
+
+    /// The slot of a generation.
+    pub fn slot(generation: u64) -> usize {
+        (generation % 2) as usize
+    }
+
+    /// The newer one of two slots, of which one may be damaged or missing.
+    pub fn newest(
+        a: Result<Self, FormatError>,
+        b: Result<Self, FormatError>,
+    ) -> Result<Self, (FormatError, FormatError)> {
+        match (a, b) {
+            (Ok(a), Ok(b)) => Ok(if a.head.generation >= b.head.generation {
+                a
+            } else {
+                b
+            }),
+            (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(only),
+            (Err(a), Err(b)) => Err((a, b)),
+        }
+    }
+}
+
+impl PartitionEntry {
+    fn decode(take: &mut Take<'_>) -> Result<Self, FormatError> {
+        let as_of = RoundSequence::new(take.u64()?);
+        let floor = RoundSequence::new(take.u64()?);
+        let damage = match take.u8()? {
+            0 => None,
+            code => {
+                let reason = DamageReason::from_code(code).ok_or(FormatError::Field("damage reason"))?;
+                Some(Damage {
+                    at: take.offset("damaged offset")?,
+                    reason,
+                })
+            }
+        };
+        Ok(Self {
+            state: PartitionState::decode(take)?,
+            as_of,
+            floor,
+            damage,
+        })
+    }
+}
+
+fn encode_head(head: &CheckpointHead, out: &mut impl Put) {
+    out.u64(head.generation);
+    out.u64(head.journal.id.get());
+    out.u64(head.journal.nonce);
+    out.u64(head.ring_bytes);
+    out.u64(head.incarnation.get());
+    out.u64(head.raised_at.get());
+    out.u64(head.tail.sequence.get());
+    out.u64(head.tail.position);
+    out.u32(head.tail.previous_crc);
+    out.u32((u32::from(head.clean) * CLEAN) | (u32::from(head.retired) * RETIRED));
+    out.i64(head.written_at.get());
+}
+
+/// The head, the slot's length in bytes, the CRC of what follows the head, and the number of entries.
+fn decode_head(bytes: &[u8]) -> Result<(CheckpointHead, u64, u32, usize), FormatError> {
+    let bytes = bytes.get(..HEAD_LEN).ok_or(FormatError::Short)?;
+    let mut take = Take::new(bytes);
+    if take.array()? != MAGIC {
+        return Err(FormatError::Magic);
+    }
+    let version = take.u32()?;
+    if take.u32()? != crc32c(&bytes[CHECKED_FROM..]) {
+        return Err(FormatError::Checksum);
+    }
+    if version > VERSION {
+        return Err(FormatError::NewerVersion(version));
+    }
+    let length = take.u64()?;
+    if length < HEAD_LEN as u64 || length > CHECKPOINT_BYTES_MAX {
+        return Err(FormatError::Field("checkpoint length"));
+    }
+    let body_crc = take.u32()?;
+    let entries = take.u32()? as usize;
+    let generation = take.u64()?;
+    let journal = JournalIdentity {
+        id: JournalId::new(take.u64()?),
+        nonce: take.u64()?,
+    };
+    let ring_bytes = take.u64()?;
+    let incarnation = Incarnation::new(take.u64()?);
+    let raised_at = RoundSequence::new(take.u64()?);
+    let tail = ChainPoint {
+        sequence: RoundSequence::new(take.u64()?),
+        position: take.u64()?,
+        previous_crc: take.u32()?,
+    };
+    if !ring_bytes.is_multiple_of(BLOCK) || !tail.position.is_multiple_of(BLOCK) || tail.position > ring_bytes
+    {
+        return Err(FormatError::Field("ring position"));
+    }
+    let flags = take.u32()?;
+    if flags & !(CLEAN | RETIRED) != 0 {
+        return Err(FormatError::Field("checkpoint flags"));
+    }
+    let written_at = take.timestamp()?;
+    let (clean, retired) = (flags & CLEAN != 0, flags & RETIRED != 0);
+    let head = CheckpointHead {
+        generation,
+        journal,
+        ring_bytes,
+        incarnation,
+        raised_at,
+        tail,
+        clean,
+        retired,
+        written_at,
+    };
+    Ok((head, length, body_crc, entries))
+}
+
+const MAGIC: [u8; 8] = *b"MSTCHKPT";
+const VERSION: u32 = 1;
+const HEAD_CRC_AT: usize = 12;
+const CHECKED_FROM: usize = 16;
+/// What the fields take; the rest of the head is zero.
+const HEAD_USED: usize = 112;
+const HEAD_LEN: usize = 128;
+const CLEAN: u32 = 1;
+const RETIRED: u32 = 2;
+/// An entry of a partition without epochs, producers and segments.
+const ENTRY_LEN_MIN: usize = 8 + 8 + 1 + 20 + 8 + 8 + 4 + 4 + 4 + 4;

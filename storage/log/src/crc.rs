@@ -1,0 +1,90 @@
+//! CRC-32C of bytes, and of bytes put together from parts whose CRCs are known.
+//!
+//! A stored batch's CRC is combined from its patched header and from the body CRC that the producer sent and the broker
+//! has checked: the body is not read again.
+
+pub use crc32c::{crc32c, crc32c_append};
+
+use crate::id::SegmentId;
+
+/// The CRC of `A` followed by `B`, from the CRCs of both and the length of `B`.
+pub fn combine(crc_a: u32, crc_b: u32, len_b: u64) -> u32 {
+    shift(crc_a, len_b) ^ crc_b
+}
+
+/// The CRC that a run of a segment's bytes starts from, so that equal bytes of another segment do not match.
+pub fn salt(segment: SegmentId) -> u32 {
+    crc32c(&segment.get().to_le_bytes())
+}
+
+/// Takes the salt out of the CRC of `len` bytes.
+pub(crate) fn unsalt(salted: u32, segment: SegmentId, len: u64) -> u32 {
+    salted ^ shift(salt(segment), len)
+}
+
+/// What `crc` contributes when `len` more bytes follow: `crc` times x^(8 len) modulo the polynomial.
+fn shift(crc: u32, len: u64) -> u32 {
+    let mut product = crc;
+    let mut bits = len;
+    while bits != 0 {
+        product = multiply(BYTE_POWERS[bits.trailing_zeros() as usize], product);
+        bits &= bits - 1;
+    }
+    product
+}
+
+/// The product of two polynomials modulo CRC-32C's, bit-reflected: x^0 is the highest bit.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let mut product = 0;
+    let mut mask = 1 << 31;
+    while mask != 0 {
+        if a & mask != 0 {
+            product ^= b;
+        }
+        b = if b & 1 != 0 { b >> 1 ^ POLYNOMIAL } else { b >> 1 };
+        mask >>= 1;
+    }
+    product
+}
+
+const POLYNOMIAL: u32 = 0x82f6_3b78;
+
+/// `BYTE_POWERS[k]` is x^(8 · 2^k).
+const BYTE_POWERS: [u32; 64] = {
+    let mut powers = [0; 64];
+    let mut power = 1 << 23;
+    let mut k = 0;
+    while k < 64 {
+        powers[k] = power;
+        power = multiply(power, power);
+        k += 1;
+    }
+    powers
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn combining_equals_computing() {
+        let bytes: Vec<u8> = (0..70_000u32).map(|index| ((index * 31) >> 3) as u8).collect();
+        for split in [0, 1, 7, 61, 4096, 65_535, 69_999, 70_000] {
+            let (a, b) = bytes.split_at(split);
+            assert_eq!(
+                combine(crc32c(a), crc32c(b), b.len() as u64),
+                crc32c(&bytes),
+                "split at {split}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_salt_comes_out_again_and_tells_segments_apart() {
+        let (one, two) = (SegmentId::new(1), SegmentId::new(2));
+        let salted = crc32c_append(salt(one), b"the same bytes");
+        assert_eq!(unsalt(salted, one, 14), crc32c(b"the same bytes"));
+        assert_ne!(salted, crc32c_append(salt(two), b"the same bytes"));
+    }
+}

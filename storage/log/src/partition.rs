@@ -1,0 +1,455 @@
+//! Everything known of one partition's log.
+//!
+//! Place: one per partition, on the shard that owns it. Live and in recovery it changes by [`PartitionState::apply`] alone
+//! (and by what needs no record: what is flushed, what a segment file holds by now).
+//! Invariants: segments are in order of offset and only the last one is unsealed; a segment begins where the one before it ends; the
+//! last one ends at the log's end; a record that does not fit what is known changes nothing.
+
+use alloc::vec::Vec;
+
+use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
+
+use crate::batch::StoredBatch;
+use crate::codec::{FormatError, Put, Take};
+use crate::id::{FilePosition, PartitionKey, SegmentId};
+use crate::index::SparseIndex;
+use crate::leader_epochs::LeaderEpochs;
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
+use crate::offsets::Offsets;
+use crate::producers::Producers;
+use crate::record::Record;
+use crate::segment::Segment;
+
+/// See the module's page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    key: PartitionKey,
+    offsets: Offsets,
+    segments: Vec<Segment>,
+    epochs: LeaderEpochs,
+    producers: Producers,
+    removed: bool,
+    /// Segments that left the manifest and that nobody has asked for yet.
+    released: Vec<SegmentId>,
+}
+
+/// Why a record does not fit a partition. Live it is a bug; in recovery it is damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplyError {
+    /// The record belongs to another partition, or to none.
+    Partition,
+    /// It names a segment that is not the active one, or not in the manifest.
+    Segment,
+    /// It does not begin where the recorded bytes end.
+    Position,
+    /// Its batches do not continue the offsets or do not fill its bytes.
+    Batches,
+    /// An offset lies outside the log.
+    Offset,
+    /// The partition was opened before, or is deleted.
+    Lifetime,
+}
+
+impl PartitionState {
+    /// A log without segments; it begins at offset 0 unless [`Record::Opened`] says otherwise.
+    pub fn new(key: PartitionKey) -> Self {
+        Self {
+            key,
+            offsets: Offsets::default(),
+            segments: Vec::new(),
+            epochs: LeaderEpochs::default(),
+            producers: Producers::default(),
+            removed: false,
+            released: Vec::new(),
+        }
+    }
+
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// In order of offset; all but the last are sealed. Empty before the first append.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
+        self.segments.iter().rev().find(|segment| segment.id == id)
+    }
+
+    /// The segment that appends go to.
+    pub fn active(&self) -> Option<&Segment> {
+        self.segments.last()
+    }
+
+    pub fn epochs(&self) -> &LeaderEpochs {
+        &self.epochs
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// All segments' data, in bytes.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.byte_end.get()).sum()
+    }
+
+    /// The record that gives an empty log its first segment.
+    pub fn open_record(&self, segment: SegmentId) -> Record<'static> {
+        assert!(self.segments.is_empty(), "the log is open already");
+        Record::Opened {
+            partition: self.key,
+            segment,
+            base_offset: self.offsets.end().get(),
+        }
+    }
+
+    /// The record that ends the active segment where it stands.
+    pub fn roll_record(&self, successor: SegmentId) -> Record<'static> {
+        let active = self.active().expect("a log without segments is not rolled");
+        assert_eq!(
+            active.byte_end, active.batch_end,
+            "a roll between the records of one append"
+        );
+        Record::Seal {
+            partition: self.key,
+            segment: active.id,
+            byte_end: active.byte_end,
+            end_offset: active.end_offset,
+            successor,
+        }
+    }
+
+    /// The record that `epoch` needs before the next append: `None` where it is known, or where the log is not open yet.
+    pub fn epoch_record(&self, epoch: LeaderEpoch) -> Option<Record<'static>> {
+        let start_offset = self.offsets.end().get();
+        let needed = !self.segments.is_empty() && self.epochs.latest().is_none_or(|latest| latest < epoch);
+        needed.then_some(Record::Epoch {
+            partition: self.key,
+            epoch,
+            start_offset,
+        })
+    }
+
+    /// Changes the state as `record` says; on an error nothing is changed. `at` is the wall clock: live it is now, in replay the
+    /// moment at which the round was written.
+    pub fn apply(&mut self, record: &Record<'_>, at: TimestampMs) -> Result<(), ApplyError> {
+        if record.partition() != Some(self.key) {
+            return Err(ApplyError::Partition);
+        }
+        if self.removed {
+            return Err(ApplyError::Lifetime);
+        }
+        match *record {
+            Record::Tail {
+                segment,
+                position,
+                bytes,
+                batches,
+                ..
+            } => self.extend(segment, position, bytes.len() as u64, true, batches, at),
+            Record::Extent {
+                segment,
+                position,
+                length,
+                batches,
+                ..
+            } => {
+                if !position.is_aligned() {
+                    return Err(ApplyError::Position);
+                }
+                self.extend(segment, position, length, false, batches, at)
+            }
+            Record::Seal {
+                segment,
+                byte_end,
+                end_offset,
+                successor,
+                ..
+            } => self.seal(segment, byte_end, end_offset, successor),
+            Record::Epoch {
+                epoch, start_offset, ..
+            } => {
+                if start_offset > self.offsets.end().get() {
+                    return Err(ApplyError::Offset);
+                }
+                self.epochs.assign(epoch, start_offset);
+                Ok(())
+            }
+            Record::LogStart { offset, .. } => self.raise_start(offset),
+            Record::Opened {
+                segment, base_offset, ..
+            } => self.open(segment, base_offset),
+            Record::Removed { .. } => {
+                self.removed = true;
+                self.released
+                    .extend(self.segments.drain(..).map(|segment| segment.id));
+                Ok(())
+            }
+            Record::Dropped {
+                segments, log_start, ..
+            } => self.drop_front(segments, log_start),
+            Record::Settle => Err(ApplyError::Partition),
+        }
+    }
+
+    /// Everything below `upto` (exclusive) survives a crash now. A lower value than before changes nothing.
+    pub fn flushed_to(&mut self, upto: Offset) {
+        self.offsets.flush(upto);
+    }
+
+    /// All bytes of `segment` below `upto` are durable in its file: a multiple of the block size, or the recorded end.
+    pub fn written_to(&mut self, segment: SegmentId, upto: FilePosition) {
+        if let Some(segment) = self.segment_mut(segment) {
+            assert!(upto <= segment.byte_end, "written beyond the recorded end");
+            assert!(
+                upto.is_aligned() || upto == segment.byte_end,
+                "a segment is written in whole blocks"
+            );
+            segment.written = segment.written.max(upto);
+        }
+    }
+
+    /// The sidecar of a sealed segment is durable; its index may leave memory by [`Self::unload_index`].
+    pub fn sidecar_written(&mut self, id: SegmentId) {
+        if let Some(segment) = self.segment_mut(id) {
+            assert!(segment.sealed, "a sidecar describes a sealed segment");
+            segment.sidecar = true;
+        }
+    }
+
+    /// Frees the index of a segment whose sidecar is durable; returns whether there was one.
+    pub fn unload_index(&mut self, id: SegmentId) -> bool {
+        match self.segment_mut(id) {
+            Some(segment) if segment.sidecar => segment.index.take().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Gives a segment the index that was read from its sidecar or rebuilt from its batches.
+    pub fn load_index(&mut self, id: SegmentId, index: SparseIndex) {
+        if let Some(segment) = self.segment_mut(id)
+            && segment.index.is_none()
+            && index.end() <= segment.byte_end
+        {
+            segment.index = Some(index);
+        }
+    }
+
+    /// Forgets producers that appended nothing for `expiration_ms`. Needs no record: a replay may remember more.
+    pub fn expire_producers(&mut self, now: TimestampMs, expiration_ms: u64) {
+        self.producers.expire(now, expiration_ms);
+    }
+
+    /// The high watermark passed transaction markers below it.
+    pub fn forget_closed_transactions(&mut self, high_watermark: Offset) {
+        self.producers.forget_closed(high_watermark);
+    }
+
+    /// The bound of read_committed, given the high watermark.
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        self.producers.last_stable_offset(high_watermark)
+    }
+
+    /// Segments that records took out of the manifest since the last call. Their files may go once those records are
+    /// durable.
+    pub fn take_released(&mut self) -> Vec<SegmentId> {
+        core::mem::take(&mut self.released)
+    }
+
+    fn segment_mut(&mut self, id: SegmentId) -> Option<&mut Segment> {
+        self.segments.iter_mut().rev().find(|segment| segment.id == id)
+    }
+
+    fn open(&mut self, segment: SegmentId, base_offset: Offset) -> Result<(), ApplyError> {
+        if !self.segments.is_empty() {
+            return Err(ApplyError::Lifetime);
+        }
+        self.offsets = Offsets::empty_at(base_offset);
+        self.segments.push(Segment::new(segment, base_offset));
+        Ok(())
+    }
+
+    /// Records `length` bytes at `position` of the active segment, and the batches that end in them.
+    fn extend(
+        &mut self,
+        segment: SegmentId,
+        position: FilePosition,
+        length: u64,
+        image: bool,
+        batches: &[StoredBatch],
+        at: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        let active = self
+            .segments
+            .last_mut()
+            .filter(|active| active.id == segment)
+            .ok_or(ApplyError::Segment)?;
+        let repeats = image && position.is_aligned() && position < active.byte_end;
+        if position != active.byte_end && !repeats {
+            return Err(ApplyError::Position);
+        }
+        let end = position
+            .get()
+            .checked_add(length)
+            .filter(|&end| end <= SEGMENT_BYTES_MAX);
+        let byte_end = FilePosition::new(end.ok_or(ApplyError::Position)?);
+        if byte_end < active.byte_end {
+            return Err(ApplyError::Position);
+        }
+        check_batches(active, byte_end, batches)?;
+        active.byte_end = byte_end;
+        for batch in batches {
+            active.push(batch, at);
+            self.producers.push(&batch.summary, at);
+        }
+        self.offsets.extend(active.end_offset);
+        Ok(())
+    }
+
+    /// Ends `segment` at `byte_end`, forgets what lies beyond (later segments included) and goes on in `successor`.
+    fn seal(
+        &mut self,
+        id: SegmentId,
+        byte_end: FilePosition,
+        end_offset: Offset,
+        successor: SegmentId,
+    ) -> Result<(), ApplyError> {
+        let index = self
+            .segments
+            .iter()
+            .rposition(|segment| segment.id == id)
+            .ok_or(ApplyError::Segment)?;
+        let segment = &self.segments[index];
+        if byte_end > segment.batch_end {
+            return Err(ApplyError::Position);
+        }
+        let within = segment.base_offset <= end_offset && end_offset <= segment.end_offset;
+        let whole = byte_end == segment.batch_end;
+        if !within || whole != (end_offset == segment.end_offset) || end_offset < self.offsets.start().get() {
+            return Err(ApplyError::Offset);
+        }
+        if self.segments.iter().any(|segment| segment.id == successor) {
+            return Err(ApplyError::Segment);
+        }
+        if byte_end < segment.byte_end || index + 1 < self.segments.len() {
+            self.released
+                .extend(self.segments.drain(index + 1..).map(|segment| segment.id));
+            if byte_end < self.segments[index].byte_end {
+                self.segments[index].truncate(byte_end, end_offset);
+            }
+            self.offsets.truncate(end_offset);
+            self.epochs.truncate_back(end_offset);
+            self.producers.truncate(end_offset);
+        }
+        self.segments[index].sealed = true;
+        self.segments.push(Segment::new(successor, end_offset));
+        Ok(())
+    }
+
+    fn raise_start(&mut self, offset: Offset) -> Result<(), ApplyError> {
+        if offset > self.offsets.end().get() {
+            return Err(ApplyError::Offset);
+        }
+        self.offsets.raise_start(offset);
+        self.epochs.truncate_front(self.offsets.start().get());
+        Ok(())
+    }
+
+    fn drop_front(&mut self, segments: &[SegmentId], log_start: Offset) -> Result<(), ApplyError> {
+        let front = self.segments.get(..segments.len()).ok_or(ApplyError::Segment)?;
+        let named = front
+            .iter()
+            .map(|segment| segment.id)
+            .eq(segments.iter().copied());
+        // The active segment stays: it says where the log goes on.
+        if !named || segments.len() >= self.segments.len() {
+            return Err(ApplyError::Segment);
+        }
+        if log_start < self.segments[segments.len()].base_offset {
+            return Err(ApplyError::Offset);
+        }
+        self.raise_start(log_start)?;
+        self.released
+            .extend(self.segments.drain(..segments.len()).map(|segment| segment.id));
+        Ok(())
+    }
+
+    pub(crate) fn encode(&self, out: &mut impl Put) {
+        assert!(!self.removed, "a deleted partition is not in a checkpoint");
+        assert!(
+            self.segments
+                .iter()
+                .all(|segment| segment.byte_end == segment.batch_end),
+            "a checkpoint between the records of one append"
+        );
+        out.key(self.key);
+        out.i64(self.offsets.start().get().get());
+        out.i64(self.offsets.end().get().get());
+        self.epochs.encode(out);
+        self.producers.encode(out);
+        out.count(self.segments.len());
+        self.segments.iter().for_each(|segment| segment.encode(out));
+    }
+
+    pub(crate) fn decode(take: &mut Take<'_>) -> Result<Self, FormatError> {
+        let mut state = Self::new(take.key()?);
+        let start = take.offset("log start")?;
+        let end = take.offset("log end")?;
+        if start > end {
+            return Err(FormatError::Field("log start"));
+        }
+        state.offsets = Offsets::recovered(start, end);
+        state.epochs = LeaderEpochs::decode(take)?;
+        state.producers = Producers::decode(take)?;
+        let count = take.count(Segment::ENCODED_LEN_MIN, SEGMENTS_MAX, "segments")?;
+        state.segments.reserve(count);
+        for index in 0..count {
+            let segment = Segment::decode(take)?;
+            let follows = state
+                .segments
+                .last()
+                .is_none_or(|last| last.end_offset == segment.base_offset);
+            if !follows || segment.sealed != (index + 1 < count) {
+                return Err(FormatError::Field("segment order"));
+            }
+            state.segments.push(segment);
+        }
+        if state.segments.last().is_some_and(|last| last.end_offset != end) {
+            return Err(FormatError::Field("log end"));
+        }
+        Ok(state)
+    }
+}
+
+/// Whether `batches` continue the segment and end within `byte_end`.
+fn check_batches(
+    active: &Segment,
+    byte_end: FilePosition,
+    batches: &[StoredBatch],
+) -> Result<(), ApplyError> {
+    let mut position = active.batch_end.get();
+    let mut next = active.end_offset;
+    for batch in batches {
+        let summary = &batch.summary;
+        if summary.base_offset < next || summary.last_offset < summary.base_offset || summary.size == 0 {
+            return Err(ApplyError::Batches);
+        }
+        position += u64::from(summary.size);
+        next = summary.last_offset.next();
+    }
+    if position > byte_end.get() {
+        Err(ApplyError::Batches)
+    } else {
+        Ok(())
+    }
+}

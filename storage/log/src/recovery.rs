@@ -1,0 +1,691 @@
+//! From checkpoints and rounds to the partitions as they were.
+//!
+//! Place: driven by the boot of `millstream-storage`: [`Replay::add_checkpoint`] for all journals found, then per journal
+//! [`Replay::apply_round`] in order and [`Replay::chain_ended`] (and [`Replay::later_round`] where that asks for it), then
+//! [`Replay::extents_to_verify`] and [`Replay::verified`], then [`Replay::finish`].
+//! Invariants: rounds change states through [`PartitionState::apply`], as live; nothing is read from segments but the extents that may not
+//! have been acknowledged; the same files give the same result however often recovery is interrupted.
+
+mod dirty;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use millstream_protocol::types::{Offset, TimestampMs};
+
+pub use self::dirty::DirtyRun;
+use self::dirty::DirtySegments;
+use crate::checkpoint::{Checkpoint, CheckpointHead};
+use crate::codec::FormatError;
+use crate::id::{FilePosition, Incarnation, JournalId, PartitionKey, RoundSequence, SegmentId};
+use crate::partition::PartitionState;
+use crate::record::Record;
+use crate::round::{ChainPoint, Round, RoundHeader, RoundReader};
+
+/// See the module's page.
+#[derive(Debug, Default)]
+pub struct Replay {
+    journals: BTreeMap<JournalId, Journal>,
+    partitions: BTreeMap<PartitionKey, Folding>,
+    unlinks: Vec<SegmentId>,
+    orphans: u64,
+}
+
+/// What is known of a journal while it is replayed.
+#[derive(Debug)]
+struct Journal {
+    head: CheckpointHead,
+    incarnation: Incarnation,
+    settled: RoundSequence,
+    end: Option<ChainPoint>,
+    damaged: bool,
+    /// Sequence and CRC of the last round after a hole.
+    later: Option<(RoundSequence, u32)>,
+    rounds: u64,
+}
+
+/// A partition while it is replayed.
+#[derive(Debug)]
+struct Folding {
+    home: JournalId,
+    incarnation: Incarnation,
+    state: PartitionState,
+    as_of: RoundSequence,
+    floor: RoundSequence,
+    dirty: DirtySegments,
+    extents: Vec<PendingExtent>,
+    damage: Option<Damage>,
+    /// A lost round may have held records of this partition.
+    doubted: Option<RoundSequence>,
+    cut: Option<Cut>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingExtent {
+    round: RoundSequence,
+    check: ExtentCheck,
+    /// Where the log ends if the extent is bad.
+    cut: Cut,
+}
+
+/// A direct write that may not have completed: read it and tell [`Replay::verified`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtentCheck {
+    pub partition: PartitionKey,
+    pub segment: SegmentId,
+    /// Aligned.
+    pub position: FilePosition,
+    /// A multiple of the block size.
+    pub length: u64,
+    /// CRC-32C of the bytes, starting from [`crate::salt`] of the segment.
+    pub crc: u32,
+}
+
+/// The log ends here: what follows was never acknowledged. To be logged by [`Cut::record`] before the partition is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub segment: SegmentId,
+    /// The end of the last batch that is kept; exclusive.
+    pub byte_end: FilePosition,
+    /// Exclusive.
+    pub end_offset: Offset,
+}
+
+/// The log cannot be trusted from `at` on, and what was there may have been acknowledged: the partition is not served until it
+/// is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The first offset that may be lost.
+    pub at: Offset,
+    pub reason: DamageReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DamageReason {
+    /// A round that had been settled cannot be read.
+    JournalRound,
+    /// An intact record does not fit what came before it.
+    Inconsistent,
+    /// Reading or writing a segment failed, or its bytes do not match their checksum.
+    Segment,
+}
+
+/// How [`Replay::chain_ended`] judges the end of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainEnd {
+    /// Whatever follows was never settled.
+    Torn,
+    /// The round at the chain's end had been settled. Read the rounds that begin at these positions of the ring, in this order, and
+    /// pass each that decodes to [`Replay::later_round`].
+    Damaged { later: Vec<u64> },
+}
+
+/// Why a replay stops: files of one directory contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// A round's checksum matches, but a record in it cannot be read.
+    Record(JournalId, RoundSequence, FormatError),
+    /// No checkpoint names this journal.
+    UnknownJournal(JournalId),
+}
+
+/// What a replay yields.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The highest incarnation seen; the next one is to be made durable before anything else is written.
+    pub incarnation: Incarnation,
+    /// Every journal was closed by an orderly shutdown.
+    pub clean: bool,
+    /// In order of key.
+    pub partitions: Vec<RecoveredPartition>,
+    pub journals: Vec<RecoveredJournal>,
+    /// Segments whose files may be deleted: committed records took them out of their manifests.
+    pub unlinks: Vec<SegmentId>,
+    /// Records of partitions that nothing else is known of: deleted ones.
+    pub orphans: u64,
+}
+
+/// A partition as it was, as if the broker had been running.
+#[derive(Debug)]
+pub struct RecoveredPartition {
+    /// Not cut yet: applying [`Cut::record`] does that.
+    pub state: PartitionState,
+    /// The journal that held it.
+    pub home: JournalId,
+    /// Its bytes that only the journal holds; cut already.
+    pub dirty: Vec<DirtyRun>,
+    /// The lowest round that holds them; the round after the last where there are none.
+    pub floor: RoundSequence,
+    pub cut: Option<Cut>,
+    pub damage: Option<Damage>,
+}
+
+/// A journal after replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredJournal {
+    pub head: CheckpointHead,
+    pub settled: RoundSequence,
+    /// Where it may go on. `None` after damage: it is drained and retired.
+    pub resume: Option<ChainPoint>,
+    pub rounds: u64,
+}
+
+impl Cut {
+    /// The record that makes the cut durable; the log goes on in `successor`.
+    pub fn record(&self, partition: PartitionKey, successor: SegmentId) -> Record<'static> {
+        let Self {
+            segment,
+            byte_end,
+            end_offset,
+        } = *self;
+        Record::Seal {
+            partition,
+            segment,
+            byte_end,
+            end_offset,
+            successor,
+        }
+    }
+}
+
+impl DamageReason {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::JournalRound => 1,
+            Self::Inconsistent => 2,
+            Self::Segment => 3,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::JournalRound, Self::Inconsistent, Self::Segment]
+            .into_iter()
+            .find(|reason| reason.code() == code)
+    }
+}
+
+impl Replay {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one journal's checkpoint. All come before the first round. Where two hold a partition (the number of shards
+    /// changed), the one of the higher incarnation is right.
+    pub fn add_checkpoint(&mut self, checkpoint: Checkpoint) {
+        let Checkpoint {
+            head,
+            entries,
+            unlinks,
+        } = checkpoint;
+        self.unlinks.extend(unlinks);
+        // A checkpoint is written once the rounds that it holds are settled.
+        let mut settled = head.tail.sequence.previous();
+        if !head.retired {
+            for entry in entries {
+                settled = settled.max(entry.as_of);
+                let key = entry.state.key();
+                if self
+                    .partitions
+                    .get(&key)
+                    .is_none_or(|known| known.incarnation < head.incarnation)
+                {
+                    let folding = Folding {
+                        home: head.journal.id,
+                        incarnation: head.incarnation,
+                        state: entry.state,
+                        as_of: entry.as_of,
+                        floor: entry.floor,
+                        dirty: DirtySegments::default(),
+                        extents: Vec::new(),
+                        damage: entry.damage,
+                        doubted: None,
+                        cut: None,
+                    };
+                    self.partitions.insert(key, folding);
+                }
+            }
+        }
+        let journal = Journal {
+            head,
+            incarnation: head.incarnation,
+            settled,
+            end: None,
+            damaged: false,
+            later: None,
+            rounds: 0,
+        };
+        self.journals.insert(head.journal.id, journal);
+    }
+
+    /// The reader that finds this journal's rounds. `None` for a retired or unknown journal.
+    pub fn reader(&self, journal: JournalId) -> Option<RoundReader> {
+        let head = &self.journals.get(&journal)?.head;
+        let reader = RoundReader::new(
+            head.journal,
+            head.ring_bytes,
+            head.tail,
+            head.raised_at,
+            head.incarnation,
+        );
+        (!head.retired).then_some(reader)
+    }
+
+    /// Takes in the next round of a journal's chain.
+    pub fn apply_round(&mut self, journal: JournalId, round: &Round<'_>) -> Result<(), ReplayError> {
+        let known = self
+            .journals
+            .get_mut(&journal)
+            .ok_or(ReplayError::UnknownJournal(journal))?;
+        known.note(&round.header);
+        self.apply_records(journal, round)
+    }
+
+    /// Takes in a rescue file's round: bytes of partitions whose segments failed. Only the bytes count, the rest is in a checkpoint.
+    pub fn rescued_round(&mut self, round: &Round<'_>) -> Result<(), ReplayError> {
+        let mut records = round.records();
+        while let Some(record) = records.next() {
+            let record = record.map_err(|error| round_error(round, error))?;
+            if let Some(folding) = record.partition().and_then(|key| self.partitions.get_mut(&key)) {
+                folding.collect(&record, round.header.sequence);
+            }
+        }
+        Ok(())
+    }
+
+    /// The chain of `journal` ended at `end`. `headers` are all that a scan of the ring's blocks found ([`crate::newest_settled`]),
+    /// with their positions, in any order.
+    pub fn chain_ended(
+        &mut self,
+        journal: JournalId,
+        end: ChainPoint,
+        headers: &[(u64, RoundHeader)],
+    ) -> Result<ChainEnd, ReplayError> {
+        let known = self
+            .journals
+            .get_mut(&journal)
+            .ok_or(ReplayError::UnknownJournal(journal))?;
+        known.end = Some(end);
+        for (_, header) in headers {
+            known.settled = known.settled.max(header.settled);
+            known.incarnation = known.incarnation.max(header.incarnation);
+        }
+        if known.settled < end.sequence {
+            return Ok(ChainEnd::Torn);
+        }
+        known.damaged = true;
+        known.later = None;
+        self.doubt(journal, end.sequence);
+        let mut later: BTreeMap<RoundSequence, (Incarnation, u64)> = BTreeMap::new();
+        for (position, header) in headers
+            .iter()
+            .filter(|(_, header)| header.sequence > end.sequence)
+        {
+            let found = (header.incarnation, *position);
+            let newest = later.entry(header.sequence).or_insert(found);
+            *newest = (*newest).max(found);
+        }
+        Ok(ChainEnd::Damaged {
+            later: later.into_values().map(|(_, position)| position).collect(),
+        })
+    }
+
+    /// Takes in a round that lies beyond a damaged one. A partition whose records go on exactly where it stands has lost nothing.
+    pub fn later_round(&mut self, journal: JournalId, round: &Round<'_>) -> Result<(), ReplayError> {
+        let known = self
+            .journals
+            .get_mut(&journal)
+            .ok_or(ReplayError::UnknownJournal(journal))?;
+        assert!(
+            known.damaged,
+            "rounds beyond the end of an undamaged chain are stale"
+        );
+        let continues = known.later.is_some_and(|(sequence, crc)| {
+            sequence.next() == round.header.sequence && crc == round.header.previous_crc
+        });
+        known.note(&round.header);
+        known.later = Some((round.header.sequence, round.header.crc));
+        if !continues {
+            self.doubt(journal, round.header.sequence.previous());
+        }
+        self.apply_records(journal, round)
+    }
+
+    /// The direct writes that no settled round vouches for, in order. Each is to be read once all journals have ended.
+    pub fn extents_to_verify(&self) -> Vec<ExtentCheck> {
+        let unsettled = |folding: &&Folding| folding.damage.is_none();
+        self.partitions
+            .values()
+            .filter(unsettled)
+            .flat_map(|folding| {
+                let settled = self
+                    .journals
+                    .get(&folding.home)
+                    .map_or(RoundSequence::default(), |home| home.settled);
+                folding
+                    .extents
+                    .iter()
+                    .filter(move |extent| extent.round > settled)
+                    .map(|extent| extent.check)
+            })
+            .collect()
+    }
+
+    /// Tells the CRC of what was read (salted as [`ExtentCheck::crc`]); `None` where reading failed or the file is too short.
+    pub fn verified(&mut self, check: &ExtentCheck, crc: Option<u32>) {
+        if crc == Some(check.crc) {
+            return;
+        }
+        let Some(folding) = self.partitions.get_mut(&check.partition) else {
+            return;
+        };
+        let Some(bad) = folding.extents.iter().find(|extent| extent.check == *check) else {
+            return;
+        };
+        if folding.cut.is_none_or(|cut| bad.cut.end_offset < cut.end_offset) {
+            folding.cut = Some(bad.cut);
+        }
+    }
+
+    /// The result, once every extent was verified.
+    pub fn finish(self) -> Recovered {
+        let Self {
+            journals,
+            partitions,
+            mut unlinks,
+            orphans,
+        } = self;
+        let incarnation = journals
+            .values()
+            .map(|journal| journal.incarnation)
+            .max()
+            .unwrap_or_default();
+        let clean = journals
+            .values()
+            .all(|journal| journal.head.clean && journal.rounds == 0 && !journal.damaged);
+        let mut recovered = Vec::with_capacity(partitions.len());
+        for folding in partitions.into_values() {
+            let after = journals
+                .get(&folding.home)
+                .map_or(RoundSequence::default(), Journal::after);
+            recovered.extend(folding.finish(after, &mut unlinks));
+        }
+        unlinks.sort_unstable();
+        unlinks.dedup();
+        let journals = journals.into_values().map(|journal| journal.finish()).collect();
+        Recovered {
+            incarnation,
+            clean,
+            partitions: recovered,
+            journals,
+            unlinks,
+            orphans,
+        }
+    }
+
+    fn apply_records(&mut self, journal: JournalId, round: &Round<'_>) -> Result<(), ReplayError> {
+        let (sequence, at) = (round.header.sequence, round.header.written_at);
+        let mut records = round.records();
+        while let Some(record) = records.next() {
+            let record = record.map_err(|error| round_error(round, error))?;
+            let Some(key) = record.partition() else { continue };
+            match self.partitions.get_mut(&key) {
+                Some(folding) if folding.home == journal => {
+                    folding.apply(&record, sequence, at);
+                    self.unlinks.extend(folding.release());
+                }
+                Some(_) => {}
+                None => match record {
+                    Record::Opened { .. } => {
+                        let mut folding = Folding::opened(key, journal, round.header.incarnation, sequence);
+                        folding.apply(&record, sequence, at);
+                        self.partitions.insert(key, folding);
+                    }
+                    Record::Removed { .. } => {}
+                    _ => self.orphans += 1,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// A round of `journal` is lost: whatever it held may have been for any of the journal's partitions.
+    fn doubt(&mut self, journal: JournalId, lost: RoundSequence) {
+        let homed = self
+            .partitions
+            .values_mut()
+            .filter(|folding| folding.home == journal);
+        homed.for_each(|folding| folding.doubt(lost));
+    }
+}
+
+impl Journal {
+    fn note(&mut self, header: &RoundHeader) {
+        self.settled = self.settled.max(header.settled);
+        self.incarnation = self.incarnation.max(header.incarnation);
+        self.rounds += 1;
+    }
+
+    /// The sequence after the last round.
+    fn after(&self) -> RoundSequence {
+        self.end.map_or(self.head.tail.sequence, |end| end.sequence)
+    }
+
+    fn finish(self) -> RecoveredJournal {
+        let resume = match self.end {
+            _ if self.damaged || self.head.retired => None,
+            None => Some(self.head.tail),
+            end => end,
+        };
+        RecoveredJournal {
+            head: self.head,
+            settled: self.settled,
+            resume,
+            rounds: self.rounds,
+        }
+    }
+}
+
+impl Folding {
+    fn opened(key: PartitionKey, home: JournalId, incarnation: Incarnation, sequence: RoundSequence) -> Self {
+        Self {
+            home,
+            incarnation,
+            state: PartitionState::new(key),
+            as_of: sequence.previous(),
+            floor: sequence,
+            dirty: DirtySegments::default(),
+            extents: Vec::new(),
+            damage: None,
+            doubted: None,
+            cut: None,
+        }
+    }
+
+    fn apply(&mut self, record: &Record<'_>, sequence: RoundSequence, at: TimestampMs) {
+        if self.state.is_removed() {
+            return;
+        }
+        if sequence > self.as_of {
+            if self.damage.is_some() && !matches!(record, Record::Removed { .. }) {
+                return;
+            }
+            let before = self.end();
+            if !self.settle_doubt(record, before) {
+                self.fence(DamageReason::JournalRound);
+                return;
+            }
+            if self.state.apply(record, at).is_err() {
+                self.refuse();
+                return;
+            }
+            self.note_extent(record, sequence, before);
+        }
+        self.collect(record, sequence);
+    }
+
+    /// Keeps the bytes that the segment may lack.
+    fn collect(&mut self, record: &Record<'_>, sequence: RoundSequence) {
+        if let Record::Tail {
+            segment,
+            position,
+            bytes,
+            ..
+        } = *record
+            && sequence >= self.floor
+            && let Some(known) = self.state.segment(segment)
+        {
+            let kept = self
+                .dirty
+                .add(segment, position, bytes, known.written, known.byte_end, sequence);
+            if kept.is_err() {
+                self.refuse();
+            }
+        }
+        if let Record::Seal {
+            segment, byte_end, ..
+        } = *record
+            && sequence > self.as_of
+        {
+            self.dirty.truncate(segment, byte_end);
+            self.extents.retain(|extent| {
+                extent.check.segment != segment || extent.check.position + extent.check.length <= byte_end
+            });
+        }
+    }
+
+    /// Where the log ends by whole batches.
+    fn end(&self) -> Option<Cut> {
+        let active = self.state.active()?;
+        Some(Cut {
+            segment: active.id,
+            byte_end: active.batch_end,
+            end_offset: active.end_offset,
+        })
+    }
+
+    fn note_extent(&mut self, record: &Record<'_>, round: RoundSequence, before: Option<Cut>) {
+        if let Record::Extent {
+            partition,
+            segment,
+            position,
+            length,
+            crc,
+            ..
+        } = *record
+        {
+            let cut = before.expect("an extent was applied to an open log");
+            let check = ExtentCheck {
+                partition,
+                segment,
+                position,
+                length,
+                crc,
+            };
+            self.extents.push(PendingExtent { round, check, cut });
+        }
+    }
+
+    /// Whether the record may be applied: one that goes on exactly at the end proves that the lost round held nothing of this
+    /// partition, one that goes on elsewhere proves the opposite.
+    fn settle_doubt(&mut self, record: &Record<'_>, before: Option<Cut>) -> bool {
+        let Some(before) = before.filter(|_| self.doubted.is_some()) else {
+            return true;
+        };
+        let continues = match *record {
+            Record::Tail { batches, .. } | Record::Extent { batches, .. } => batches
+                .first()
+                .is_none_or(|batch| batch.summary.base_offset == before.end_offset),
+            Record::Seal { end_offset, .. } => end_offset == before.end_offset,
+            Record::Epoch { start_offset, .. } => start_offset == before.end_offset,
+            _ => return true,
+        };
+        if continues {
+            self.doubted = None;
+        }
+        continues
+    }
+
+    fn doubt(&mut self, lost: RoundSequence) {
+        if self.doubted.is_some() {
+            self.fence(DamageReason::JournalRound);
+        }
+        if lost > self.as_of {
+            self.doubted = Some(lost);
+        }
+    }
+
+    /// The record does not fit.
+    fn refuse(&mut self) {
+        let reason = match self.doubted {
+            Some(_) => DamageReason::JournalRound,
+            None => DamageReason::Inconsistent,
+        };
+        self.fence(reason);
+    }
+
+    fn fence(&mut self, reason: DamageReason) {
+        let at = self.state.offsets().end().get();
+        self.damage.get_or_insert(Damage { at, reason });
+    }
+
+    /// Segments that the last record took out of the manifest.
+    fn release(&mut self) -> Vec<SegmentId> {
+        let released = self.state.take_released();
+        for &segment in &released {
+            self.dirty.forget(segment);
+            self.extents.retain(|extent| extent.check.segment != segment);
+        }
+        released
+    }
+
+    fn finish(mut self, after: RoundSequence, unlinks: &mut Vec<SegmentId>) -> Option<RecoveredPartition> {
+        unlinks.extend(self.release());
+        if self.state.is_removed() {
+            return None;
+        }
+        if self.doubted.is_some() {
+            self.fence(DamageReason::JournalRound);
+        }
+        // One append's records share a round, so this is only seen where a round was written by a bug; it is cut all the same.
+        let incomplete = self
+            .state
+            .active()
+            .is_some_and(|active| active.batch_end < active.byte_end);
+        let mut cut = if incomplete && self.cut.is_none() {
+            self.end()
+        } else {
+            self.cut
+        };
+        // Only what was flushed is ever deleted, so a cut below the log's start contradicts itself.
+        if cut.is_some_and(|cut| cut.end_offset < self.state.offsets().start().get()) {
+            self.fence(DamageReason::Inconsistent);
+            cut = None;
+        }
+        if let Some(cut) = cut {
+            self.dirty.truncate(cut.segment, cut.byte_end);
+            let beyond = self
+                .state
+                .segments()
+                .iter()
+                .rev()
+                .take_while(|segment| segment.id != cut.segment);
+            beyond.for_each(|segment| self.dirty.forget(segment.id));
+        }
+        let end = cut.map_or(self.state.offsets().end().get(), |cut| cut.end_offset);
+        self.state.flushed_to(end);
+        let floor = self.dirty.floor().unwrap_or(after);
+        let dirty = self.dirty.into_runs();
+        Some(RecoveredPartition {
+            state: self.state,
+            home: self.home,
+            dirty,
+            floor,
+            cut,
+            damage: self.damage,
+        })
+    }
+}
+
+fn round_error(round: &Round<'_>, error: FormatError) -> ReplayError {
+    ReplayError::Record(round.header.journal.id, round.header.sequence, error)
+}

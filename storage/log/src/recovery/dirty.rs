@@ -1,0 +1,101 @@
+//! Bytes that only the journal holds, put together from tail records.
+//!
+//! Invariants: runs of one segment are in order; each begins at a block's start, for a block is only ever written whole.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::id::{FilePosition, RoundSequence, SegmentId};
+
+/// Bytes to be written to a segment. Ends at the recorded end, or where a direct write goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirtyRun {
+    pub segment: SegmentId,
+    /// Aligned.
+    pub position: FilePosition,
+    pub bytes: Vec<u8>,
+    /// The first round that holds bytes of this run.
+    pub round: RoundSequence,
+}
+
+impl DirtyRun {
+    /// Exclusive.
+    pub fn end(&self) -> FilePosition {
+        self.position + self.bytes.len() as u64
+    }
+}
+
+/// The runs of one partition.
+#[derive(Debug, Default)]
+pub(super) struct DirtySegments {
+    segments: BTreeMap<SegmentId, Vec<DirtyRun>>,
+}
+
+/// The bytes contradict those known, or do not begin where a block or a run does.
+#[derive(Debug)]
+pub(super) struct Contradiction;
+
+impl DirtySegments {
+    /// Adds what a tail record holds, of which the segment file lacks what lies beyond `written`. Bytes beyond `byte_end` were cut
+    /// off by a later record that is already part of the state.
+    pub(super) fn add(
+        &mut self,
+        segment: SegmentId,
+        position: FilePosition,
+        bytes: &[u8],
+        written: FilePosition,
+        byte_end: FilePosition,
+        round: RoundSequence,
+    ) -> Result<(), Contradiction> {
+        let end = (position + bytes.len() as u64).min(byte_end);
+        let start = position.max(written.block_floor());
+        if end <= written || end <= start {
+            return Ok(());
+        }
+        let bytes = &bytes[(start - position) as usize..(end - position) as usize];
+        let runs = self.segments.entry(segment).or_default();
+        match runs.last_mut() {
+            Some(last) if last.position <= start && start <= last.end() => {
+                let known = (start - last.position) as usize;
+                let repeated = (last.bytes.len() - known).min(bytes.len());
+                if last.bytes[known..known + repeated] != bytes[..repeated] {
+                    return Err(Contradiction);
+                }
+                last.bytes.extend_from_slice(&bytes[repeated..]);
+            }
+            _ if start.is_aligned() => {
+                runs.push(DirtyRun {
+                    segment,
+                    position: start,
+                    bytes: bytes.to_vec(),
+                    round,
+                });
+            }
+            _ => return Err(Contradiction),
+        }
+        Ok(())
+    }
+
+    /// Forgets bytes of `segment` at and beyond `byte_end`.
+    pub(super) fn truncate(&mut self, segment: SegmentId, byte_end: FilePosition) {
+        if let Some(runs) = self.segments.get_mut(&segment) {
+            runs.retain(|run| run.position < byte_end);
+            if let Some(last) = runs.last_mut().filter(|last| last.end() > byte_end) {
+                last.bytes.truncate((byte_end - last.position) as usize);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, segment: SegmentId) {
+        self.segments.remove(&segment);
+    }
+
+    /// The lowest round that holds any of the bytes.
+    pub(super) fn floor(&self) -> Option<RoundSequence> {
+        self.segments.values().flatten().map(|run| run.round).min()
+    }
+
+    pub(super) fn into_runs(self) -> Vec<DirtyRun> {
+        self.segments.into_values().flatten().collect()
+    }
+}
