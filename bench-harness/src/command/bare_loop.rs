@@ -28,9 +28,13 @@ pub struct BareLoopArgs {
 pub fn run(args: &BareLoopArgs) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(args.listen)?;
     let address = listener.local_addr()?;
-    let file = args
+    let path = args
         .scratch
         .join(format!("millstream-bare-{}", std::process::id()));
+    let space = Space {
+        path,
+        bytes: BARE_FILE_BYTES,
+    };
     let announce = || {
         println!("{address}");
         std::io::stdout().flush()
