@@ -1,5 +1,6 @@
 //! Is the bare loop itself honest? Its disk leg against fio at the same size, its network leg against iperf3.
-//! Invariant: both sides take turns on the same file or the same loopback; a tool that is missing is an error, never a pass.
+//! Invariant: both sides take turns on the same file or the same loopback; a tool that is missing is an
+//! error, never a pass.
 
 use std::error::Error;
 use std::io;
@@ -39,7 +40,8 @@ impl Leg {
         self.ours.median / self.theirs.median
     }
 
-    /// A leg that is faster than the tool hides nothing; a slower one would make the broker look better than it is.
+    /// A leg that is faster than the tool hides nothing; a slower one would make the broker look better than
+    /// it is.
     pub fn honest(&self) -> bool {
         self.ratio() >= 1.0 - self.tolerance
     }
@@ -250,9 +252,7 @@ fn tool(
 fn missing(name: &str, error: &io::Error) -> io::Error {
     io::Error::new(
         error.kind(),
-        format!(
-            "{name} cannot be run ({error}): THE BARE LOOP IS NOT CHECKED. Install it: apt-get install fio iperf3"
-        ),
+        format!("{name} cannot be run ({error}): THE BARE LOOP IS NOT CHECKED; apt-get install fio iperf3"),
     )
 }
 

@@ -1,7 +1,7 @@
 //! What one measured window saw: latencies, work done, and what it cost.
 //! Place: filled by `client::driver`, turned into text by `report`.
-//! Invariants: an open-loop latency starts when the request was *due*, so that a stalled broker cannot hide the requests
-//! that it kept from being sent; work counts when its answer arrives inside the window.
+//! Invariants: an open-loop latency starts when the request was *due*, so that a stalled broker cannot hide
+//! the requests that it kept from being sent; work counts when its answer arrives inside the window.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,8 @@ impl Recorder {
         }
     }
 
-    /// Note an answer. `due` is the intended sending time in an open loop and the sending time in a closed one.
+    /// Note an answer. `due` is the intended sending time in an open loop and the sending time in a closed
+    /// one.
     pub fn answered(&mut self, due: Instant, now: Instant, work: Work) {
         if self.window.holds(now) {
             self.requests += 1;

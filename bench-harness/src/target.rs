@@ -206,7 +206,8 @@ struct Process {
 }
 
 impl Process {
-    /// In a process group of its own, so that Ctrl-C in the terminal reaches only the generator, which then reports.
+    /// In a process group of its own, so that Ctrl-C in the terminal reaches only the generator, which then
+    /// reports.
     fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.process_group(0).spawn().map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();

@@ -21,7 +21,8 @@ use millstream_protocol::types::{CorrelationId, TimestampMs};
 pub const PRODUCE_VERSION: i16 = 7;
 pub const FETCH_VERSION: i16 = 11;
 
-/// A batch of `records` records without keys, with values of `record_bytes` bytes that differ for each `seed`.
+/// A batch of `records` records without keys, with values of `record_bytes` bytes that differ for each
+/// `seed`.
 pub fn batch(records: usize, record_bytes: usize, seed: u64) -> Vec<u8> {
     let mut noise = Noise::new(seed);
     let mut value = vec![0; record_bytes];
@@ -77,7 +78,8 @@ pub fn produce_body(topic: &str, batches: &[(i32, &[u8])], acks: i16) -> Vec<u8>
     body(&request, PRODUCE_VERSION).expect("a request of our own fits the protocol")
 }
 
-/// Visit every partition of a Produce answer with its base offset. An error of any partition is an error of all.
+/// Visit every partition of a Produce answer with its base offset. An error of any partition is an error of
+/// all.
 pub fn check_produce(payload: &[u8], mut visit: impl FnMut(i32, i64)) -> Result<(), String> {
     let response =
         answer::<ProduceRequest<'_>>(payload, PRODUCE_VERSION).map_err(|error| error.to_string())?;
@@ -130,7 +132,8 @@ pub fn check_fetch(
     Ok(())
 }
 
-/// Visit every whole batch after checking its CRC. A last batch that was cut short by a size limit is left out.
+/// Visit every whole batch after checking its CRC. A last batch that was cut short by a size limit is left
+/// out.
 pub fn check_batches(mut bytes: &[u8], mut visit: impl FnMut(&BatchView<'_>)) -> Result<(), String> {
     while !bytes.is_empty() {
         let (batch, rest) = match BatchView::parse(bytes) {
@@ -147,7 +150,8 @@ pub fn check_batches(mut bytes: &[u8], mut visit: impl FnMut(&BatchView<'_>)) ->
     Ok(())
 }
 
-/// Serve one Produce request (a frame without its length): visit the records of every partition, append the answer's frame.
+/// Serve one Produce request (a frame without its length): visit the records of every partition, append the
+/// answer's frame.
 pub fn serve_produce(
     frame: &[u8],
     answers: &mut Vec<u8>,

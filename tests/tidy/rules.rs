@@ -236,7 +236,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "millstream-protocol",
             "millstream-ring",
             "millstream-tuning",
-            "libc",
+            "rustix",
         ],
     ),
     ("tuning", &["io-uring", "libc"]),

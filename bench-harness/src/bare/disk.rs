@@ -1,6 +1,6 @@
 //! One file of written space, and one direct durable write at a time into it.
-//! Invariants: the space was written before it is measured, so that no write changes an extent; every write is whole blocks
-//! from block-aligned memory.
+//! Invariants: the space was written before it is measured, so that no write changes an extent; every write
+//! is whole blocks from block-aligned memory.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -97,7 +97,8 @@ impl WrittenSpace {
         })
     }
 
-    /// Write `blocks` with one durable write, at the next position, or at the start where the rest is too short.
+    /// Write `blocks` with one durable write, at the next position, or at the start where the rest is too
+    /// short.
     pub fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
         if self.position + blocks.len() as u64 > self.size {
             self.position = 0;

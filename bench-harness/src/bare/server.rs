@@ -36,7 +36,8 @@ pub struct Space {
     pub bytes: u64,
 }
 
-/// Serve Produce requests until an error of the listener or the disk. `ready` is called when the space is written.
+/// Serve Produce requests until an error of the listener or the disk. `ready` is called when the space is
+/// written.
 pub fn serve(
     listener: TcpListener,
     durability: Durability,

@@ -14,7 +14,8 @@ use rustix::time::Timespec;
 /// Bytes handed to the kernel with one call, on both sides.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
-/// Send `source` over and over to everyone who connects, a thread for each. Returns only with an error of the listener.
+/// Send `source` over and over to everyone who connects, a thread for each. Returns only with an error of the
+/// listener.
 pub fn send_forever(listener: &TcpListener, source: Arc<[u8]>) -> io::Result<()> {
     for stream in listener.incoming() {
         let mut stream = stream?;
@@ -32,7 +33,8 @@ pub fn send_forever(listener: &TcpListener, source: Arc<[u8]>) -> io::Result<()>
     Ok(())
 }
 
-/// Receive and drop what arrives on `connections` sockets with one thread. Returns bytes a second after `warmup`.
+/// Receive and drop what arrives on `connections` sockets with one thread. Returns bytes a second after
+/// `warmup`.
 pub fn receive(
     address: SocketAddr,
     connections: usize,

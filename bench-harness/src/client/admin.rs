@@ -114,8 +114,8 @@ impl Admin {
         wire::check_produce(payload, |_, _| ()).map_err(io::Error::other)
     }
 
-    /// Fetch each partition from its offset once. Returns, for each partition, the offset after the last record received;
-    /// every CRC is checked.
+    /// Fetch each partition from its offset once. Returns, for each partition, the offset after the last
+    /// record received; every CRC is checked.
     pub fn fetch(
         &mut self,
         topic: &str,

@@ -1,7 +1,7 @@
 //! The load generator's loop: one thread, one epoll, all of its connections.
 //! Place: a `Workload` says what to send and judges the answers; this loop decides when, and measures.
-//! Invariants: a closed loop keeps every connection full; an open loop never sends before a request is due and times it from
-//! then; the run ends by its deadline even if the server stalls.
+//! Invariants: a closed loop keeps every connection full; an open loop never sends before a request is due
+//! and times it from then; the run ends by its deadline even if the server stalls.
 
 use std::io;
 use std::net::SocketAddr;
@@ -82,7 +82,8 @@ struct Peer {
 
 impl<'a, W: Workload> Driver<'a, W> {
     fn open(load: &'a Load, workload: &'a mut W, stop: &'a AtomicBool) -> Result<Self, DriveError> {
-        // The default slack lets the kernel wake an open loop 50 µs late, which would be measured as the server's latency.
+        // The default slack lets the kernel wake an open loop 50 µs late, which would be measured as the
+        // server's latency.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
             .map_err(socket("setting the timer slack"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(socket("creating the epoll"))?;
@@ -487,7 +488,8 @@ mod tests {
 
     #[test]
     fn a_stall_is_charged_to_every_request_that_it_delayed() {
-        // One stall of 200 ms: a closed loop would hide it in one request, the open loop owes 200 ms x 500/s of them.
+        // One stall of 200 ms: a closed loop would hide it in one request, the open loop owes 200 ms x 500/s
+        // of them.
         let stall = |at: Duration| {
             let stalled = at.as_millis().abs_diff(250) < 5;
             Duration::from_millis(if stalled { 200 } else { 0 })

@@ -1,5 +1,6 @@
 //! Bytes of one socket, cut into length-prefixed frames.
-//! Invariants: the buffer holds at least the frame that is arriving; a declared length is checked before memory is taken.
+//! Invariants: the buffer holds at least the frame that is arriving; a declared length is checked before
+//! memory is taken.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -34,7 +35,8 @@ impl FrameBuffer {
         Ok(read)
     }
 
-    /// Take the next whole frame, prefix excluded. The range is valid in [`Self::bytes`] until the next [`Self::fill`].
+    /// Take the next whole frame, prefix excluded. The range is valid in [`Self::bytes`] until the next
+    /// [`Self::fill`].
     pub fn next_frame(&mut self) -> io::Result<Option<Range<usize>>> {
         let Some(length) = self.declared()? else {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! A Kafka client that does one thing: keep prebuilt requests in flight and time their answers.
-//! `driver` is the loop of one thread, `connection` one socket with its requests in order, `frame_buffer` what arrives,
+//! A Kafka client that does one thing: keep prebuilt requests in flight and time their answers. `driver` is
+//! the loop of one thread, `connection` one socket with its requests in order, `frame_buffer` what arrives,
 //! `pace` when requests are due, `admin` the few blocking calls around a run.
 
 pub mod admin;

@@ -42,8 +42,8 @@ pub struct ProduceArgs {
     /// Requests that each connection keeps in flight.
     #[arg(long, default_value_t = 5)]
     pub in_flight: usize,
-    /// Records a second over all connections, sent on schedule whatever the answers do: an open loop, whose latencies
-    /// count from the intended sending time. Without it, as fast as answers come.
+    /// Records a second over all connections, sent on schedule whatever the answers do: an open loop, whose
+    /// latencies count from the intended sending time. Without it, as fast as answers come.
     #[arg(long)]
     pub rate: Option<f64>,
     /// -1: all, 1: the leader.

@@ -1,4 +1,5 @@
-//! `millstream-bench roofline`: what the machine can do at all, and whether the bare loop that says so is honest.
+//! `millstream-bench roofline`: what the machine can do at all, and whether the bare loop that says so is
+//! honest.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use crate::scenario::{Arena, Finding, Scenario, Timing};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RooflineArgs {
-    /// Compare its disk leg with fio and its network leg with iperf3 instead, both of which must be installed.
+    /// Compare its disk leg with fio and its network leg with iperf3 instead, both of which must be
+    /// installed.
     #[arg(long)]
     pub check: bool,
     /// Scenarios to run, all that have a bare loop when none is named.

@@ -43,7 +43,8 @@ pub struct SuiteArgs {
     /// Scenarios to leave out.
     #[arg(long, value_delimiter = ',')]
     pub skip: Vec<String>,
-    /// Directory of the bare loop's pre-written files, on the broker's disk; the data directory when not given.
+    /// Directory of the bare loop's pre-written files, on the broker's disk; the data directory when not
+    /// given.
     #[arg(long)]
     pub scratch: Option<PathBuf>,
     /// Seconds measured in each round.
@@ -190,7 +191,7 @@ Examples:
   Everything, with a broker of its own on both cores:
     millstream-bench suite --broker-bin target/release/millstream --data-dir /var/tmp/suite
   Two scenarios against a running broker:
-    millstream-bench suite --brokers 127.0.0.1:9092 --pid $(pidof millstream) --only small-records,steady-rate";
+    millstream-bench suite --brokers 127.0.0.1:9092 --only small-records,steady-rate";
 
 #[cfg(test)]
 mod tests {

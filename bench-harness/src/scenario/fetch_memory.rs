@@ -1,4 +1,5 @@
-//! Distinct records read from the broker's memory by two connections, every CRC checked, against a raw loopback send.
+//! Distinct records read from the broker's memory by two connections, every CRC checked, against a raw
+//! loopback send.
 
 use std::error::Error;
 

@@ -1,4 +1,5 @@
-//! What a broker costs when nobody asks for anything: 2,000 partitions that were loaded, 100 open connections.
+//! What a broker costs when nobody asks for anything: 2,000 partitions that were loaded, 100 open
+//! connections.
 
 use std::error::Error;
 use std::net::{SocketAddr, TcpStream};

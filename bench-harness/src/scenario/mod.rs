@@ -1,6 +1,6 @@
 //! The scenarios that Millstream is judged by, one file each, and what a judgement is.
-//! Invariants: a ratio compares medians of rounds that took turns on the same machine with the same client; a row says
-//! whether it was met and never hides that it was not.
+//! Invariants: a ratio compares medians of rounds that took turns on the same machine with the same client; a
+//! row says whether it was met and never hides that it was not.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -177,7 +177,8 @@ pub enum Unit {
     Bytes,
 }
 
-/// What is asked of a row: of the ratio to the roofline where there is one, of the figure itself where there is none.
+/// What is asked of a row: of the ratio to the roofline where there is one, of the figure itself where there
+/// is none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {

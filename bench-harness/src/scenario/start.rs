@@ -1,6 +1,6 @@
-//! How long a broker with a thousand partitions takes to serve again, after a clean stop and after `kill -9` under load.
-//! The clock runs from the start of the process to an acknowledged produce, and on to the last record of every partition
-//! fetched. What was acknowledged before the kill must be there.
+//! How long a broker with a thousand partitions takes to serve again, after a clean stop and after `kill -9`
+//! under load. The clock runs from the start of the process to an acknowledged produce, and on to the last
+//! record of every partition fetched. What was acknowledged before the kill must be there.
 
 use std::error::Error;
 use std::io;
@@ -225,7 +225,8 @@ impl Times {
     }
 }
 
-/// Fetch the last record of every partition. An answer may leave partitions out for its size: those are asked for again.
+/// Fetch the last record of every partition. An answer may leave partitions out for its size: those are asked
+/// for again.
 fn fetch_last_records(admin: &mut Admin, ends: &[i64]) -> Result<(), Box<dyn Error>> {
     let mut missing: Vec<(i32, i64)> = ends
         .iter()

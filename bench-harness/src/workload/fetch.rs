@@ -1,5 +1,6 @@
 //! Fetch requests that read partitions from start to end, over and over, and check every CRC.
-//! Invariants: a connection reads its own partitions, all of them in each request; offsets go on without a gap.
+//! Invariants: a connection reads its own partitions, all of them in each request; offsets go on without a
+//! gap.
 
 use millstream_protocol::api::ApiKey;
 
@@ -26,8 +27,8 @@ struct Position {
 }
 
 impl FetchWorkload {
-    /// `ends[p]` is the end offset of partition `p`; the partitions are dealt to the connections in turn. Fails when one
-    /// has nothing to read.
+    /// `ends[p]` is the end offset of partition `p`; the partitions are dealt to the connections in turn.
+    /// Fails when one has nothing to read.
     pub fn new(topic: &str, ends: &[i64], connections: usize, partition_bytes: i32) -> Result<Self, String> {
         if let Some(empty) = ends.iter().position(|&end| end <= 0) {
             return Err(format!("{topic}: partition {empty} is empty"));

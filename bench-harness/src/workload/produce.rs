@@ -1,5 +1,6 @@
 //! Produce requests, built before the run and sent over and over.
-//! Invariants: requests of one connection visit all partitions in turn; connections start at different places.
+//! Invariants: requests of one connection visit all partitions in turn; connections start at different
+//! places.
 
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ impl ProduceWorkload {
     /// Every request is built here; none is built while the load runs.
     pub fn new(topic: &str, shape: ProduceShape, connections: usize) -> Self {
         assert!(shape.partitions_per_request > 0 && shape.partitions >= shape.partitions_per_request);
-        // A few distinct batches shared by all partitions keep the client's own memory out of the measurement.
+        // A few distinct batches shared by all partitions keep the client's own memory out of the
+        // measurement.
         let batches: Vec<Vec<u8>> = (0..DISTINCT_BATCHES)
             .map(|seed| wire::batch(shape.records_per_batch, shape.record_bytes, seed as u64))
             .collect();
