@@ -3,7 +3,7 @@
 
 mod debug;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use millstream_fuzz::golden::{self, Golden};
@@ -19,6 +19,8 @@ const SHAPES: [&str; 4] = ["full", "nulls", "hollow", "defaults"];
 
 #[test]
 fn every_message_is_what_kafka_makes_of_it() {
+    let goldens = golden::load();
+    let defaults = Defaults::of(&goldens);
     for Golden {
         spec,
         direction,
@@ -26,14 +28,15 @@ fn every_message_is_what_kafka_makes_of_it() {
         shape,
         bytes,
         json,
-    } in golden::load()
+    } in goldens
     {
         let name = format!("{} {direction:?} {version} {shape}", spec.name);
         let seen = with_message(spec.key, direction, &bytes, version, Recode { name: &name });
         assert_eq!(seen.bytes, bytes, "{name}");
-        let ours = debug::parse(&seen.debug);
         let kafkas: Value = serde_json::from_str(&json).expect("the generator writes JSON");
-        assert_same(&name, &ours, &kafkas);
+        let root = format!("{} {direction:?}", spec.name);
+        defaults.assert_same(&name, &root, &debug::parse(&seen.message), &kafkas);
+        defaults.assert_all(&name, &root, &debug::parse(&seen.default));
     }
 }
 
@@ -92,15 +95,17 @@ struct Recode<'n> {
     name: &'n str,
 }
 
+/// The message and its type's own default as `{:?}` prints them, and the message's bytes.
 struct Recoded {
-    debug: String,
+    message: String,
+    default: String,
     bytes: Vec<u8>,
 }
 
 impl Visitor for Recode<'_> {
     type Output = Recoded;
 
-    fn visit<'a, M: Decode<'a> + Encode + Debug>(self, bytes: &'a [u8], version: i16) -> Recoded {
+    fn visit<'a, M: Decode<'a> + Encode + Debug + Default>(self, bytes: &'a [u8], version: i16) -> Recoded {
         let mut r = Reader::new(bytes);
         let message = M::decode(&mut r, version).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert_eq!(r.remaining(), 0, "{}", self.name);
@@ -117,40 +122,92 @@ impl Visitor for Recode<'_> {
         message
             .encode(&mut w, version)
             .unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let (bytes, _) = w.into_parts();
         Recoded {
-            debug: format!("{message:?}"),
-            bytes: w.into_parts().0,
+            message: format!("{message:?}"),
+            default: format!("{:?}", M::default()),
+            bytes,
         }
     }
 }
 
-/// Every field that Kafka has in this version must have its value; fields that the version lacks are only
-/// ours.
-fn assert_same(path: &str, ours: &Value, kafkas: &Value) {
-    match (ours, kafkas) {
-        (Value::Object(ours), Value::Object(kafkas)) => {
-            for (field, value) in kafkas {
-                let path = format!("{path}.{field}");
-                assert_same(
-                    &path,
-                    ours.get(field).unwrap_or_else(|| panic!("{path} is missing")),
-                    value,
-                );
+/// Kafka's default of every field of every struct, taken from the hollow messages of the versions that have it.
+struct Defaults(BTreeMap<String, Value>);
+
+impl Defaults {
+    fn of(goldens: &[Golden]) -> Self {
+        let mut defaults = Self(BTreeMap::new());
+        for golden in goldens.iter().filter(|golden| golden.shape == "hollow") {
+            let json = serde_json::from_str(&golden.json).expect("the generator writes JSON");
+            defaults.collect(&format!("{} {:?}", golden.spec.name, golden.direction), &json);
+        }
+        defaults
+    }
+
+    fn collect(&mut self, path: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (field, value) in fields {
+                    let path = format!("{path}.{field}");
+                    self.collect(&path, value);
+                    self.0.insert(path, value.clone());
+                }
             }
+            Value::Array(elements) => elements.iter().for_each(|element| self.collect(path, element)),
+            _ => {}
         }
-        (Value::Array(ours), Value::Array(kafkas)) => {
-            assert_eq!(ours.len(), kafkas.len(), "{path}");
-            ours.iter()
-                .zip(kafkas)
-                .for_each(|(ours, kafkas)| assert_same(path, ours, kafkas));
+    }
+
+    /// Every field that Kafka has in this version must have its value; a field that the version lacks, its default.
+    /// `name` says which message it is, `path` which field.
+    fn assert_same(&self, name: &str, path: &str, ours: &Value, kafkas: &Value) {
+        match (ours, kafkas) {
+            (Value::Object(ours), Value::Object(kafkas)) => {
+                let missing = kafkas.keys().find(|field| !ours.contains_key(*field));
+                assert_eq!(missing, None, "{name}: {path}");
+                for (field, ours) in ours {
+                    let path = format!("{path}.{field}");
+                    match (kafkas.get(field), self.0.get(&path)) {
+                        (Some(kafkas), _) => self.assert_same(name, &path, ours, kafkas),
+                        (None, _) => self.assert_default(name, &path, ours),
+                    }
+                }
+            }
+            (Value::Array(ours), Value::Array(kafkas)) => {
+                assert_eq!(ours.len(), kafkas.len(), "{name}: {path}");
+                let pairs = ours.iter().zip(kafkas);
+                pairs.for_each(|(ours, kafkas)| self.assert_same(name, path, ours, kafkas));
+            }
+            (Value::Array(bytes), Value::String(hex)) => {
+                let bytes: Vec<u8> = bytes
+                    .iter()
+                    .map(|byte| byte.as_u64().expect("a byte") as u8)
+                    .collect();
+                assert_eq!(bytes, golden::from_hex(hex), "{name}: {path}");
+            }
+            _ => assert_eq!(ours, kafkas, "{name}: {path}"),
         }
-        (Value::Array(bytes), Value::String(hex)) => {
-            let bytes: Vec<u8> = bytes
-                .iter()
-                .map(|byte| byte.as_u64().expect("a byte") as u8)
-                .collect();
-            assert_eq!(bytes, golden::from_hex(hex), "{path}");
+    }
+
+    fn assert_all(&self, name: &str, path: &str, ours: &Value) {
+        for (field, ours) in ours.as_object().expect("a struct") {
+            self.assert_default(name, &format!("{path}.{field}"), ours);
         }
-        _ => assert_eq!(ours, kafkas, "{path}"),
+    }
+
+    fn assert_default(&self, name: &str, path: &str, ours: &Value) {
+        let default = self
+            .0
+            .get(path)
+            .unwrap_or_else(|| panic!("{name}: no version of Kafka's has {path}"));
+        match (ours, default) {
+            // What may be null is null by default in ours, and often empty in Kafka's.
+            (Value::Null, Value::String(text)) => assert_eq!(text, "", "{name}: {path}"),
+            (Value::Null, Value::Array(_)) => {}
+            // A hollow message has one element in each array.
+            (Value::Array(elements), Value::Array(_)) => assert!(elements.is_empty(), "{name}: {path}"),
+            (Value::Object(_), Value::Object(_)) => self.assert_all(name, path, ours),
+            _ => assert_eq!(ours, default, "{name}: {path}"),
+        }
     }
 }

@@ -80,7 +80,11 @@ struct Recode {
 impl Visitor for Recode {
     type Output = Option<Vec<u8>>;
 
-    fn visit<'a, M: Decode<'a> + Encode + Debug>(self, bytes: &'a [u8], version: i16) -> Self::Output {
+    fn visit<'a, M: Decode<'a> + Encode + Debug + Default>(
+        self,
+        bytes: &'a [u8],
+        version: i16,
+    ) -> Self::Output {
         let (decoded, used) = memory::measure(|| M::decode(&mut Reader::new(bytes), version));
         let allowed = self.spec.cost * bytes.len();
         assert!(

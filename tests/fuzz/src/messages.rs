@@ -14,7 +14,11 @@ pub enum Direction {
 pub trait Visitor {
     type Output;
 
-    fn visit<'a, M: Decode<'a> + Encode + Debug>(self, bytes: &'a [u8], version: i16) -> Self::Output;
+    fn visit<'a, M: Decode<'a> + Encode + Debug + Default>(
+        self,
+        bytes: &'a [u8],
+        version: i16,
+    ) -> Self::Output;
 }
 
 /// Hands `bytes` to the visitor as the message that `api` and `direction` name.
