@@ -1,5 +1,7 @@
 //! A small generator of numbers (xorshift), so that a run is its seed, and the mutations made with it.
 
+use millstream_protocol::primitive::Writer;
+
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -46,6 +48,27 @@ impl Random {
                 _ => bytes.truncate(bytes.len() - self.below(bytes.len() / 2)),
             }
         }
+        bytes
+    }
+
+    /// Lets counts follow `start` that ask for as many elements as could just be there, one or two of them nested,
+    /// and then bytes that are good as small elements.
+    pub fn claims(&mut self, start: &[u8], flexible: bool) -> Vec<u8> {
+        const FILLING: usize = 1_500;
+        let mut bytes = start.to_vec();
+        let fill = if flexible { 1 } else { 0 };
+        for _ in 0..=self.below(2) {
+            let count = (FILLING / (1 + self.below(8))) as u32;
+            if flexible {
+                let mut w = Writer::new();
+                w.uvarint(count + 1);
+                bytes.extend_from_slice(w.bytes());
+            } else {
+                bytes.extend_from_slice(&count.to_be_bytes());
+            }
+            bytes.extend(std::iter::repeat_n(fill, self.below(4)));
+        }
+        bytes.extend(std::iter::repeat_n(fill, FILLING));
         bytes
     }
 }

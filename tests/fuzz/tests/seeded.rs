@@ -3,6 +3,9 @@
 use millstream_fuzz::golden::{self, Golden};
 use millstream_fuzz::messages::Direction;
 use millstream_fuzz::random::Random;
+use millstream_protocol::api::ApiKey;
+use millstream_protocol::message::{Encode, ProduceRequest};
+use millstream_protocol::primitive::Writer;
 use millstream_protocol::record::batch::{BatchView, HEADER_LEN};
 use millstream_protocol::record::builder::BatchBuilder;
 use millstream_protocol::record::crc::crc32c;
@@ -29,6 +32,38 @@ fn messages_hold_under_mutation() {
             check(&random.mutate(&input));
         }
     }
+}
+
+#[test]
+fn counts_that_claim_all_there_is_take_no_more_than_the_table_says() {
+    let mut random = Random::new(4);
+    for golden in golden::load().into_iter().filter(|golden| golden.shape == "full") {
+        let check = match golden.direction {
+            Direction::Request => millstream_fuzz::requests,
+            Direction::Response => millstream_fuzz::responses,
+        };
+        for at in (0..golden.bytes.len()).step_by(3) {
+            let body = random.claims(&golden.bytes[..at], golden.spec.is_flexible(golden.version));
+            check(&millstream_fuzz::input(golden.spec, golden.version, &body));
+        }
+    }
+}
+
+#[test]
+fn nested_counts_do_not_add_up() {
+    // As many topics as three bytes each allow; the first one claims as many partitions as six bytes each allow.
+    let filling = 30_000;
+    let mut w = Writer::new();
+    ProduceRequest::default().encode(&mut w, 9).expect("version 9");
+    let (mut body, _) = w.into_parts();
+    body.truncate(body.len() - 2);
+    let mut w = Writer::new();
+    w.uvarint(filling / 3 - 3);
+    w.uvarint(1);
+    w.uvarint(filling / 6);
+    body.extend_from_slice(w.bytes());
+    body.resize(body.len() + filling as usize, 1);
+    millstream_fuzz::requests(&millstream_fuzz::input(ApiKey::Produce.spec(), 9, &body));
 }
 
 #[test]
