@@ -135,9 +135,10 @@ impl Admin {
         Ok(ends)
     }
 
+    /// A broker may name a leader before that leader serves the partition: its end must be known too.
     fn wait_for_leaders(&mut self, name: &str, partitions: usize) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while self.led_partitions(name)? < partitions {
+        while self.led_partitions(name)? < partitions || self.end_offsets(name, partitions).is_err() {
             if Instant::now() > deadline {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
