@@ -456,12 +456,12 @@ mod tests {
         let address = server(|_| Duration::from_millis(10));
         let outcome = drive(&load(address), &mut Ping, &AtomicBool::new(false)).unwrap();
         assert!(
-            (10_000.0..20_000.0).contains(&outcome.latency.p50_us),
+            (10_000.0..40_000.0).contains(&outcome.latency.p50_us),
             "{:?}",
             outcome.latency
         );
         assert!(
-            (50..=100).contains(&outcome.requests),
+            (25..=100).contains(&outcome.requests),
             "two connections, 10 ms each: {}",
             outcome.requests
         );
@@ -480,7 +480,7 @@ mod tests {
         let outcome = drive(&load, &mut Ping, &AtomicBool::new(false)).unwrap();
         assert!((95..=105).contains(&outcome.requests), "{}", outcome.requests);
         assert!(
-            (2_000.0..5_000.0).contains(&outcome.latency.p50_us),
+            (2_000.0..15_000.0).contains(&outcome.latency.p50_us),
             "{:?}",
             outcome.latency
         );

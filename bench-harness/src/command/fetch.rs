@@ -1,19 +1,18 @@
 //! `millstream-bench fetch`: read distinct records over and over, every CRC checked.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::client::admin::Admin;
 use crate::client::driver::{Load, drive};
 use crate::command::{Report, print, stop_flag};
 use crate::host::Host;
 use crate::report::outcome_table;
-use crate::target::{Target, attach};
+use crate::target::attach;
 use crate::workload::fetch::FetchWorkload;
-use crate::workload::fill::FillWorkload;
+use crate::workload::fill::fill;
 
 /// Fetch records and check every CRC. Fills the topic first, with records that are all different.
 #[derive(Args, Debug)]
@@ -87,40 +86,6 @@ pub fn run(args: &FetchArgs) -> Result<(), Box<dyn Error>> {
     }
     print(args.json, &report, || outcome_table(&report.host, &report.rounds))
 }
-
-/// Create the topic, fill it unless something is in it, and return the end offset of every partition.
-pub fn fill(
-    target: Target,
-    topic: &str,
-    partitions: usize,
-    bytes: u64,
-    stop: &AtomicBool,
-) -> Result<Vec<i64>, Box<dyn Error>> {
-    let mut admin = Admin::connect(target.address)?;
-    admin.create_topic(topic, partitions)?;
-    let ends = admin.end_offsets(topic, partitions)?;
-    if ends.iter().any(|&end| end > 0) {
-        return Ok(ends);
-    }
-    let load = Load {
-        address: target.address,
-        connections: 2,
-        in_flight: 4,
-        rate: None,
-        warmup: Duration::ZERO,
-        measure: FILL_PATIENCE,
-        server_pid: None,
-    };
-    let mut workload = FillWorkload::new(topic, partitions, FILL_RECORDS, FILL_RECORD_BYTES, bytes);
-    drive(&load, &mut workload, stop)?;
-    Ok(admin.end_offsets(topic, partitions)?)
-}
-
-/// A hundred records of 1 KiB a batch: what a consumer commonly meets.
-const FILL_RECORDS: usize = 100;
-const FILL_RECORD_BYTES: usize = 1024;
-
-const FILL_PATIENCE: Duration = Duration::from_secs(120);
 
 const EXAMPLES: &str = "\
 Examples:

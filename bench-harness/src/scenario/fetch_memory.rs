@@ -6,12 +6,12 @@ use std::error::Error;
 use crate::bare::stream;
 use crate::client::admin::Admin;
 use crate::client::driver::{Load, drive};
-use crate::command::fetch::fill;
 use crate::report::caution;
 use crate::scenario::produce_pair::BROKER;
 use crate::scenario::{Arena, Bound, Finding, Roofline, Row, Run, Spread, Unit};
 use crate::target::{BareMode, Target};
 use crate::workload::fetch::FetchWorkload;
+use crate::workload::fill::fill;
 
 pub const NAME: &str = "fetch-memory";
 

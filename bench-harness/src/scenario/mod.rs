@@ -62,6 +62,11 @@ impl Scenario {
         matches!(self, Scenario::Produce(_) | Scenario::FetchMemory)
     }
 
+    /// Whether it starts and stops brokers, and so cannot use one that runs already.
+    pub fn starts_brokers(&self) -> bool {
+        matches!(self, Scenario::Start)
+    }
+
     pub fn run(&self, arena: &mut Arena) -> Result<Finding, Box<dyn Error>> {
         match self {
             Scenario::Produce(scenario) => scenario.run(arena),

@@ -1,12 +1,46 @@
 //! Distinct records, each produced once: what a fetch reads.
 //! Invariant: no two batches hold the same bytes, so that neither side is served by a small cache.
 
+use std::error::Error;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
 use millstream_protocol::api::ApiKey;
 
+use crate::client::admin::Admin;
 use crate::client::connection::Request;
-use crate::client::driver::Workload;
+use crate::client::driver::{Load, Workload, drive};
 use crate::recorder::Work;
+use crate::target::Target;
 use crate::wire;
+
+/// Create the topic, fill it unless something is in it, and return the end offset of every partition.
+pub fn fill(
+    target: Target,
+    topic: &str,
+    partitions: usize,
+    bytes: u64,
+    stop: &AtomicBool,
+) -> Result<Vec<i64>, Box<dyn Error>> {
+    let mut admin = Admin::connect(target.address)?;
+    admin.create_topic(topic, partitions)?;
+    let ends = admin.end_offsets(topic, partitions)?;
+    if ends.iter().any(|&end| end > 0) {
+        return Ok(ends);
+    }
+    let load = Load {
+        address: target.address,
+        connections: 2,
+        in_flight: 4,
+        rate: None,
+        warmup: Duration::ZERO,
+        measure: FILL_PATIENCE,
+        server_pid: None,
+    };
+    let mut workload = FillWorkload::new(topic, partitions, FILL_RECORDS, FILL_RECORD_BYTES, bytes);
+    drive(&load, &mut workload, stop)?;
+    Ok(admin.end_offsets(topic, partitions)?)
+}
 
 /// Produces a given amount and then ends.
 #[derive(Debug)]
@@ -64,6 +98,12 @@ impl Workload for FillWorkload {
         Ok(self.batch)
     }
 }
+
+/// A hundred records of 1 KiB a batch: what a consumer commonly meets.
+const FILL_RECORDS: usize = 100;
+const FILL_RECORD_BYTES: usize = 1024;
+
+const FILL_PATIENCE: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests {
