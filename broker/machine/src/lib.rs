@@ -13,7 +13,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cluster;
 pub mod config;
+pub mod limits;
 pub mod partition;
 pub mod purgatory;
 #[cfg(test)]

@@ -562,6 +562,8 @@ mod tests {
         assert!(purgatory.park(3, Release::All, &[ack(0, 1)], None).is_ok());
     }
 
+    const PARTITIONS: u64 = 5;
+
     /// What a request is to the plain model: its unmet waits, how many it needs, and its deadline.
     struct Modelled {
         waits: Vec<WaitFor>,
@@ -570,99 +572,129 @@ mod tests {
         id: ParkedId,
     }
 
-    /// Random parking, watermarks, deadlines and cancellations: every release is the one that a list of all
-    /// requests gives. The slots in use at the end show that nothing leaked.
+    /// A purgatory beside a list of all its requests.
+    struct Pair {
+        purgatory: Purgatory<u32>,
+        model: BTreeMap<u32, Modelled>,
+        marks: Vec<i64>,
+        now: Instant,
+        next_token: u32,
+    }
+
+    impl Pair {
+        fn park(&mut self, random: &mut Random) {
+            let new_wait = |random: &mut Random| {
+                let (partition, mark) = (random.below(PARTITIONS) as u32, MARKS[random.below(4) as usize]);
+                let reached = self.marks[queue_index(PartitionSlot(partition), mark)];
+                wait(partition, mark, reached + 1 + random.below(9) as i64)
+            };
+            let waits: Vec<_> = (0..=random.below(4)).map(|_| new_wait(random)).collect();
+            let all = random.below(2) == 0;
+            let release = if all { Release::All } else { Release::Any };
+            let deadline =
+                (random.below(2) == 0).then(|| self.now + Duration::from_millis(random.below(300)));
+            let id = self
+                .purgatory
+                .park(self.next_token, release, &waits, deadline)
+                .unwrap();
+            let unmet = if all { waits.len() } else { 1 };
+            self.model.insert(
+                self.next_token,
+                Modelled {
+                    waits,
+                    unmet,
+                    deadline,
+                    id,
+                },
+            );
+            self.next_token += 1;
+        }
+
+        fn advance(&mut self, random: &mut Random) {
+            let partition = PartitionSlot(random.below(PARTITIONS) as u32);
+            let mark = MARKS[random.below(4) as usize];
+            let reached = &mut self.marks[queue_index(partition, mark)];
+            *reached += random.below(4) as i64;
+            let offset = Offset::new(*reached);
+            let (mut out, mut expect) = (Vec::new(), Vec::new());
+            self.purgatory.advance(partition, mark, offset, &mut out);
+            self.model.retain(|&token, request| {
+                let before = request.waits.len();
+                let is_met = |wait: &WaitFor| {
+                    wait.partition == partition && wait.mark == mark && wait.reaches <= offset
+                };
+                request.waits.retain(|wait| !is_met(wait));
+                request.unmet = request.unmet.saturating_sub(before - request.waits.len());
+                if request.unmet == 0 {
+                    expect.push(Released {
+                        token,
+                        why: Why::Reached,
+                    });
+                }
+                request.unmet > 0
+            });
+            out.sort_by_key(|released| released.token);
+            assert_eq!(out, expect);
+        }
+
+        fn expire(&mut self, random: &mut Random) {
+            self.now += Duration::from_millis(random.below(40));
+            let (now, mut out, mut expect) = (self.now, Vec::new(), Vec::new());
+            self.purgatory.expire(now, &mut out);
+            // What is due within the present tick may come now or with the next.
+            let early: Vec<_> = out.iter().map(|released| released.token).collect();
+            self.model.retain(|&token, request| {
+                let Some(deadline) = request.deadline else {
+                    return true;
+                };
+                let is_due = deadline + Duration::from_nanos(1 << 20) <= now;
+                let leaves = is_due || (deadline <= now && early.contains(&token));
+                if leaves {
+                    expect.push(Released {
+                        token,
+                        why: Why::Expired,
+                    });
+                }
+                !leaves
+            });
+            out.sort_by_key(|released| released.token);
+            assert_eq!(out, expect);
+        }
+
+        fn cancel(&mut self, random: &mut Random) {
+            let nth = random.below(self.model.len() as u64) as usize;
+            if let Some((&token, request)) = self.model.iter().nth(nth) {
+                assert_eq!(self.purgatory.cancel(request.id), Some(token));
+                self.model.remove(&token);
+            }
+        }
+    }
+
+    /// Random parking, watermarks, deadlines and cancellations: every release is the one that a list of all requests
+    /// gives. The slots in use at the end show that nothing leaked.
     #[test]
     fn agrees_with_a_list_of_requests() {
-        const PARTITIONS: u64 = 5;
         let mut random = Random::new(11);
-        let mut purgatory = purgatory();
-        let mut model: BTreeMap<u32, Modelled> = BTreeMap::new();
-        let mut marks = vec![0i64; PARTITIONS as usize * MARKS.len()];
-        let mut now = NOW;
-        let mut next_token = 0;
+        let marks = vec![0i64; PARTITIONS as usize * MARKS.len()];
+        let mut pair = Pair {
+            purgatory: purgatory(),
+            model: BTreeMap::new(),
+            marks,
+            now: NOW,
+            next_token: 0,
+        };
         for _ in 0..20_000 {
-            let mut out = Vec::new();
-            let mut expect = Vec::new();
             match random.below(8) {
-                0..4 if model.len() < 900 => {
-                    let new_wait = |random: &mut Random| {
-                        let (partition, mark) = (random.below(PARTITIONS), MARKS[random.below(4) as usize]);
-                        let reached = marks[queue_index(PartitionSlot(partition as u32), mark)];
-                        wait(partition as u32, mark, reached + 1 + random.below(9) as i64)
-                    };
-                    let waits: Vec<_> = (0..=random.below(4)).map(|_| new_wait(&mut random)).collect();
-                    let all = random.below(2) == 0;
-                    let release = if all { Release::All } else { Release::Any };
-                    let deadline =
-                        (random.below(2) == 0).then(|| now + Duration::from_millis(random.below(300)));
-                    let id = purgatory.park(next_token, release, &waits, deadline).unwrap();
-                    let unmet = if all { waits.len() } else { 1 };
-                    model.insert(
-                        next_token,
-                        Modelled {
-                            waits,
-                            unmet,
-                            deadline,
-                            id,
-                        },
-                    );
-                    next_token += 1;
-                }
-                0..6 => {
-                    let partition = PartitionSlot(random.below(PARTITIONS) as u32);
-                    let mark = MARKS[random.below(4) as usize];
-                    let reached = &mut marks[queue_index(partition, mark)];
-                    *reached += random.below(4) as i64;
-                    let offset = Offset::new(*reached);
-                    purgatory.advance(partition, mark, offset, &mut out);
-                    model.retain(|&token, request| {
-                        let before = request.waits.len();
-                        let is_met = |wait: &WaitFor| {
-                            wait.partition == partition && wait.mark == mark && wait.reaches <= offset
-                        };
-                        request.waits.retain(|wait| !is_met(wait));
-                        request.unmet = request.unmet.saturating_sub(before - request.waits.len());
-                        if request.unmet == 0 {
-                            expect.push((token, Why::Reached));
-                        }
-                        request.unmet > 0
-                    });
-                }
-                6 => {
-                    now += Duration::from_millis(random.below(40));
-                    purgatory.expire(now, &mut out);
-                    // What is due within the present tick may come now or with the next.
-                    let early: Vec<_> = out.iter().map(|released| released.token).collect();
-                    model.retain(|&token, request| {
-                        let due = request
-                            .deadline
-                            .is_some_and(|deadline| deadline + Duration::from_nanos(1 << 20) <= now);
-                        let may_be_due = request.deadline.is_some_and(|deadline| deadline <= now);
-                        let out = due || (may_be_due && early.contains(&token));
-                        if out {
-                            expect.push((token, Why::Expired));
-                        }
-                        !out
-                    });
-                }
-                _ => {
-                    if let Some((&token, request)) =
-                        model.iter().nth(random.below(model.len() as u64) as usize)
-                    {
-                        assert_eq!(purgatory.cancel(request.id), Some(token));
-                        model.remove(&token);
-                    }
-                }
+                0..4 if pair.model.len() < 900 => pair.park(&mut random),
+                0..6 => pair.advance(&mut random),
+                6 => pair.expire(&mut random),
+                _ => pair.cancel(&mut random),
             }
-            let mut found: Vec<_> = out
-                .into_iter()
-                .map(|released| (released.token, released.why))
-                .collect();
-            found.sort_by_key(|(token, _)| *token);
-            assert_eq!(found, expect);
-            assert_eq!(purgatory.len(), model.len());
+            assert_eq!(pair.purgatory.len(), pair.model.len());
         }
+        let Pair {
+            mut purgatory, model, ..
+        } = pair;
         for request in model.into_values() {
             purgatory.cancel(request.id);
         }

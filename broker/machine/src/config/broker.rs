@@ -93,7 +93,8 @@ configs! {
     "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), accepted;
 
     /// Which security protocol each listener speaks. All of them speak PLAINTEXT.
-    "listener.security.protocol.map": String = "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Anything, accepted;
+    "listener.security.protocol.map": String =
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Anything, accepted;
 
     /// The addresses that the broker listens on.
     "listeners": List = "PLAINTEXT://:9092", Anything, acted_on;

@@ -279,7 +279,7 @@ macro_rules! configs {
                 validator: $validator,
                 effect: $crate::config::definition::configs!(@effect $effect),
                 synonyms: &[$($($crate::config::definition::Synonym { name: $synonym, scale: $scale }),*)?],
-                documentation: $crate::config::definition::configs!(@documentation $effect, $($doc),+).trim_ascii_start(),
+                documentation: $crate::config::definition::configs!(@text $effect, $($doc),+).trim_ascii_start(),
             },
         )*];
     };
@@ -287,8 +287,8 @@ macro_rules! configs {
     (@default $default:literal) => { Some($default) };
     (@effect acted_on) => { $crate::config::definition::Effect::ActedOn };
     (@effect accepted) => { $crate::config::definition::Effect::Accepted };
-    (@documentation acted_on, $($doc:literal),+) => { concat!($($doc),+) };
-    (@documentation accepted, $($doc:literal),+) => {
+    (@text acted_on, $($doc:literal),+) => { concat!($($doc),+) };
+    (@text accepted, $($doc:literal),+) => {
         concat!($($doc,)+ " Accepted and reported; it changes nothing yet.")
     };
 }

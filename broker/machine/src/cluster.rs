@@ -1,0 +1,12 @@
+//! The cluster's metadata: records that say what happened, the image that they add up to, and the decisions
+//! that make new ones.
+//!
+//! Place: the controller's thread decides on the image and makes the records durable; applied to the image
+//! they are handed to every shard, which only reads.
+
+pub mod alter_configs;
+pub mod controller;
+pub mod image;
+pub mod record;
+pub mod snapshot;
+pub mod topic_name;

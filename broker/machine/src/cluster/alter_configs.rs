@@ -1,0 +1,581 @@
+//! Decisions about configurations: AlterConfigs replaces them all, IncrementalAlterConfigs changes them one
+//! by one.
+//!
+//! Place: as [`super::controller`], whose decisions on topics use the checks here too.
+//!
+//! Invariants: what a resource is left with was accepted as a whole, by every definition and by the rules
+//! between them. Only what really changes becomes a record.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::types::{BrokerId, TopicId};
+
+use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
+use super::record::{ConfigChange, MetadataRecord};
+use crate::config::broker::{BROKER_CONFIGS, is_dynamic};
+use crate::config::definition::{ConfigDefinition, ConfigType, ConfigValue, find, split_list};
+use crate::config::map::ConfigMap;
+use crate::config::topic::TOPIC_CONFIGS;
+use crate::limits::ClusterLimits;
+
+/// One resource of a request, as on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct AlterResource<'a> {
+    /// 2 is a topic, 4 a broker.
+    pub resource_type: i8,
+    /// A topic's name, a broker's id, or nothing for all brokers.
+    pub resource_name: &'a str,
+    pub changes: &'a [AlterConfig<'a>],
+}
+
+/// One configuration of a resource, as on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct AlterConfig<'a> {
+    pub name: &'a str,
+    /// 0 sets, 1 deletes, 2 appends, 3 subtracts.
+    pub operation: i8,
+    pub value: Option<&'a str>,
+}
+
+/// What has configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigResource<'a> {
+    Topic(&'a str),
+    /// `None` is all brokers.
+    Broker(Option<BrokerId>),
+}
+
+impl<'a> ConfigResource<'a> {
+    /// Reads a resource as DescribeConfigs and both kinds of alteration name it; `broker` is the one there
+    /// is.
+    pub fn from_wire(resource_type: i8, name: &'a str, broker: BrokerId) -> Result<Self, Refusal> {
+        let invalid = |message: String| Refusal {
+            code: ErrorCode::InvalidRequest,
+            message,
+        };
+        match (resource_type, name) {
+            (TOPIC, "") => Err(invalid("Default topic resources are not allowed.".to_string())),
+            (TOPIC, name) => Ok(ConfigResource::Topic(name)),
+            (BROKER, "") => Ok(ConfigResource::Broker(None)),
+            (BROKER, name) => match name.parse::<i32>() {
+                Ok(id) if id == broker.get() => Ok(ConfigResource::Broker(Some(broker))),
+                Ok(id) => Err(invalid(format!(
+                    "Unexpected broker id, expected {broker}, but received {id}"
+                ))),
+                Err(_) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
+            },
+            _ => Err(invalid(format!("Unknown resource type {resource_type}"))),
+        }
+    }
+}
+
+impl Controller<'_> {
+    /// Decides on changes, each of one configuration. Every answer is the resource that it is for.
+    pub fn incremental_alter_configs<'r>(
+        &self,
+        resources: &[AlterResource<'r>],
+    ) -> Decision<ConfigResource<'r>> {
+        self.alter(resources, |resource, before, default_of| {
+            let mut after = before.clone();
+            for change in resource.changes {
+                apply_change(change, &mut after, default_of)?;
+            }
+            Ok(after)
+        })
+    }
+
+    /// Decides on replacements: what a resource does not name it no longer has. Operations do not count.
+    pub fn alter_configs<'r>(&self, resources: &[AlterResource<'r>]) -> Decision<ConfigResource<'r>> {
+        self.alter(resources, |resource, _, _| {
+            let set = |change: &AlterConfig<'_>| Some((change.name.to_string(), change.value?.to_string()));
+            Ok(resource.changes.iter().filter_map(set).collect())
+        })
+    }
+
+    fn alter<'r>(
+        &self,
+        resources: &[AlterResource<'r>],
+        change: impl Fn(&AlterResource<'r>, &ConfigMap, FindDefinition) -> Result<ConfigMap, Refusal>,
+    ) -> Decision<ConfigResource<'r>> {
+        let duplicates = duplicates(resources.iter().map(|one| (one.resource_type, one.resource_name)));
+        let mut decider = Decider::new(self);
+        for resource in resources {
+            let answer = if duplicates.contains(&(resource.resource_type, resource.resource_name)) {
+                Err(refuse(
+                    ErrorCode::InvalidRequest,
+                    "Each resource must appear at most once.",
+                ))
+            } else {
+                decider.controller().alter_one(resource, &change)
+            };
+            decider.push_all(answer);
+        }
+        decider.decision
+    }
+
+    fn alter_one<'r>(
+        &self,
+        resource: &AlterResource<'r>,
+        change: impl Fn(&AlterResource<'r>, &ConfigMap, FindDefinition) -> Result<ConfigMap, Refusal>,
+    ) -> Result<(ConfigResource<'r>, Option<MetadataRecord>), Refusal> {
+        check_changes(resource.changes)?;
+        let altered = ConfigResource::from_wire(resource.resource_type, resource.resource_name, self.broker)?;
+        let record = match altered {
+            ConfigResource::Topic(name) => {
+                let (id, before) = self.topic_configs(name)?;
+                let after = change(resource, before, |name| find(TOPIC_CONFIGS, name))?;
+                check_topic_configs(&after, self.limits)?;
+                let changes = differences(before, &after);
+                (!changes.is_empty()).then_some(MetadataRecord::TopicConfigChanged { id, changes })
+            }
+            ConfigResource::Broker(broker) => {
+                let before = match broker {
+                    Some(broker) => self.image.broker_configs(broker),
+                    None => self.image.cluster_configs(),
+                };
+                let after = change(resource, before, |name| find(BROKER_CONFIGS, name))?;
+                check_broker_configs(&after, self.limits)?;
+                let changes = differences(before, &after);
+                (!changes.is_empty()).then_some(MetadataRecord::BrokerConfigChanged { broker, changes })
+            }
+        };
+        Ok((altered, record))
+    }
+
+    fn topic_configs(&self, name: &str) -> Result<(TopicId, &ConfigMap), Refusal> {
+        let Some(topic) = self.image.topic_by_name(name) else {
+            let message = format!("The topic '{name}' does not exist.");
+            return Err(Refusal {
+                code: ErrorCode::UnknownTopicOrPartition,
+                message,
+            });
+        };
+        Ok((topic.id, &topic.configs))
+    }
+}
+
+type FindDefinition = fn(&str) -> Option<&'static ConfigDefinition>;
+
+/// Whether a topic may have just these configurations of its own.
+pub(super) fn check_topic_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
+    let invalid = |message: String| Refusal {
+        code: ErrorCode::InvalidConfig,
+        message,
+    };
+    check_sizes(configs, limits)?;
+    if let Some((name, _)) = configs
+        .iter()
+        .find(|(name, _)| find(TOPIC_CONFIGS, name).is_none())
+    {
+        return Err(invalid(format!("Unknown topic config name: {name}")));
+    }
+    let number = |name| match find(TOPIC_CONFIGS, name)?.parse(configs.get(name)?) {
+        Ok(ConfigValue::Number(number)) => Some(number),
+        _ => None,
+    };
+    for (name, value) in configs.iter() {
+        let definition = find(TOPIC_CONFIGS, name).expect("looked up above");
+        let value = definition.parse(value).map_err(|error| invalid(error.message))?;
+        if name == "remote.storage.enable" && value == ConfigValue::Boolean(true) {
+            let message = "Tiered Storage functionality is disabled in the broker. \
+                           Topic cannot be configured with remote log storage.";
+            return Err(invalid(message.to_string()));
+        }
+    }
+    let (min, max) = (number("min.compaction.lag.ms"), number("max.compaction.lag.ms"));
+    match (min, max) {
+        (Some(min), Some(max)) if min > max => Err(invalid(format!(
+            "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether these may be set for brokers that run. Kafka takes names that it does not know; here they are
+/// refused, so that a misspelt one does not go unnoticed.
+fn check_broker_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
+    let invalid = |message: String| Refusal {
+        code: ErrorCode::InvalidRequest,
+        message,
+    };
+    check_sizes(configs, limits)?;
+    for (name, value) in configs.iter() {
+        let definition = find(BROKER_CONFIGS, name)
+            .ok_or_else(|| invalid(format!("Unknown broker config name: {name}")))?;
+        if !is_dynamic(name) {
+            return Err(invalid(format!(
+                "Cannot update these configs dynamically: [{name}]"
+            )));
+        }
+        definition.parse(value).map_err(|error| invalid(error.message))?;
+    }
+    Ok(())
+}
+
+fn check_sizes(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
+    let max = limits.config_value_bytes_max;
+    if configs.iter().all(|(_, value)| value.len() <= max) {
+        return Ok(());
+    }
+    let message = format!(
+        "The configuration value cannot be added because it exceeds the maximum value size of {max} bytes."
+    );
+    Err(Refusal {
+        code: ErrorCode::InvalidConfig,
+        message,
+    })
+}
+
+/// What is wrong with a resource's changes whatever the resource is.
+fn check_changes(changes: &[AlterConfig<'_>]) -> Result<(), Refusal> {
+    let invalid = |message: String| Refusal {
+        code: ErrorCode::InvalidRequest,
+        message,
+    };
+    if !duplicates(changes.iter().map(|change| change.name)).is_empty() {
+        return Err(invalid("Error due to duplicate config keys".to_string()));
+    }
+    if let Some(change) = changes
+        .iter()
+        .find(|change| !(SET..=SUBTRACT).contains(&change.operation))
+    {
+        return Err(invalid(format!("Unknown operations type {}", change.operation)));
+    }
+    let is_null = |change: &&AlterConfig<'_>| change.value.is_none() && change.operation != DELETE;
+    let nulls: Vec<_> = changes.iter().filter(is_null).map(|change| change.name).collect();
+    if nulls.is_empty() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Null value not supported for : {}",
+        nulls.join(",")
+    )))
+}
+
+fn apply_change(
+    change: &AlterConfig<'_>,
+    configs: &mut ConfigMap,
+    find: FindDefinition,
+) -> Result<(), Refusal> {
+    let value = change.value.unwrap_or_default();
+    match change.operation {
+        SET => configs.set(change.name.to_string(), value.to_string()),
+        DELETE => configs.remove(change.name),
+        operation => {
+            // A name that does not exist is named as such when the whole is checked.
+            let kind = find(change.name).map_or(ConfigType::List, |definition| definition.kind);
+            if kind != ConfigType::List {
+                let verb = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
+                let message = format!(
+                    "Can't {verb} to key {} because its type is not LIST.",
+                    change.name
+                );
+                return Err(Refusal {
+                    code: ErrorCode::InvalidConfig,
+                    message,
+                });
+            }
+            let default = find(change.name)
+                .and_then(|definition| definition.default)
+                .unwrap_or_default();
+            let mut items = split_list(configs.get(change.name).unwrap_or(default));
+            let changed = split_list(value);
+            match operation {
+                APPEND => items.extend(
+                    changed
+                        .into_iter()
+                        .filter(|item| !items.contains(item))
+                        .collect::<Vec<_>>(),
+                ),
+                _ => items.retain(|item| !changed.contains(item)),
+            }
+            configs.set(change.name.to_string(), items.join(","));
+        }
+    }
+    Ok(())
+}
+
+fn differences(before: &ConfigMap, after: &ConfigMap) -> Vec<ConfigChange> {
+    let removed = before
+        .iter()
+        .filter(|(name, _)| after.get(name).is_none())
+        .map(|(name, _)| (name, None));
+    let set = after
+        .iter()
+        .filter(|(name, value)| before.get(name) != Some(*value));
+    removed
+        .chain(set.map(|(name, value)| (name, Some(value))))
+        .map(|(name, value)| ConfigChange {
+            name: name.to_string(),
+            value: value.map(ToString::to_string),
+        })
+        .collect()
+}
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::image::ClusterImage;
+    use crate::config::settings::BrokerSettings;
+    use crate::testing::topic_created;
+
+    /// `a` with cleanup.policy=compact and retention.ms=5.
+    fn world() -> ClusterImage {
+        let change = |name: &str, value: &str| ConfigChange {
+            name: name.to_string(),
+            value: Some(value.to_string()),
+        };
+        let changes = [change("cleanup.policy", "compact"), change("retention.ms", "5")].to_vec();
+        let id = TopicId::new([1; 16]);
+        ClusterImage::empty().apply(&[
+            topic_created(1, "a", 1),
+            topic_created(2, "b", 1),
+            MetadataRecord::TopicConfigChanged { id, changes },
+        ])
+    }
+
+    type Answer = Result<(), (ErrorCode, String)>;
+
+    /// The configurations of `a` after the changes, as `name=value` in order.
+    fn decide(resources: &[AlterResource<'_>], incremental: bool) -> (String, Vec<Answer>) {
+        let (image, settings, limits) = (world(), BrokerSettings::new(), ClusterLimits::default());
+        let controller = Controller {
+            image: &image,
+            settings: &settings,
+            limits: &limits,
+            broker: BrokerId::new(1),
+        };
+        let decision = match incremental {
+            true => controller.incremental_alter_configs(resources),
+            false => controller.alter_configs(resources),
+        };
+        let after = image.apply(&decision.records);
+        let configs = after.topic_by_name("a").unwrap().configs.clone();
+        let configs: Vec<_> = configs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let short = |answer: Result<_, Refusal>| {
+            answer
+                .map(|_| ())
+                .map_err(|refusal| (refusal.code, refusal.message))
+        };
+        (
+            configs.join(" "),
+            decision.answers.into_iter().map(short).collect(),
+        )
+    }
+
+    fn on_a<'a>(changes: &'a [AlterConfig<'a>]) -> AlterResource<'a> {
+        AlterResource {
+            resource_type: TOPIC,
+            resource_name: "a",
+            changes,
+        }
+    }
+
+    fn change<'a>(operation: i8, name: &'a str, value: &'a str) -> AlterConfig<'a> {
+        AlterConfig {
+            name,
+            operation,
+            value: Some(value),
+        }
+    }
+
+    #[track_caller]
+    fn check(changes: &[AlterConfig<'_>], expect: Result<&str, (ErrorCode, &str)>) {
+        let (configs, answers) = decide(&[on_a(changes)], true);
+        let found = answers[0].as_ref().map(|()| configs.as_str());
+        assert_eq!(found.map_err(|(code, message)| (*code, message.as_str())), expect);
+        if expect.is_err() {
+            assert_eq!(
+                configs, "cleanup.policy=compact retention.ms=5",
+                "a refusal changes nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn changes_are_made_one_by_one() {
+        check(
+            &[change(SET, "segment.ms", "7")],
+            Ok("cleanup.policy=compact retention.ms=5 segment.ms=7"),
+        );
+        check(
+            &[AlterConfig {
+                value: None,
+                ..change(DELETE, "retention.ms", "")
+            }],
+            Ok("cleanup.policy=compact"),
+        );
+        check(
+            &[change(DELETE, "never.heard.of", "")],
+            Ok("cleanup.policy=compact retention.ms=5"),
+        );
+        check(
+            &[change(APPEND, "cleanup.policy", "delete")],
+            Ok("cleanup.policy=compact,delete retention.ms=5"),
+        );
+        check(
+            &[change(APPEND, "cleanup.policy", "compact")],
+            Ok("cleanup.policy=compact retention.ms=5"),
+        );
+        check(
+            &[change(SUBTRACT, "cleanup.policy", "compact,delete")],
+            Ok("cleanup.policy= retention.ms=5"),
+        );
+        // What was never set starts from the default.
+        let replicas = "cleanup.policy=compact leader.replication.throttled.replicas=0:1 retention.ms=5";
+        check(
+            &[change(APPEND, "leader.replication.throttled.replicas", "0:1")],
+            Ok(replicas),
+        );
+    }
+
+    #[test]
+    fn changes_that_cannot_be_are_refused() {
+        let config = |message| Err((ErrorCode::InvalidConfig, message));
+        check(
+            &[change(SET, "nope", "1")],
+            config("Unknown topic config name: nope"),
+        );
+        check(
+            &[change(APPEND, "nope", "1")],
+            config("Unknown topic config name: nope"),
+        );
+        check(
+            &[change(SET, "message.format.version", "2.0")],
+            config("Unknown topic config name: message.format.version"),
+        );
+        let no_list = "Can't APPEND to key retention.ms because its type is not LIST.";
+        check(&[change(APPEND, "retention.ms", "1")], config(no_list));
+        let lags = "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)";
+        check(
+            &[
+                change(SET, "min.compaction.lag.ms", "10"),
+                change(SET, "max.compaction.lag.ms", "5"),
+            ],
+            config(lags),
+        );
+        let tiered = "Tiered Storage functionality is disabled in the broker. \
+                      Topic cannot be configured with remote log storage.";
+        check(&[change(SET, "remote.storage.enable", "true")], config(tiered));
+        let (long, too_long) = (
+            "x".repeat(32_768),
+            "The configuration value cannot be added because it exceeds the \
+                                                     maximum value size of 32767 bytes.",
+        );
+        check(&[change(SET, "cleanup.policy", &long)], config(too_long));
+        let request = |message| Err((ErrorCode::InvalidRequest, message));
+        let null = AlterConfig {
+            value: None,
+            ..change(SET, "segment.ms", "")
+        };
+        check(&[null], request("Null value not supported for : segment.ms"));
+        check(
+            &[change(4, "segment.ms", "1")],
+            request("Unknown operations type 4"),
+        );
+        let twice = [change(SET, "segment.ms", "1"), change(DELETE, "segment.ms", "1")];
+        check(&twice, request("Error due to duplicate config keys"));
+    }
+
+    #[test]
+    fn what_does_not_change_is_no_record() {
+        let (image, settings, limits) = (world(), BrokerSettings::new(), ClusterLimits::default());
+        let controller = Controller {
+            image: &image,
+            settings: &settings,
+            limits: &limits,
+            broker: BrokerId::new(1),
+        };
+        let same = [change(SET, "retention.ms", "5")];
+        assert_eq!(controller.incremental_alter_configs(&[on_a(&same)]).records, []);
+    }
+
+    #[test]
+    fn replacing_takes_back_what_is_not_named() {
+        let (configs, answers) = decide(&[on_a(&[change(SET, "segment.ms", "7")])], false);
+        assert_eq!((configs.as_str(), answers), ("segment.ms=7", [Ok(())].to_vec()));
+        let (configs, _) = decide(&[on_a(&[])], false);
+        assert_eq!(configs, "");
+    }
+
+    #[test]
+    fn resources_must_exist_and_appear_once() {
+        let one = [change(SET, "segment.ms", "7")];
+        let resource = |resource_type, resource_name| AlterResource {
+            resource_type,
+            resource_name,
+            changes: &one,
+        };
+        let refused = |resources: &[AlterResource<'_>]| {
+            let (_, answers) = decide(resources, true);
+            answers.into_iter().map(Result::unwrap_err).collect::<Vec<_>>()
+        };
+        let invalid = |message: &str| (ErrorCode::InvalidRequest, message.to_string());
+        assert_eq!(
+            refused(&[
+                resource(TOPIC, "z"),
+                resource(TOPIC, ""),
+                resource(32, "g"),
+                resource(BROKER, "x")
+            ]),
+            [
+                (
+                    ErrorCode::UnknownTopicOrPartition,
+                    "The topic 'z' does not exist.".to_string()
+                ),
+                invalid("Default topic resources are not allowed."),
+                invalid("Unknown resource type 32"),
+                invalid("Node id must be an integer, but it is: x"),
+            ]
+        );
+        assert_eq!(
+            refused(&[resource(BROKER, "2")]),
+            [invalid("Unexpected broker id, expected 1, but received 2")]
+        );
+        let twice = invalid("Each resource must appear at most once.");
+        assert_eq!(
+            refused(&[resource(TOPIC, "a"), resource(TOPIC, "a")]),
+            [twice.clone(), twice]
+        );
+    }
+
+    #[test]
+    fn brokers_take_what_can_change_while_they_run() {
+        let on_broker = |name, value| {
+            let changes = [change(SET, name, value)];
+            let resource = AlterResource {
+                resource_type: BROKER,
+                resource_name: "",
+                changes: &changes,
+            };
+            decide(&[resource], true).1.remove(0)
+        };
+        assert_eq!(on_broker("message.max.bytes", "5"), Ok(()));
+        assert_eq!(on_broker("leader.replication.throttled.rate", "5"), Ok(()));
+        let invalid = |message: &str| Err((ErrorCode::InvalidRequest, message.to_string()));
+        assert_eq!(
+            on_broker("node.id", "5"),
+            invalid("Cannot update these configs dynamically: [node.id]")
+        );
+        assert_eq!(
+            on_broker("nope", "5"),
+            invalid("Unknown broker config name: nope")
+        );
+        let negative = "Invalid value -5 for configuration message.max.bytes: Value must be at least 0";
+        assert_eq!(on_broker("message.max.bytes", "-5"), invalid(negative));
+    }
+}

@@ -1,0 +1,168 @@
+//! A whole image as bytes, so that the records before it need not be kept.
+//!
+//! Place: the shell's metadata log writes one when its entries have become many, and reads it before them.
+//! `docs/formats-metadata.md` has the bytes; the file around it has the checksum.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use millstream_protocol::error::DecodeError;
+use millstream_protocol::primitive::{Reader, Writer};
+use millstream_protocol::types::{BrokerId, ProducerId};
+
+use super::image::{ClusterImage, TopicImage};
+use super::record::{read_configs, read_partitions, read_string, write_configs, write_string};
+
+/// Why bytes are no image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// A newer version wrote it.
+    UnknownVersion {
+        version: u8,
+    },
+    Malformed(DecodeError),
+}
+
+impl ClusterImage {
+    pub fn encode_snapshot(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(SNAPSHOT_VERSION);
+        w.i64(i64::try_from(self.records).expect("fewer than 2^63 records"));
+        write_string(&mut w, self.cluster_id.as_deref().unwrap_or_default());
+        w.u32(self.unclean_starts);
+        w.i64(self.next_producer_id.get());
+        write_configs(&mut w, &self.cluster_configs);
+        write_count(&mut w, self.broker_configs.size());
+        for (broker, configs) in &self.broker_configs {
+            w.i32(broker.get());
+            write_configs(&mut w, configs);
+        }
+        write_count(&mut w, self.topic_count());
+        for topic in self.topics() {
+            w.topic_id(topic.id);
+            write_string(&mut w, &topic.name);
+            w.u32(topic.partitions);
+            w.u32(topic.unclean_starts_before);
+            write_configs(&mut w, &topic.configs);
+        }
+        write_count(&mut w, self.deleted.size());
+        for (id, name) in &self.deleted {
+            w.topic_id(*id);
+            write_string(&mut w, name);
+        }
+        w.into_parts().0
+    }
+
+    /// Reads what [`Self::encode_snapshot`] wrote.
+    pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            SNAPSHOT_VERSION => Ok(decode_version_0(&mut r)?),
+            version => Err(SnapshotError::UnknownVersion { version }),
+        }
+    }
+}
+
+fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, DecodeError> {
+    let mut image = ClusterImage::empty();
+    image.records = u64::try_from(r.i64()?).map_err(|_| DecodeError::InvalidLength)?;
+    let cluster_id = read_string(r)?;
+    image.cluster_id = (!cluster_id.is_empty()).then(|| cluster_id.into());
+    image.unclean_starts = r.u32()?;
+    image.next_producer_id = ProducerId::new(r.i64()?);
+    image.cluster_configs = Arc::new(read_configs(r)?);
+    for _ in 0..r.uvarint()? {
+        let broker = BrokerId::new(r.i32()?);
+        image
+            .broker_configs
+            .insert_mut(broker, Arc::new(read_configs(r)?));
+    }
+    for _ in 0..r.uvarint()? {
+        image.put(TopicImage {
+            id: r.topic_id()?,
+            name: read_string(r)?.into(),
+            partitions: read_partitions(r)?,
+            unclean_starts_before: r.u32()?,
+            configs: read_configs(r)?,
+        });
+    }
+    for _ in 0..r.uvarint()? {
+        image.deleted.insert_mut(r.topic_id()?, read_string(r)?.into());
+    }
+    r.finish()?;
+    Ok(image)
+}
+
+fn write_count(w: &mut Writer, count: usize) {
+    w.uvarint(u32::try_from(count).expect("there are not so many topics"));
+}
+
+impl From<DecodeError> for SnapshotError {
+    fn from(error: DecodeError) -> Self {
+        SnapshotError::Malformed(error)
+    }
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::UnknownVersion { version } => {
+                write!(
+                    f,
+                    "metadata snapshot version {version} is unknown: a newer version of Millstream wrote it"
+                )
+            }
+            SnapshotError::Malformed(error) => write!(f, "the metadata snapshot is malformed: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+const SNAPSHOT_VERSION: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, one_of_each_record, topic_created};
+
+    #[test]
+    fn an_image_reads_as_it_was_written() {
+        let image = ClusterImage::empty().apply(&one_of_each_record());
+        let bytes = image.encode_snapshot();
+        let again = ClusterImage::decode_snapshot(&bytes).unwrap();
+        assert_eq!(again.encode_snapshot(), bytes);
+        assert_eq!(again.records(), image.records());
+        assert_eq!(again.partition_count(), image.partition_count());
+        assert_eq!(again.cluster_id(), image.cluster_id());
+        // What comes after goes on as if nothing had been written in between.
+        let more = [topic_created(40, "later", 2), topic_created(41, "l.r", 2)];
+        let next = again.apply(&more);
+        assert_eq!(next.encode_snapshot(), image.apply(&more).encode_snapshot());
+        assert_eq!(next.colliding_name("l_r"), Some("l.r"));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let good = ClusterImage::empty()
+            .apply(&one_of_each_record())
+            .encode_snapshot();
+        for end in 0..good.len() {
+            assert!(ClusterImage::decode_snapshot(&good[..end]).is_err());
+        }
+        assert_eq!(
+            ClusterImage::decode_snapshot(&[9]).unwrap_err(),
+            SnapshotError::UnknownVersion { version: 9 }
+        );
+        let mut random = Random::new(5);
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] = random.next() as u8;
+            if let Ok(image) = ClusterImage::decode_snapshot(&bytes) {
+                image.encode_snapshot();
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! How much metadata a cluster may hold. The shell may choose other numbers.
+
+/// Bounds that the controller holds its decisions against; all inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterLimits {
+    pub topics_max: u32,
+    /// Of all topics together.
+    pub partitions_max: u64,
+    /// New ones in one request, as Kafka's.
+    pub partitions_per_request_max: u32,
+    /// Bytes of one configuration's value, as Kafka's.
+    pub config_value_bytes_max: usize,
+    /// Producer ids that a shard takes at a time, as Kafka's.
+    pub producer_id_block: u32,
+}
+
+impl Default for ClusterLimits {
+    fn default() -> Self {
+        Self {
+            topics_max: 100_000,
+            partitions_max: 200_000,
+            partitions_per_request_max: 10_000,
+            config_value_bytes_max: i16::MAX as usize,
+            producer_id_block: 1_000,
+        }
+    }
+}
+
+const _: () = assert!(i16::MAX as usize == 32_767);
