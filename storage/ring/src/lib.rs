@@ -2,7 +2,7 @@
 //!
 //! Operations are submitted with the caller's [`Token`] and come back as [`Completion`]s; there is no async
 //! here, no task and no clock. [`Ring`] has two implementations that one contract suite holds together:
-//! [`uring::UringRing`], an io_uring owned by one thread, and `simulated::SimRing` (feature `sim`), a seeded
+//! [`uring::UringRing`], an io_uring owned by one thread, and `SimRing` (feature `sim`), a seeded
 //! machine in memory with power cuts, torn sectors and unreliable peers.
 //!
 //! Place: below `storage` and `broker`; it knows no other room.
@@ -19,6 +19,9 @@ mod error;
 pub mod limits;
 mod op;
 mod ring;
+mod rules;
+#[cfg(feature = "sim")]
+pub mod simulated;
 mod table;
 pub mod uring;
 mod waker;

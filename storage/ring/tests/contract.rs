@@ -8,3 +8,11 @@ mod on_uring {
 
     crate::contract!(UringWorld::new());
 }
+
+#[cfg(feature = "sim")]
+mod on_simulated {
+    use crate::suite;
+    use crate::suite::simulated::SimulatedWorld;
+
+    crate::contract!(SimulatedWorld::new());
+}

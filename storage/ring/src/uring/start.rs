@@ -10,10 +10,11 @@ use super::descriptors::{self, File, Socket};
 use super::in_flight::{InFlight, Work};
 use super::provided::GROUP;
 use super::{UringRing, helper, name};
-use crate::buffer::{AlignedBuf, BLOCK, Slice};
+use crate::buffer::{AlignedBuf, Slice};
 use crate::error::IoError;
 use crate::limits::{POOL_BUF, ZEROES};
 use crate::op::{AllocateMode, Completion, Done, FileId, Op, OpenOptions, SocketId, Token};
+use crate::rules;
 
 impl UringRing {
     pub(super) fn start(&mut self, token: Token, op: Op) {
@@ -92,11 +93,7 @@ impl UringRing {
     }
 
     fn recv_into(&mut self, token: Token, socket: SocketId, mut buf: Vec<u8>, limit: usize) {
-        let spare = buf.capacity() - buf.len();
-        assert!(
-            0 < limit && limit <= spare,
-            "{limit} bytes into {spare} of spare capacity"
-        );
+        rules::receive_into(&buf, limit);
         if !self.begin_receive(socket) {
             return self.refuse(token);
         }
@@ -115,7 +112,7 @@ impl UringRing {
     }
 
     fn send(&mut self, token: Token, socket: SocketId, slices: Vec<Slice>) {
-        assert!(slices.iter().any(|slice| !slice.is_empty()), "a send has bytes");
+        rules::has_bytes(&slices);
         let Some(entry) = self.socket(socket) else {
             return self.refuse(token);
         };
@@ -200,18 +197,10 @@ impl UringRing {
     }
 
     fn read(&mut self, token: Token, file: FileId, at: u64, mut buf: AlignedBuf, len: usize) {
-        assert!(
-            0 < len && len <= buf.len(),
-            "{len} bytes into a buffer of {}",
-            buf.len()
-        );
         let Some(entry) = self.file(file) else {
             return self.refuse(token);
         };
-        assert!(
-            !entry.direct || (aligned(at) && aligned(len as u64)),
-            "direct read of {len} bytes at {at}"
-        );
+        rules::read(entry.direct, at, len, buf.len());
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
         let room = buf.as_mut_ptr();
@@ -225,12 +214,10 @@ impl UringRing {
     }
 
     fn write(&mut self, token: Token, file: FileId, at: u64, slices: Vec<Slice>, durable: bool) {
-        assert!(slices.iter().any(|slice| !slice.is_empty()), "a write has bytes");
         let Some(entry) = self.file(file) else {
             return self.refuse(token);
         };
-        let fit = !entry.direct || (aligned(at) && slices.iter().all(Slice::is_aligned));
-        assert!(fit, "direct write at {at} of slices that are not whole blocks");
+        rules::write(entry.direct, at, &slices);
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
         let flags = if durable { libc::RWF_DSYNC } else { 0 };
@@ -303,13 +290,11 @@ impl UringRing {
     }
 
     fn allocate(&mut self, token: Token, file: FileId, at: u64, len: u64, mode: AllocateMode) {
-        assert!(len > 0, "space to allocate");
         let zeroed = mode == AllocateMode::Zeroed;
         let Some(entry) = self.file(file) else {
             return self.refuse(token);
         };
-        let fit = !zeroed || !entry.direct || (aligned(at) && aligned(len));
-        assert!(fit, "direct zeroes over {len} bytes at {at}");
+        rules::allocate(entry.direct, zeroed, at, len);
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
         let work = Work::Allocate {
@@ -476,10 +461,6 @@ fn poll_first(socket: &Socket) -> u16 {
 fn transfer_len(len: usize) -> u32 {
     assert!(len <= i32::MAX as usize, "{len} bytes in one transfer");
     len as u32
-}
-
-fn aligned(position: u64) -> bool {
-    position.is_multiple_of(BLOCK as u64)
 }
 
 fn open_flags(options: &OpenOptions) -> libc::c_int {

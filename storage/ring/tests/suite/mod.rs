@@ -2,6 +2,8 @@
 
 pub mod buffers;
 pub mod files;
+#[cfg(feature = "sim")]
+pub mod simulated;
 pub mod sockets;
 pub mod uring;
 pub mod wakes;

@@ -1,0 +1,56 @@
+//! What lies on a simulated disk when the power is off.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+
+/// The durable state that a power cut left. Cheap to clone; a world begins from it with `SimWorld::restart`.
+#[derive(Clone, Debug)]
+pub struct DiskImage {
+    pub(super) disk: Disk,
+}
+
+impl DiskImage {
+    /// All files, sorted.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.disk.paths()
+    }
+
+    /// The bytes of a file. None: there is none, or one of its sectors cannot be read.
+    pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let file = &self.disk.files[&self.disk.lookup(path)?];
+        file.read(0, file.size as usize)
+    }
+
+    /// Changes bytes at rest, as a bit flip or a foreign hand would. Within the file's size.
+    pub fn overwrite(&mut self, path: &Path, at: u64, bytes: &[u8]) {
+        let ino = self.disk.lookup(path).expect("a file of the image");
+        let file = self.disk.files.get_mut(&ino).expect("named above");
+        assert!(at + bytes.len() as u64 <= file.size, "within the file");
+        file.write(0, at, bytes);
+        file.flush(None, |_| true);
+    }
+
+    /// Makes the 512-byte sector at `at` unreadable (EIO) until it is written again.
+    pub fn spoil(&mut self, path: &Path, at: u64) {
+        let ino = self.disk.lookup(path).expect("a file of the image");
+        self.disk
+            .files
+            .get_mut(&ino)
+            .expect("named above")
+            .spoil(at / super::inode::SECTOR as u64);
+    }
+
+    /// Takes a file away.
+    pub fn remove(&mut self, path: &Path) {
+        self.disk.unlink(path).expect("a file of the image");
+        self.disk
+            .sync_dir(path.parent().expect("a file has a directory"))
+            .expect("the directory of a file");
+    }
+
+    /// Bytes that the disk can hold from now on.
+    pub fn set_capacity(&mut self, bytes: u64) {
+        self.disk.capacity = bytes;
+    }
+}

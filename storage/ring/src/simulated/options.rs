@@ -1,0 +1,93 @@
+//! How hostile a simulated world is.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+/// A world's character. The default reorders everything and transfers in pieces, but nothing fails.
+#[derive(Clone, Debug)]
+pub struct SimOptions {
+    /// Time that an operation on a file takes.
+    pub disk_latency: RangeInclusive<Duration>,
+    /// Time between two steps of an operation on a socket.
+    pub network_latency: RangeInclusive<Duration>,
+    /// Receive buffers of each ring.
+    pub pool_buffers: u16,
+    /// Bytes that a connection holds in each direction.
+    pub socket_buffer: usize,
+    /// Bytes of the disk.
+    pub capacity: u64,
+    /// Opening with `direct` fails with `EINVAL`.
+    pub refuse_direct: bool,
+    pub faults: Faults,
+}
+
+/// Rates of what goes wrong, each in operations of 1,000.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// A write of several blocks writes only some of its first ones.
+    pub short_writes: u32,
+    /// A read of several blocks brings only some of its first ones.
+    pub short_reads: u32,
+    pub read_errors: u32,
+    pub write_errors: u32,
+    pub sync_errors: u32,
+    /// A write lands at another block of its file, and says nothing.
+    pub misdirected_writes: u32,
+    /// A written block cannot be read (EIO) until it is written again.
+    pub latent_read_errors: u32,
+    /// An accept ends after a connection and must be armed again.
+    pub ended_accepts: u32,
+    /// A step of a connection finds it reset.
+    pub resets: u32,
+}
+
+/// An operation that is about to take effect, for a hook that makes it fail: see `SimWorld::fail_when`.
+#[derive(Debug)]
+pub struct OpView<'a> {
+    pub kind: OpKind,
+    /// Of the file when it was opened, or of the name that is changed.
+    pub path: &'a Path,
+    /// Bytes; zero where it has no meaning.
+    pub at: u64,
+    pub len: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpKind {
+    Open,
+    Read,
+    Write,
+    Datasync,
+    Allocate,
+    Truncate,
+    Rename,
+    Unlink,
+    MakeDir,
+    SyncDir,
+    List,
+}
+
+/// When the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerCut {
+    /// At this flush boundary, counted from zero: each flush has two, one just before its bytes are durable and
+    /// one just after, before its completion is seen. See `SimWorld::boundaries`.
+    AtBoundary(u64),
+    /// Before this event of the world, counted from zero. See `SimWorld::events`.
+    AtEvent(u64),
+}
+
+impl Default for SimOptions {
+    fn default() -> SimOptions {
+        SimOptions {
+            disk_latency: Duration::from_micros(20)..=Duration::from_micros(400),
+            network_latency: Duration::from_micros(1)..=Duration::from_micros(60),
+            pool_buffers: 64,
+            socket_buffer: 64 * 1024,
+            capacity: 1 << 40,
+            refuse_direct: false,
+            faults: Faults::default(),
+        }
+    }
+}
