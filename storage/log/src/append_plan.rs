@@ -1,4 +1,5 @@
-//! What an append would do: offsets, duplicates, and whether the segment must be rolled first. Nothing is changed here.
+//! What an append would do: offsets, duplicates, and whether the segment must be rolled first. Nothing is
+//! changed here.
 
 use millstream_protocol::record::batch::{BatchSummary, ProducerStamp};
 use millstream_protocol::types::{Offset, TimestampMs};
@@ -74,8 +75,8 @@ pub enum AppendError {
 }
 
 impl AppendPlan {
-    /// The summary of the next batch as it is to be stored, beginning at `base`; the batch after it begins at the
-    /// returned `last_offset` plus one.
+    /// The summary of the next batch as it is to be stored, beginning at `base`; the batch after it begins at
+    /// the returned `last_offset` plus one.
     pub fn store(&self, summary: &BatchSummary, base: Offset) -> BatchSummary {
         let mut stored = *summary;
         stored.base_offset = base;
@@ -88,8 +89,8 @@ impl AppendPlan {
 }
 
 impl PartitionState {
-    /// Decides on batches that the broker has checked (CRC, framing, size): at least one, with any base offsets. `now` is the wall
-    /// clock.
+    /// Decides on batches that the broker has checked (CRC, framing, size): at least one, with any base
+    /// offsets. `now` is the wall clock.
     pub fn plan_append(
         &self,
         batches: &[BatchSummary],
@@ -145,8 +146,8 @@ impl PartitionState {
         }))
     }
 
-    /// The verdict on all batches together; `None` where they are new. Repeated and new batches in one append are a gap, and so
-    /// are batches of one producer with another's between them.
+    /// The verdict on all batches together; `None` where they are new. Repeated and new batches in one append
+    /// are a gap, and so are batches of one producer with another's between them.
     fn check_sequences(
         &self,
         batches: &[BatchSummary],

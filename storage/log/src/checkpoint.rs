@@ -1,9 +1,11 @@
 //! One shard's checkpoint: every partition's state, and from where the journal is still needed.
 //!
-//! Place: two slot files per journal; a generation goes to slot `generation % 2`, so that a torn write leaves the other one.
-//! Invariants: an entry holds the state after all rounds up to its `as_of`, and the slot is written only once those rounds are
-//! settled; entries may have different `as_of`s, so that a large checkpoint is collected in steps. A partition that was there when
-//! collecting began and has no entry was deleted meanwhile; one that came later is opened by a round from the ring's tail on.
+//! Place: two slot files per journal; a generation goes to slot `generation % 2`, so that a torn write leaves
+//! the other one.
+//! Invariants: an entry holds the state after all rounds up to its `as_of`, and the slot is written only once
+//! those rounds are settled; entries may have different `as_of`s, so that a large checkpoint is collected in
+//! steps. A partition that was there when collecting began and has no entry was deleted meanwhile; one that
+//! came later is opened by a round from the ring's tail on.
 
 use alloc::vec::Vec;
 
@@ -30,8 +32,8 @@ pub struct CheckpointHead {
     pub incarnation: Incarnation,
     /// Rounds from this one on carry at least `incarnation`.
     pub raised_at: RoundSequence,
-    /// The oldest round that is needed: the lowest floor of all partitions, and no higher than the round after the one at which
-    /// collecting began.
+    /// The oldest round that is needed: the lowest floor of all partitions, and no higher than the round
+    /// after the one at which collecting began.
     pub tail: ChainPoint,
     /// Written by an orderly shutdown: nothing follows in the journal.
     pub clean: bool,
@@ -85,7 +87,8 @@ impl CheckpointBuilder {
         }
     }
 
-    /// Adds a partition. All records applied to `state` are in rounds up to `as_of`, which are closed. Not for a deleted one.
+    /// Adds a partition. All records applied to `state` are in rounds up to `as_of`, which are closed. Not
+    /// for a deleted one.
     pub fn add(
         &mut self,
         state: &PartitionState,

@@ -1,6 +1,7 @@
 //! Little-endian fields in and out of byte slices; every format of this crate is made of them.
 //!
-//! Invariants: reading never panics, and a count read from bytes never reserves more than the bytes left can hold.
+//! Invariants: reading never panics, and a count read from bytes never reserves more than the bytes left can
+//! hold.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -11,7 +11,8 @@ pub enum TimestampType {
 /// The settings of one partition's log, with Kafka's defaults. `None` means "without limit".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A segment is rolled before it would grow past this many bytes; one larger batch still gets a segment to itself.
+    /// A segment is rolled before it would grow past this many bytes; one larger batch still gets a segment
+    /// to itself.
     pub segment_bytes: u64,
     /// A segment is rolled at the first append this long after it was opened.
     pub segment_ms: u64,

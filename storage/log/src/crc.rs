@@ -1,7 +1,7 @@
 //! CRC-32C of bytes, and of bytes put together from parts whose CRCs are known.
 //!
-//! A stored batch's CRC is combined from its patched header and from the body CRC that the producer sent and the broker
-//! has checked: the body is not read again.
+//! A stored batch's CRC is combined from its patched header and from the body CRC that the producer sent and
+//! the broker has checked: the body is not read again.
 
 pub use crc32c::{crc32c, crc32c_append};
 

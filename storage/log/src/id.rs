@@ -59,13 +59,14 @@ number! {
 }
 
 number! {
-    /// The place of a round among all rounds of its journal; the first has 1, so that "all before the first" is 0.
+    /// The place of a round among all rounds of its journal; the first has 1, so that "all before the first"
+    /// is 0.
     RoundSequence
 }
 
 number! {
-    /// A byte of a segment's data. The first byte after the header block has 0: the byte at position `p` lies at
-    /// [`crate::layout::SEGMENT_DATA_AT`]` + p` in the file.
+    /// A byte of a segment's data. The first byte after the header block has 0: the byte at position `p` lies
+    /// at [`crate::layout::SEGMENT_DATA_AT`]` + p` in the file.
     FilePosition
 }
 
@@ -128,16 +129,16 @@ impl fmt::Display for PartitionKey {
     }
 }
 
-/// What a round must name to belong to a journal. The nonce is random, chosen by the shell when it creates the file and
-/// never told to a client, so that no batch can carry bytes that pass for a round.
+/// What a round must name to belong to a journal. The nonce is random, chosen by the shell when it creates
+/// the file and never told to a client, so that no batch can carry bytes that pass for a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalIdentity {
     pub id: JournalId,
     pub nonce: u64,
 }
 
-/// Hands out segment ids that no other shard and no earlier run has used, with nothing to persist: the id is composed
-/// of the incarnation (24 bits), the shard's number (12 bits) and a counter (28 bits).
+/// Hands out segment ids that no other shard and no earlier run has used, with nothing to persist: the id is
+/// composed of the incarnation (24 bits), the shard's number (12 bits) and a counter (28 bits).
 #[derive(Clone, Debug)]
 pub struct SegmentIds {
     next: u64,

@@ -38,7 +38,8 @@ impl Identity {
         block
     }
 
-    /// A directory of a newer version is told by [`FormatError::NewerVersion`] even if the rest of the block is laid out in another way.
+    /// A directory of a newer version is told by [`FormatError::NewerVersion`] even if the rest of the block
+    /// is laid out in another way.
     pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
         let block = block.get(..BLOCK as usize).ok_or(FormatError::Short)?;
         let mut take = Take::new(block);

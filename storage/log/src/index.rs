@@ -1,12 +1,14 @@
-//! One segment's sparse index: by offset and by time, with a checksum for every run of bytes between two entries.
+//! One segment's sparse index: by offset and by time, with a checksum for every run of bytes between two
+//! entries.
 //!
 //! ```text
 //! segment   │ batch batch batch │ batch batch │ batch … │ (not indexed)
 //! runs      └ run 0             └ run 1       └ run 2   └ end
 //! ```
 //!
-//! Invariants: runs are whole batches, back to back from position 0 to `end`; offsets and positions rise; there are at
-//! most [`INDEX_RUNS_MAX`]. Built from batch summaries alone, it is equal whether built live, in replay or by a rebuild.
+//! Invariants: runs are whole batches, back to back from position 0 to `end`; offsets and positions rise;
+//! there are at most [`INDEX_RUNS_MAX`]. Built from batch summaries alone, it is equal whether built live, in
+//! replay or by a rebuild.
 
 use alloc::vec::Vec;
 
@@ -133,7 +135,8 @@ impl SparseIndex {
             .map(|run| FilePosition::new(u64::from(run.position)))
     }
 
-    /// The first batch start known to hold only offsets at or beyond `offset`; `None` where only the end does.
+    /// The first batch start known to hold only offsets at or beyond `offset`; `None` where only the end
+    /// does.
     pub fn boundary_from_offset(&self, offset: Offset) -> Option<FilePosition> {
         let index = self.runs.partition_point(|run| run.offset < offset);
         self.runs
@@ -151,8 +154,8 @@ impl SparseIndex {
             .take_while(move |run| run.end <= to)
     }
 
-    /// The first run that reaches beyond offset `from` and holds a timestamp of at least `timestamp`, with the offset at
-    /// which the run after it begins (`None` for the last).
+    /// The first run that reaches beyond offset `from` and holds a timestamp of at least `timestamp`, with
+    /// the offset at which the run after it begins (`None` for the last).
     pub fn run_for_time(&self, timestamp: TimestampMs, from: Offset) -> Option<(IndexRun, Option<Offset>)> {
         let first = self
             .runs
@@ -165,7 +168,8 @@ impl SparseIndex {
         Some((self.run(index), self.runs.get(index + 1).map(|run| run.offset)))
     }
 
-    /// Forgets what lies at or beyond `end`. A run that the cut divides is forgotten whole: its checksum is not known any more.
+    /// Forgets what lies at or beyond `end`. A run that the cut divides is forgotten whole: its checksum is
+    /// not known any more.
     pub(crate) fn truncate(&mut self, end: FilePosition) {
         while self.end > end {
             let Some(run) = self.runs.pop() else { break };

@@ -1,4 +1,5 @@
-//! Where things lie in a data directory, and the sizes that every format shares. The bytes are in `docs/formats.md`.
+//! Where things lie in a data directory, and the sizes that every format shares. The bytes are in
+//! `docs/formats.md`.
 
 use alloc::format;
 use alloc::string::String;

@@ -31,7 +31,8 @@ impl LeaderEpochs {
         &self.entries
     }
 
-    /// `epoch` begins at `start_offset`. As in Kafka, an entry that it overtakes (an epoch that wrote nothing) is dropped.
+    /// `epoch` begins at `start_offset`. As in Kafka, an entry that it overtakes (an epoch that wrote
+    /// nothing) is dropped.
     pub fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) {
         while self
             .entries
@@ -46,8 +47,9 @@ impl LeaderEpochs {
         }
     }
 
-    /// The answer of OffsetForLeaderEpoch: the largest epoch known that is not above `epoch`, and the offset at which it ends
-    /// (exclusive). `None` for an epoch that this log has not seen yet, or where nothing is known.
+    /// The answer of OffsetForLeaderEpoch: the largest epoch known that is not above `epoch`, and the offset
+    /// at which it ends (exclusive). `None` for an epoch that this log has not seen yet, or where nothing is
+    /// known.
     pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
         let latest = self.latest()?;
         if epoch > latest {

@@ -1,9 +1,9 @@
 //! The log as a machine: what is known of a partition, what to do next, and every byte that lies on disk.
 //!
 //! Place: driven by `millstream-storage`, which owns the files; above it nobody knows this crate's formats.
-//! Invariants: no file, clock, thread or randomness; a decision is a plan and changes nothing; state changes only by
-//! applying a [`Record`], live and in recovery alike; a decoder of damaged bytes returns an error and takes no more
-//! memory than the bytes it was given justify.
+//! Invariants: no file, clock, thread or randomness; a decision is a plan and changes nothing; state changes
+//! only by applying a [`Record`], live and in recovery alike; a decoder of damaged bytes returns an error and
+//! takes no more memory than the bytes it was given justify.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -35,6 +35,8 @@ mod round;
 mod segment;
 mod segment_header;
 mod sidecar;
+#[cfg(test)]
+mod testing;
 
 pub use append_plan::{AppendDecision, AppendError, AppendPlan, Place, RollReason};
 pub use batch::StoredBatch;

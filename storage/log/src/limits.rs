@@ -2,22 +2,24 @@
 
 use crate::layout::BLOCK;
 
-/// Entries of one segment's sparse index. Past it the interval between entries doubles: a segment of 1 GiB ends with an
-/// entry per 2 to 4 MiB, and no index takes more than 16 KiB of memory.
+/// Entries of one segment's sparse index. Past it the interval between entries doubles: a segment of 1 GiB
+/// ends with an entry per 2 to 4 MiB, and no index takes more than 16 KiB of memory.
 pub const INDEX_RUNS_MAX: usize = 512;
 /// The interval that a new segment's index starts with, in bytes.
 pub const INDEX_INTERVAL_MIN: u64 = 4 * BLOCK;
 
 /// Batches that a producer may repeat and have recognised; Kafka's clients rely on five.
 pub const PRODUCER_BATCHES: usize = 5;
-/// Producers that one partition remembers. Beyond it one that has been idle gives way to a new one; where none has,
-/// the new one is refused with a retriable error: state that a retry may need is never dropped to make room.
+/// Producers that one partition remembers. Beyond it one that has been idle gives way to a new one; where
+/// none has, the new one is refused with a retriable error: state that a retry may need is never dropped to
+/// make room.
 pub const PRODUCERS_MAX: usize = 10_000;
-/// How long a producer must have been silent before it may give way, in milliseconds: far beyond the two minutes for which
-/// clients retry by default.
+/// How long a producer must have been silent before it may give way, in milliseconds: far beyond the two
+/// minutes for which clients retry by default.
 pub const PRODUCER_IDLE_MS: i64 = 15 * 60 * 1000;
 
-/// Leader epochs that a partition's history keeps; where it is full the two oldest are merged into the older one.
+/// Leader epochs that a partition's history keeps; where it is full the two oldest are merged into the older
+/// one.
 pub const EPOCHS_MAX: usize = 4096;
 /// Segments that one partition may have; an append that needs one more is refused.
 pub const SEGMENTS_MAX: usize = 1 << 20;

@@ -1,9 +1,11 @@
 //! Everything known of one partition's log.
 //!
-//! Place: one per partition, on the shard that owns it. Live and in recovery it changes by [`PartitionState::apply`] alone
-//! (and by what needs no record: what is flushed, what a segment file holds by now).
-//! Invariants: segments are in order of offset and only the last one is unsealed; a segment begins where the one before it ends; the
-//! last one ends at the log's end; a record that does not fit what is known changes nothing.
+//! Place: one per partition, on the shard that owns it. Live and in recovery it changes by
+//! [`PartitionState::apply`] alone (and by what needs no record: what is flushed, what a segment file holds
+//! by now).
+//! Invariants: segments are in order of offset and only the last one is unsealed; a segment begins where the
+//! one before it ends; the last one ends at the log's end; a record that does not fit what is known changes
+//! nothing.
 
 use alloc::vec::Vec;
 
@@ -129,7 +131,8 @@ impl PartitionState {
         }
     }
 
-    /// The record that `epoch` needs before the next append: `None` where it is known, or where the log is not open yet.
+    /// The record that `epoch` needs before the next append: `None` where it is known, or where the log is
+    /// not open yet.
     pub fn epoch_record(&self, epoch: LeaderEpoch) -> Option<Record<'static>> {
         let start_offset = self.offsets.end().get();
         let needed = !self.segments.is_empty() && self.epochs.latest().is_none_or(|latest| latest < epoch);
@@ -140,8 +143,8 @@ impl PartitionState {
         })
     }
 
-    /// Changes the state as `record` says; on an error nothing is changed. `at` is the wall clock: live it is now, in replay the
-    /// moment at which the round was written.
+    /// Changes the state as `record` says; on an error nothing is changed. `at` is the wall clock: live it is
+    /// now, in replay the moment at which the round was written.
     pub fn apply(&mut self, record: &Record<'_>, at: TimestampMs) -> Result<(), ApplyError> {
         if record.partition() != Some(self.key) {
             return Err(ApplyError::Partition);
@@ -207,7 +210,8 @@ impl PartitionState {
         self.offsets.flush(upto);
     }
 
-    /// All bytes of `segment` below `upto` are durable in its file: a multiple of the block size, or the recorded end.
+    /// All bytes of `segment` below `upto` are durable in its file: a multiple of the block size, or the
+    /// recorded end.
     pub fn written_to(&mut self, segment: SegmentId, upto: FilePosition) {
         if let Some(segment) = self.segment_mut(segment) {
             assert!(upto <= segment.byte_end, "written beyond the recorded end");
@@ -245,7 +249,8 @@ impl PartitionState {
         }
     }
 
-    /// Forgets producers that appended nothing for `expiration_ms`. Needs no record: a replay may remember more.
+    /// Forgets producers that appended nothing for `expiration_ms`. Needs no record: a replay may remember
+    /// more.
     pub fn expire_producers(&mut self, now: TimestampMs, expiration_ms: u64) {
         self.producers.expire(now, expiration_ms);
     }
@@ -260,8 +265,8 @@ impl PartitionState {
         self.producers.last_stable_offset(high_watermark)
     }
 
-    /// Segments that records took out of the manifest since the last call. Their files may go once those records are
-    /// durable.
+    /// Segments that records took out of the manifest since the last call. Their files may go once those
+    /// records are durable.
     pub fn take_released(&mut self) -> Vec<SegmentId> {
         core::mem::take(&mut self.released)
     }
@@ -316,7 +321,8 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Ends `segment` at `byte_end`, forgets what lies beyond (later segments included) and goes on in `successor`.
+    /// Ends `segment` at `byte_end`, forgets what lies beyond (later segments included) and goes on in
+    /// `successor`.
     fn seal(
         &mut self,
         id: SegmentId,

@@ -1,9 +1,10 @@
-//! What a partition remembers of its producers: enough to recognise a repeated batch, to refuse a gap, and to know which
-//! transactions are open.
+//! What a partition remembers of its producers: enough to recognise a repeated batch, to refuse a gap, and to
+//! know which transactions are open.
 //!
-//! Invariants: the answer to a batch depends only on what was appended (and on what expired), never on time by itself;
-//! at most [`PRODUCERS_MAX`] producers with [`PRODUCER_BATCHES`] batches each. The rules are Kafka's (KIP-98, KIP-360): an
-//! unknown producer may begin at any sequence, a new epoch begins at 0, an older epoch is refused.
+//! Invariants: the answer to a batch depends only on what was appended (and on what expired), never on time
+//! by itself; at most [`PRODUCERS_MAX`] producers with [`PRODUCER_BATCHES`] batches each. The rules are
+//! Kafka's (KIP-98, KIP-360): an unknown producer may begin at any sequence, a new epoch begins at 0, an
+//! older epoch is refused.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -155,8 +156,8 @@ impl Producers {
         producer.remember(&stamp, summary);
     }
 
-    /// The first offset that read_committed must not pass below `high_watermark`: an open transaction's first, or that of one
-    /// whose marker is not visible yet.
+    /// The first offset that read_committed must not pass below `high_watermark`: an open transaction's
+    /// first, or that of one whose marker is not visible yet.
     pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
         let open = self.open.first().map(|&(first, _)| first);
         let closing = self
@@ -186,7 +187,8 @@ impl Producers {
             .retain(|_, producer| !producer.idle_for(now, expiration_ms));
     }
 
-    /// Takes back batches at and beyond `end`. A producer whose remembered batches all go is left at the sequence before them.
+    /// Takes back batches at and beyond `end`. A producer whose remembered batches all go is left at the
+    /// sequence before them.
     pub(crate) fn truncate(&mut self, end: Offset) {
         while self.closing.back().is_some_and(|closed| closed.marker >= end) {
             let closed = self.closing.pop_back().expect("just looked at");

@@ -1,5 +1,5 @@
-//! Which bytes to look at for an offset or for a time. The caller reads them, skips the batches before the one it wants, and stops
-//! at its bound: the index knows where batches begin only here and there.
+//! Which bytes to look at for an offset or for a time. The caller reads them, skips the batches before the
+//! one it wants, and stops at its bound: the index knows where batches begin only here and there.
 
 use alloc::vec::Vec;
 
@@ -30,8 +30,8 @@ pub struct Piece {
 /// Where to look for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimePlan {
-    /// The first batch whose largest timestamp is at least the one asked for is likely in this piece. If none of its batches at or beyond
-    /// the offset asked from is one, plan again from `next`.
+    /// The first batch whose largest timestamp is at least the one asked for is likely in this piece. If none
+    /// of its batches at or beyond the offset asked from is one, plan again from `next`.
     Scan { piece: Piece, next: Offset },
     /// Load this segment's index and plan again.
     NeedIndex(SegmentId),
@@ -50,8 +50,8 @@ pub enum ReadError {
 }
 
 impl PartitionState {
-    /// Plans to read batches from `from` on, below `bound` (exclusive), about `max_bytes` of them: at least one index run if there is
-    /// anything, and no more than `max_bytes` plus a run at either end.
+    /// Plans to read batches from `from` on, below `bound` (exclusive), about `max_bytes` of them: at least
+    /// one index run if there is anything, and no more than `max_bytes` plus a run at either end.
     pub fn plan_read(&self, from: Offset, bound: Offset, max_bytes: u64) -> Result<ReadPlan, ReadError> {
         let (start, end) = self.check_offset(from)?;
         let bound = bound.min(end);
@@ -79,8 +79,8 @@ impl PartitionState {
         Ok(ReadPlan::Pieces(pieces))
     }
 
-    /// Plans to find the first batch at or beyond offset `from` with a timestamp of at least `timestamp`. `from` is raised to the log's
-    /// start.
+    /// Plans to find the first batch at or beyond offset `from` with a timestamp of at least `timestamp`.
+    /// `from` is raised to the log's start.
     pub fn plan_time(&self, timestamp: TimestampMs, from: Offset) -> TimePlan {
         let from = from.max(self.offsets().start().get());
         for segment in self.segments() {
@@ -112,7 +112,8 @@ impl PartitionState {
         TimePlan::NotFound
     }
 
-    /// Plans to find the batch with the largest timestamp of all: [`Self::plan_time`] for the largest one known.
+    /// Plans to find the batch with the largest timestamp of all: [`Self::plan_time`] for the largest one
+    /// known.
     pub fn max_timestamp(&self) -> Option<TimestampMs> {
         let start = self.offsets().start().get();
         self.segments()

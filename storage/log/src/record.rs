@@ -11,12 +11,13 @@ use crate::limits::{RECORD_BATCHES_MAX, SEGMENTS_MAX};
 
 /// One fact about one partition.
 ///
-/// In [`Self::Tail`] and [`Self::Extent`] `batches` are those that *end* within the record's bytes; a batch may begin in an
-/// earlier record of the same round. One append's records are all in one round.
+/// In [`Self::Tail`] and [`Self::Extent`] `batches` are those that *end* within the record's bytes; a batch
+/// may begin in an earlier record of the same round. One append's records are all in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// Bytes that only the journal holds. `position` is the segment's recorded end, or a block's start at or below it: then
-    /// the record is an image of the whole block and repeats its recorded bytes (which must not differ).
+    /// Bytes that only the journal holds. `position` is the segment's recorded end, or a block's start at or
+    /// below it: then the record is an image of the whole block and repeats its recorded bytes (which must
+    /// not differ).
     Tail {
         partition: PartitionKey,
         segment: SegmentId,
@@ -35,8 +36,8 @@ pub enum Record<'a> {
         crc: u32,
         batches: &'a [StoredBatch],
     },
-    /// The segment ends at `byte_end` with offsets below `end_offset`; what was recorded beyond is cut off, never to be
-    /// written with other bytes. The log goes on in `successor`, which is empty.
+    /// The segment ends at `byte_end` with offsets below `end_offset`; what was recorded beyond is cut off,
+    /// never to be written with other bytes. The log goes on in `successor`, which is empty.
     Seal {
         partition: PartitionKey,
         segment: SegmentId,

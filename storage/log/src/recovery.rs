@@ -1,12 +1,18 @@
 //! From checkpoints and rounds to the partitions as they were.
 //!
-//! Place: driven by the boot of `millstream-storage`: [`Replay::add_checkpoint`] for all journals found, then per journal
-//! [`Replay::apply_round`] in order and [`Replay::chain_ended`] (and [`Replay::later_round`] where that asks for it), then
-//! [`Replay::extents_to_verify`] and [`Replay::verified`], then [`Replay::finish`].
-//! Invariants: rounds change states through [`PartitionState::apply`], as live; nothing is read from segments but the extents that may not
-//! have been acknowledged; the same files give the same result however often recovery is interrupted.
+//! Place: driven by the boot of `millstream-storage`: [`Replay::add_checkpoint`] for all journals found, then
+//! per journal [`Replay::apply_round`] in order and [`Replay::chain_ended`] (and [`Replay::later_round`]
+//! where that asks for it), then [`Replay::extents_to_verify`] and [`Replay::verified`], then
+//! [`Replay::finish`].
+//! Invariants: rounds change states through [`PartitionState::apply`], as live; nothing is read from segments
+//! but the extents that may not have been acknowledged; the same files give the same result however often
+//! recovery is interrupted.
 
 mod dirty;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -81,7 +87,8 @@ pub struct ExtentCheck {
     pub crc: u32,
 }
 
-/// The log ends here: what follows was never acknowledged. To be logged by [`Cut::record`] before the partition is served.
+/// The log ends here: what follows was never acknowledged. To be logged by [`Cut::record`] before the
+/// partition is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub segment: SegmentId,
@@ -91,8 +98,8 @@ pub struct Cut {
     pub end_offset: Offset,
 }
 
-/// The log cannot be trusted from `at` on, and what was there may have been acknowledged: the partition is not served until it
-/// is repaired.
+/// The log cannot be trusted from `at` on, and what was there may have been acknowledged: the partition is
+/// not served until it is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The first offset that may be lost.
@@ -115,8 +122,8 @@ pub enum DamageReason {
 pub enum ChainEnd {
     /// Whatever follows was never settled.
     Torn,
-    /// The round at the chain's end had been settled. Read the rounds that begin at these positions of the ring, in this order, and
-    /// pass each that decodes to [`Replay::later_round`].
+    /// The round at the chain's end had been settled. Read the rounds that begin at these positions of the
+    /// ring, in this order, and pass each that decodes to [`Replay::later_round`].
     Damaged { later: Vec<u64> },
 }
 
@@ -209,8 +216,8 @@ impl Replay {
         Self::default()
     }
 
-    /// Takes in one journal's checkpoint. All come before the first round. Where two hold a partition (the number of shards
-    /// changed), the one of the higher incarnation is right.
+    /// Takes in one journal's checkpoint. All come before the first round. Where two hold a partition (the
+    /// number of shards changed), the one of the higher incarnation is right.
     pub fn add_checkpoint(&mut self, checkpoint: Checkpoint) {
         let Checkpoint {
             head,
@@ -280,7 +287,8 @@ impl Replay {
         self.apply_records(journal, round)
     }
 
-    /// Takes in a rescue file's round: bytes of partitions whose segments failed. Only the bytes count, the rest is in a checkpoint.
+    /// Takes in a rescue file's round: bytes of partitions whose segments failed. Only the bytes count, the
+    /// rest is in a checkpoint.
     pub fn rescued_round(&mut self, round: &Round<'_>) -> Result<(), ReplayError> {
         let mut records = round.records();
         while let Some(record) = records.next() {
@@ -292,8 +300,8 @@ impl Replay {
         Ok(())
     }
 
-    /// The chain of `journal` ended at `end`. `headers` are all that a scan of the ring's blocks found ([`crate::newest_settled`]),
-    /// with their positions, in any order.
+    /// The chain of `journal` ended at `end`. `headers` are all that a scan of the ring's blocks found
+    /// ([`crate::newest_settled`]), with their positions, in any order.
     pub fn chain_ended(
         &mut self,
         journal: JournalId,
@@ -329,7 +337,8 @@ impl Replay {
         })
     }
 
-    /// Takes in a round that lies beyond a damaged one. A partition whose records go on exactly where it stands has lost nothing.
+    /// Takes in a round that lies beyond a damaged one. A partition whose records go on exactly where it
+    /// stands has lost nothing.
     pub fn later_round(&mut self, journal: JournalId, round: &Round<'_>) -> Result<(), ReplayError> {
         let known = self
             .journals
@@ -339,18 +348,20 @@ impl Replay {
             known.damaged,
             "rounds beyond the end of an undamaged chain are stale"
         );
-        let continues = known.later.is_some_and(|(sequence, crc)| {
-            sequence.next() == round.header.sequence && crc == round.header.previous_crc
+        // The first round after the hole raises no new doubt: the hole has.
+        let another_hole = known.later.is_some_and(|(sequence, crc)| {
+            sequence.next() != round.header.sequence || crc != round.header.previous_crc
         });
         known.note(&round.header);
         known.later = Some((round.header.sequence, round.header.crc));
-        if !continues {
+        if another_hole {
             self.doubt(journal, round.header.sequence.previous());
         }
         self.apply_records(journal, round)
     }
 
-    /// The direct writes that no settled round vouches for, in order. Each is to be read once all journals have ended.
+    /// The direct writes that no settled round vouches for, in order. Each is to be read once all journals
+    /// have ended.
     pub fn extents_to_verify(&self) -> Vec<ExtentCheck> {
         let unsettled = |folding: &&Folding| folding.damage.is_none();
         self.partitions
@@ -370,7 +381,8 @@ impl Replay {
             .collect()
     }
 
-    /// Tells the CRC of what was read (salted as [`ExtentCheck::crc`]); `None` where reading failed or the file is too short.
+    /// Tells the CRC of what was read (salted as [`ExtentCheck::crc`]); `None` where reading failed or the
+    /// file is too short.
     pub fn verified(&mut self, check: &ExtentCheck, crc: Option<u32>) {
         if crc == Some(check.crc) {
             return;
@@ -585,8 +597,8 @@ impl Folding {
         }
     }
 
-    /// Whether the record may be applied: one that goes on exactly at the end proves that the lost round held nothing of this
-    /// partition, one that goes on elsewhere proves the opposite.
+    /// Whether the record may be applied: one that goes on exactly at the end proves that the lost round held
+    /// nothing of this partition, one that goes on elsewhere proves the opposite.
     fn settle_doubt(&mut self, record: &Record<'_>, before: Option<Cut>) -> bool {
         let Some(before) = before.filter(|_| self.doubted.is_some()) else {
             return true;
@@ -646,7 +658,8 @@ impl Folding {
         if self.doubted.is_some() {
             self.fence(DamageReason::JournalRound);
         }
-        // One append's records share a round, so this is only seen where a round was written by a bug; it is cut all the same.
+        // One append's records share a round, so this is only seen where a round was written by a bug; it is
+        // cut all the same.
         let incomplete = self
             .state
             .active()

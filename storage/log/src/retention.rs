@@ -12,7 +12,8 @@ use crate::record::Record;
 /// What to do, in this order: roll, then drop. Nothing where both are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// All of the active segment is past its time: roll it ([`PartitionState::roll_record`]) and choose again.
+    /// All of the active segment is past its time: roll it ([`PartitionState::roll_record`]) and choose
+    /// again.
     pub roll_active: bool,
     /// The first segments of the manifest.
     pub segments: Vec<SegmentId>,
@@ -48,7 +49,8 @@ impl Choice {
 }
 
 impl PartitionState {
-    /// Chooses whole sealed segments from the front, all below `high_watermark` and flushed. `now` is the wall clock.
+    /// Chooses whole sealed segments from the front, all below `high_watermark` and flushed. `now` is the
+    /// wall clock.
     pub fn retention(&self, config: &LogConfig, high_watermark: Offset, now: TimestampMs) -> Choice {
         let limit = high_watermark.min(self.offsets().flushed().get());
         let start = self.offsets().start().get();
@@ -87,7 +89,8 @@ impl PartitionState {
     }
 }
 
-/// A segment without timestamps is as old as its first append; one without either is empty and as old as may be.
+/// A segment without timestamps is as old as its first append; one without either is empty and as old as may
+/// be.
 fn is_older(timestamp: Option<TimestampMs>, retention_ms: Option<u64>, now: TimestampMs) -> bool {
     match (timestamp, retention_ms) {
         (_, None) => false,

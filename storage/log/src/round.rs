@@ -5,9 +5,10 @@
 //! round       │ header 80 │ record │ record │ … │ zeros to the block's end │
 //! ```
 //!
-//! Invariants: a round starts at a block and lies in one piece; it names its journal (id and secret nonce), its
-//! incarnation and its sequence, and its CRC goes on from that of the round before. So neither a stale round nor a batch
-//! that looks like one continues a chain. The header's own CRC proves what it says is settled even where the body is torn.
+//! Invariants: a round starts at a block and lies in one piece; it names its journal (id and secret nonce),
+//! its incarnation and its sequence, and its CRC goes on from that of the round before. So neither a stale
+//! round nor a batch that looks like one continues a chain. The header's own CRC proves what it says is
+//! settled even where the body is torn.
 
 use core::ops::DerefMut;
 
@@ -103,8 +104,8 @@ impl RoundHeader {
 pub struct ChainPoint {
     /// The next round's.
     pub sequence: RoundSequence,
-    /// Where in the ring the next round is put if it fits before the ring's end. A multiple of the block size; may equal
-    /// the ring's length.
+    /// Where in the ring the next round is put if it fits before the ring's end. A multiple of the block
+    /// size; may equal the ring's length.
     pub position: u64,
     /// The CRC of the round before.
     pub previous_crc: u32,
@@ -160,7 +161,8 @@ pub struct SealedRound<B> {
 }
 
 impl<B: DerefMut<Target = [u8]>> RoundBuilder<B> {
-    /// `buffer` may hold anything; its length must be a multiple of the block size, [`ROUND_BYTES_MAX`] at most.
+    /// `buffer` may hold anything; its length must be a multiple of the block size, [`ROUND_BYTES_MAX`] at
+    /// most.
     pub fn new(buffer: B) -> Self {
         let capacity = buffer.len() as u64;
         assert!(
@@ -262,8 +264,8 @@ pub struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// Reads the round at the start of `bytes`, which may be longer. The CRC is checked; whether the round continues a
-    /// chain is not.
+    /// Reads the round at the start of `bytes`, which may be longer. The CRC is checked; whether the round
+    /// continues a chain is not.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let header = RoundHeader::decode(bytes)?;
         let bytes = bytes.get(..header.length as usize).ok_or(FormatError::Short)?;
@@ -285,7 +287,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The records of a round, in order. Each borrows the reader, so that lists are decoded into memory used again.
+/// The records of a round, in order. Each borrows the reader, so that lists are decoded into memory used
+/// again.
 #[derive(Debug)]
 pub struct Records<'a> {
     take: Take<'a>,
@@ -361,7 +364,8 @@ impl RoundReader {
         }
     }
 
-    /// Looks at `bytes`, which lie in the ring from `at` on (any `at` and any length: what is missing is asked for).
+    /// Looks at `bytes`, which lie in the ring from `at` on (any `at` and any length: what is missing is
+    /// asked for).
     pub fn step<'a>(&mut self, at: u64, bytes: &'a [u8]) -> Step<'a> {
         loop {
             if self.at + BLOCK > self.ring_bytes {
@@ -428,8 +432,8 @@ impl RoundReader {
 
 /// The largest settled round and the headers, by their place, that a scan of every block of a ring finds.
 ///
-/// `block` is any block of the ring. A header counts if it is whole and names this journal; its round may be torn or stale:
-/// what it says is settled stays true.
+/// `block` is any block of the ring. A header counts if it is whole and names this journal; its round may be
+/// torn or stale: what it says is settled stays true.
 pub fn newest_settled(journal: JournalIdentity, block: &[u8]) -> Option<RoundHeader> {
     RoundHeader::decode(block)
         .ok()

@@ -82,7 +82,8 @@ impl Segment {
         out.u64(self.written.get());
         out.i64(TimestampMs::to_wire(self.opened_at));
         out.i64(TimestampMs::to_wire(self.max_timestamp));
-        // With a durable sidecar the index is not repeated here: a checkpoint stays small however many segments there are.
+        // With a durable sidecar the index is not repeated here: a checkpoint stays small however many
+        // segments there are.
         let index = self.index.as_ref().filter(|_| !self.sidecar);
         let flags = (u8::from(self.sealed) * SEALED)
             | (u8::from(self.sidecar) * SIDECAR)

@@ -10,7 +10,8 @@ use crate::crc::crc32c;
 use crate::id::{PartitionKey, SegmentId};
 use crate::layout::{BLOCK, SEGMENT_DATA_AT};
 
-/// Binds a file to its segment id and partition, so that a file under a wrong name, or a block in a wrong file, is seen.
+/// Binds a file to its segment id and partition, so that a file under a wrong name, or a block in a wrong
+/// file, is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub segment: SegmentId,

@@ -1,4 +1,5 @@
-//! A sealed segment's index in a file of its own. It can be rebuilt from the segment, so a bad one costs a rebuild and nothing else.
+//! A sealed segment's index in a file of its own. It can be rebuilt from the segment, so a bad one costs a
+//! rebuild and nothing else.
 
 use alloc::vec::Vec;
 

@@ -1,6 +1,7 @@
 //! Bytes that only the journal holds, put together from tail records.
 //!
-//! Invariants: runs of one segment are in order; each begins at a block's start, for a block is only ever written whole.
+//! Invariants: runs of one segment are in order; each begins at a block's start, for a block is only ever
+//! written whole.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -36,8 +37,8 @@ pub(super) struct DirtySegments {
 pub(super) struct Contradiction;
 
 impl DirtySegments {
-    /// Adds what a tail record holds, of which the segment file lacks what lies beyond `written`. Bytes beyond `byte_end` were cut
-    /// off by a later record that is already part of the state.
+    /// Adds what a tail record holds, of which the segment file lacks what lies beyond `written`. Bytes
+    /// beyond `byte_end` were cut off by a later record that is already part of the state.
     pub(super) fn add(
         &mut self,
         segment: SegmentId,
