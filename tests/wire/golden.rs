@@ -6,12 +6,14 @@ mod debug;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use millstream_compress::Body;
 use millstream_fuzz::golden::{self, Golden};
 use millstream_fuzz::messages::{Direction, Visitor, with_message};
 use millstream_protocol::api::API_TABLE;
 use millstream_protocol::message::{Decode, Encode};
 use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::record::batch::BatchView;
+use millstream_protocol::record::record::Header;
 use millstream_protocol::types::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use serde_json::Value;
 
@@ -65,7 +67,7 @@ fn the_golden_set_is_the_api_table() {
 }
 
 #[test]
-fn kafkas_batches_are_read() {
+fn kafkas_batches_are_read_in_every_compression() {
     for golden::GoldenBatch { codec, bytes } in golden::batches() {
         let (batch, rest) = BatchView::parse(&bytes).expect("a batch");
         assert!(rest.is_empty());
@@ -87,6 +89,27 @@ fn kafkas_batches_are_read() {
         assert_eq!(
             (producer.base_sequence, producer.last_sequence),
             (Sequence::new(11), Sequence::new(110))
+        );
+        check_records(&Body::of(&batch, 1 << 20).expect("Kafka's compression"));
+    }
+}
+
+fn check_records(body: &Body<'_>) {
+    let framing = body.check_framing().expect("Kafka's records");
+    assert!(framing.has_null_key && framing.timestamp_delta_max == Some(99));
+    for (number, record) in body.records().map(|record| record.expect("a record")).enumerate() {
+        let key = (number != 0).then(|| format!("key-{number}"));
+        let value = (number != 1).then(|| format!("value-{number}").repeat(20));
+        assert_eq!(record.key, key.as_deref().map(str::as_bytes));
+        assert_eq!(record.value, value.as_deref().map(str::as_bytes));
+        let headers: Vec<_> = record.headers().collect();
+        let header = format!("header-{number}");
+        assert_eq!(
+            headers,
+            [Header {
+                key: &header,
+                value: Some(&[number as u8])
+            }]
         );
     }
 }
@@ -131,7 +154,8 @@ impl Visitor for Recode<'_> {
     }
 }
 
-/// Kafka's default of every field of every struct, taken from the hollow messages of the versions that have it.
+/// Kafka's default of every field of every struct, taken from the hollow messages of the versions that have
+/// it.
 struct Defaults(BTreeMap<String, Value>);
 
 impl Defaults {
@@ -158,8 +182,8 @@ impl Defaults {
         }
     }
 
-    /// Every field that Kafka has in this version must have its value; a field that the version lacks, its default.
-    /// `name` says which message it is, `path` which field.
+    /// Every field that Kafka has in this version must have its value; a field that the version lacks, its
+    /// default. `name` says which message it is, `path` which field.
     fn assert_same(&self, name: &str, path: &str, ours: &Value, kafkas: &Value) {
         match (ours, kafkas) {
             (Value::Object(ours), Value::Object(kafkas)) => {

@@ -261,7 +261,8 @@ pub struct BatchSummary {
     pub last_offset: Offset,
     pub base_timestamp: Option<TimestampMs>,
     pub max_timestamp: Option<TimestampMs>,
-    /// `None` for a producer that is not idempotent. A control batch's sequences say nothing: it stands outside them.
+    /// `None` for a producer that is not idempotent. A control batch's sequences say nothing: it stands
+    /// outside them.
     pub producer: Option<ProducerStamp>,
     pub transactional: bool,
     pub control: bool,

@@ -1,5 +1,5 @@
-//! The compressions that a batch can declare. The broker passes them through; see the feature `compress` for
-//! those who must look inside.
+//! The compressions that a batch can declare. The broker passes them through; those who must look inside use
+//! the room `protocol/compress`.
 
 use core::fmt;
 

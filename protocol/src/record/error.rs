@@ -23,10 +23,6 @@ pub enum BatchError {
     InvalidRecord,
     /// There are not as many records as the header says, or their offsets do not run from 0 without a gap.
     WrongCount,
-    /// Compressed data that its codec refuses.
-    Corrupt,
-    /// The decompressed records exceed the limit, in bytes.
-    TooLarge { limit: usize },
 }
 
 impl fmt::Display for BatchError {
@@ -43,8 +39,6 @@ impl fmt::Display for BatchError {
             BatchError::Compressed => f.write_str("the records are compressed"),
             BatchError::InvalidRecord => f.write_str("a record is malformed"),
             BatchError::WrongCount => f.write_str("the records are not those that the header counts"),
-            BatchError::Corrupt => f.write_str("the compressed records are corrupt"),
-            BatchError::TooLarge { limit } => write!(f, "the records decompress to more than {limit} bytes"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Record batches made of any bytes.
 
+use millstream_compress::Body;
 use millstream_protocol::record::batch::{BatchView, Batches, HEADER_LEN, patch, set_log_append_time};
+use millstream_protocol::record::codec::Codec;
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 
 use crate::memory;
@@ -14,6 +16,7 @@ pub fn batches(bytes: &[u8]) {
     });
     assert_eq!(used, 0, "a batch is looked at where it lies");
     assert!(walked <= bytes.len());
+    Batches::new(bytes).map_while(Result::ok).for_each(look_inside);
     let mut copy = bytes.to_vec();
     let mut rest = &mut copy[..];
     while let Ok((batch, _)) = BatchView::parse(rest) {
@@ -53,6 +56,21 @@ fn check(batch: BatchView<'_>) -> usize {
     batch.size()
 }
 
+/// Decompresses a batch within a limit, to which its memory is held.
+fn look_inside(batch: BatchView<'_>) {
+    let (body, used) = memory::measure(|| Body::of(&batch, DECOMPRESSED_MAX));
+    assert!(
+        used <= DECOMPRESSOR_MEMORY_MAX,
+        "{used} bytes to decompress {DECOMPRESSED_MAX}"
+    );
+    let Ok(body) = body else { return };
+    let codec = batch.attributes().compression();
+    assert!(codec == Ok(Codec::None) || body.bytes().len() <= DECOMPRESSED_MAX);
+    if body.check_framing().is_ok() {
+        assert_eq!(body.records().count(), batch.record_count() as usize);
+    }
+}
+
 /// Does what a broker does to a batch, whose CRC must be as sound after it as before.
 fn stamp(bytes: &mut [u8], deltas: i64, sound: bool) {
     let parse = |bytes: &[u8]| BatchView::parse(bytes).map(|(batch, _)| batch.verify_crc().is_ok());
@@ -66,3 +84,9 @@ fn stamp(bytes: &mut [u8], deltas: i64, sound: bool) {
     set_log_append_time(bytes, TimestampMs::new(1_000));
     assert_eq!(parse(bytes), Ok(true), "the CRC is made anew");
 }
+
+const DECOMPRESSED_MAX: usize = 64 * 1024;
+
+/// Twice the limit and the buffers of the codecs that are Rust; lz4's are the largest (its block and what
+/// goes before).
+const DECOMPRESSOR_MEMORY_MAX: usize = 17 << 20;

@@ -51,8 +51,8 @@ impl Random {
         bytes
     }
 
-    /// Lets counts follow `start` that ask for as many elements as could just be there, one or two of them nested,
-    /// and then bytes that are good as small elements.
+    /// Lets counts follow `start` that ask for as many elements as could just be there, one or two of them
+    /// nested, and then bytes that are good as small elements.
     pub fn claims(&mut self, start: &[u8], flexible: bool) -> Vec<u8> {
         const FILLING: usize = 1_500;
         let mut bytes = start.to_vec();

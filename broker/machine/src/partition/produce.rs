@@ -348,9 +348,7 @@ impl From<BatchError> for ProduceError {
             BatchError::InvalidOffsets
             | BatchError::InvalidRecord
             | BatchError::WrongCount
-            | BatchError::Compressed
-            | BatchError::Corrupt
-            | BatchError::TooLarge { .. } => ProduceError::Malformed(error),
+            | BatchError::Compressed => ProduceError::Malformed(error),
         }
     }
 }
