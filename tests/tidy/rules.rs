@@ -210,11 +210,18 @@ pub const RULES: &[Rule] = &[
 /// Who may depend on whom, as `layout.md` and ARCHITECTURE.md draw it: our rooms, then the crates that are walls too.
 const WALLS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
+    ("protocol/compress", &["millstream-protocol"]),
     ("storage/log", &["millstream-protocol"]),
     ("storage/ring", &["io-uring", "libc"]),
     (
         "storage",
-        &["millstream-log", "millstream-ring", "millstream-protocol", "libc"],
+        &[
+            "millstream-log",
+            "millstream-ring",
+            "millstream-protocol",
+            "millstream-compress",
+            "libc",
+        ],
     ),
     ("broker/machine", &["millstream-protocol"]),
     (
@@ -225,6 +232,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "millstream-log",
             "millstream-ring",
             "millstream-protocol",
+            "millstream-compress",
             "millstream-tuning",
             "glommio",
             "libc",
