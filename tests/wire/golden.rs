@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use millstream_compress::Body;
 use millstream_fuzz::golden::{self, Golden};
 use millstream_fuzz::messages::{Direction, Visitor, with_message};
-use millstream_protocol::api::API_TABLE;
+use millstream_protocol::api::{API_TABLE, ApiSpec};
 use millstream_protocol::message::{Decode, Encode};
 use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::record::batch::BatchView;
@@ -64,6 +64,30 @@ fn the_golden_set_is_the_api_table() {
         names,
         "no file is left of an API that the table lacks"
     );
+}
+
+#[test]
+fn the_documentation_lists_the_api_table() {
+    let page = include_str!("../../docs/protocol.md");
+    let cells = |line: &str| {
+        line.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    let listed: Vec<Vec<String>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+        .map(cells)
+        .collect();
+    let row = |spec: &ApiSpec| {
+        vec![
+            spec.key.code().to_string(),
+            spec.name.to_owned(),
+            format!("{}-{}", spec.min, spec.max),
+        ]
+    };
+    assert_eq!(listed, API_TABLE.iter().map(row).collect::<Vec<_>>());
 }
 
 #[test]
