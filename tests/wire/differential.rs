@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, Message};
 
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 400;
 
 #[test]
 fn the_crate_agrees_with_us() {

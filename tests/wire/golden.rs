@@ -10,11 +10,15 @@ use millstream_compress::Body;
 use millstream_fuzz::golden::{self, Golden};
 use millstream_fuzz::messages::{Direction, Visitor, with_message};
 use millstream_protocol::api::{API_TABLE, ApiSpec};
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::header::{RequestHeader, decode_response_header, encode_response_header};
 use millstream_protocol::message::{Decode, Encode};
 use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::record::batch::BatchView;
 use millstream_protocol::record::record::Header;
-use millstream_protocol::types::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use millstream_protocol::types::{
+    CorrelationId, LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TimestampMs,
+};
 use serde_json::Value;
 
 const SHAPES: [&str; 4] = ["full", "nulls", "hollow", "defaults"];
@@ -64,6 +68,55 @@ fn the_golden_set_is_the_api_table() {
         names,
         "no file is left of an API that the table lacks"
     );
+}
+
+#[test]
+fn every_header_is_what_kafka_makes_of_it() {
+    let lines = golden::table::<4>(golden::HEADERS);
+    let versions: usize = API_TABLE.iter().map(|spec| (spec.min..=spec.max).count()).sum();
+    assert_eq!(lines.len(), versions);
+    for [name, version, request, response] in lines {
+        let spec = API_TABLE
+            .iter()
+            .find(|spec| spec.name == name)
+            .expect("an API of the table");
+        let api_version = version.parse().expect("a version");
+        let correlation_id = CorrelationId::new(0x0102_0304);
+        let api_key = spec.key.code();
+        let header = RequestHeader {
+            api_key,
+            api_version,
+            correlation_id,
+            client_id: Some("client"),
+        };
+        let mut w = Writer::new();
+        header.encode(&mut w, spec).expect("a header");
+        assert_eq!(w.bytes(), golden::from_hex(&request), "{name} {version}");
+        assert_eq!(RequestHeader::decode(&mut Reader::new(w.bytes())), Ok(header));
+        let mut w = Writer::new();
+        encode_response_header(&mut w, spec, api_version, correlation_id);
+        assert_eq!(w.bytes(), golden::from_hex(&response), "{name} {version}");
+        let mut r = Reader::new(w.bytes());
+        assert_eq!(
+            decode_response_header(&mut r, spec, api_version),
+            Ok(correlation_id)
+        );
+        assert_eq!(r.remaining(), 0, "{name} {version}");
+    }
+}
+
+#[test]
+fn error_codes_are_kafkas() {
+    let mut lines = golden::table::<3>(golden::ERRORS);
+    lines.sort_by_key(|[code, ..]| code.parse::<i16>().expect("a code"));
+    let ours = |error: &ErrorCode| {
+        [
+            error.code().to_string(),
+            error.name().to_owned(),
+            error.is_retriable().to_string(),
+        ]
+    };
+    assert_eq!(ErrorCode::ALL.iter().map(ours).collect::<Vec<_>>(), lines);
 }
 
 #[test]

@@ -20,8 +20,17 @@ pub struct Golden {
     pub json: String,
 }
 
-/// The file that holds no messages.
+/// The batches' file: `none`, `gzip` and so on with the bytes.
 const BATCHES: &str = "record_batches";
+
+/// API, version, request header, response header.
+pub const HEADERS: &str = "headers";
+
+/// Code, name, whether a client tries again.
+pub const ERRORS: &str = "errors";
+
+/// The files that hold no messages.
+const TABLES: [&str; 3] = [BATCHES, HEADERS, ERRORS];
 
 /// All lines of all APIs in the table. Panics where a file is not as the generator writes it.
 pub fn load() -> Vec<Golden> {
@@ -38,15 +47,19 @@ pub struct GoldenBatch {
 
 /// One batch per compression, all of the same records.
 pub fn batches() -> Vec<GoldenBatch> {
-    let text = fs::read_to_string(folder().join(BATCHES).with_extension("txt")).expect("the golden batches");
-    let lines = text
+    let batch = |[codec, hex]: [String; 2]| GoldenBatch {
+        codec,
+        bytes: from_hex(&hex),
+    };
+    table(BATCHES).into_iter().map(batch).collect()
+}
+
+/// The words of a file's lines. Panics on a line that has not as many.
+pub fn table<const N: usize>(name: &str) -> Vec<[String; N]> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    read(name)
         .lines()
-        .map(|line| line.split_once(' ').expect("a codec and bytes"));
-    lines
-        .map(|(codec, hex)| GoldenBatch {
-            codec: codec.to_owned(),
-            bytes: from_hex(hex),
-        })
+        .map(|line| words(line).try_into().expect("as many words as asked for"))
         .collect()
 }
 
@@ -55,7 +68,7 @@ pub fn names() -> Vec<String> {
     let files = fs::read_dir(folder()).expect("the golden folder");
     let stem = |file: fs::DirEntry| file.path().file_stem()?.to_str().map(str::to_owned);
     let mut names: Vec<_> = files.filter_map(|file| stem(file.ok()?)).collect();
-    names.retain(|name| name != BATCHES);
+    names.retain(|name| !TABLES.contains(&&name[..]));
     names.sort();
     names
 }
@@ -83,9 +96,10 @@ pub fn from_hex(text: &str) -> Vec<u8> {
 }
 
 fn load_api(spec: &'static ApiSpec) -> Vec<Golden> {
-    let path = folder().join(name_of(spec)).with_extension("txt");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().map(|line| parse(spec, line)).collect()
+    read(&name_of(spec))
+        .lines()
+        .map(|line| parse(spec, line))
+        .collect()
 }
 
 fn parse(spec: &'static ApiSpec, line: &str) -> Golden {
@@ -104,6 +118,11 @@ fn parse(spec: &'static ApiSpec, line: &str) -> Golden {
         bytes: from_hex(word().trim_matches('-')),
         json: word().to_owned(),
     }
+}
+
+fn read(name: &str) -> String {
+    let path = folder().join(name).with_extension("txt");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn folder() -> &'static Path {

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -16,8 +17,13 @@ import java.util.StringJoiner;
 
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.message.RequestHeaderData;
+import org.apache.kafka.common.message.ResponseHeaderData;
+import org.apache.kafka.common.protocol.ApiKeys;
+import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.types.Schema;
@@ -65,7 +71,37 @@ public final class Generate {
             String[] words = api.split(" ");
             writeApi(directory, words[0], Integer.parseInt(words[1]), Integer.parseInt(words[2]));
         }
+        writeHeaders(directory);
+        writeErrors(directory);
         writeBatches(directory);
+    }
+
+    /** The headers that go with each version: API, version, request header, response header. */
+    private static void writeHeaders(Path directory) throws Exception {
+        StringBuilder lines = new StringBuilder();
+        for (String api : APIS) {
+            String[] words = api.split(" ");
+            ApiKeys key = Arrays.stream(ApiKeys.values()).filter(it -> it.name.equals(words[0])).findFirst().get();
+            for (short version = Short.parseShort(words[1]); version <= Short.parseShort(words[2]); version++) {
+                RequestHeaderData request = new RequestHeaderData().setRequestApiKey(key.id)
+                    .setRequestApiVersion(version).setCorrelationId(0x01020304).setClientId("client");
+                ResponseHeaderData response = new ResponseHeaderData().setCorrelationId(0x01020304);
+                lines.append(words[0]).append(' ').append(version).append(' ')
+                    .append(hex(request, key.requestHeaderVersion(version))).append(' ')
+                    .append(hex(response, key.responseHeaderVersion(version))).append('\n');
+            }
+        }
+        Files.writeString(directory.resolve("headers.txt"), lines.toString());
+    }
+
+    /** Kafka's error codes: code, name, and whether a client tries again. */
+    private static void writeErrors(Path directory) throws Exception {
+        StringBuilder lines = new StringBuilder();
+        for (Errors error : Errors.values()) {
+            lines.append(error.code()).append(' ').append(error.name()).append(' ')
+                .append(error.exception() instanceof RetriableException).append('\n');
+        }
+        Files.writeString(directory.resolve("errors.txt"), lines.toString());
     }
 
     /** One batch per compression, each with the same records: codec and bytes. */
@@ -80,11 +116,9 @@ public final class Generate {
                 records[index] = new SimpleRecord(1_700_000_000_000L + index, key, value, headers);
             }
             Compression compression = Compression.of(codec).build();
-            ByteBuffer bytes = MemoryRecords.withIdempotentRecords(42L, compression, 7L, (short) 3, 11, 5, records)
-                .buffer();
-            byte[] array = new byte[bytes.remaining()];
-            bytes.get(array);
-            lines.append(codec.name).append(' ').append(HexFormat.of().formatHex(array)).append('\n');
+            MemoryRecords batch =
+                MemoryRecords.withIdempotentRecords(42L, compression, 7L, (short) 3, 11, 5, records);
+            lines.append(codec.name).append(' ').append(hex(batch.buffer())).append('\n');
         }
         Files.writeString(directory.resolve("record_batches.txt"), lines.toString());
     }
@@ -96,12 +130,10 @@ public final class Generate {
             for (int version = min; version <= max; version++) {
                 for (Shape shape : Shape.values()) {
                     Message message = (Message) new Generate(version, shape).make(type);
-                    ByteBuffer bytes = MessageUtil.toByteBufferAccessor(message, (short) version).buffer();
-                    byte[] array = new byte[bytes.remaining()];
-                    bytes.get(array);
+                    String bytes = hex(message, (short) version);
                     lines.append(direction.toLowerCase()).append(' ').append(version).append(' ')
                         .append(shape.name().toLowerCase()).append(' ')
-                        .append(array.length == 0 ? "-" : HexFormat.of().formatHex(array)).append(' ')
+                        .append(bytes.isEmpty() ? "-" : bytes).append(' ')
                         .append(new Generate(version, shape).json(message)).append('\n');
                 }
             }
@@ -229,10 +261,7 @@ public final class Generate {
         if (value instanceof Number || value instanceof Boolean) return value.toString();
         if (value instanceof String || value instanceof Uuid) return '"' + value.toString() + '"';
         if (value instanceof MemoryRecords records) {
-            ByteBuffer bytes = records.buffer().duplicate();
-            byte[] array = new byte[bytes.remaining()];
-            bytes.get(array);
-            return '"' + HexFormat.of().formatHex(array) + '"';
+            return '"' + hex(records.buffer()) + '"';
         }
         StringJoiner parts;
         if (value instanceof Collection<?> elements) {
@@ -247,6 +276,16 @@ public final class Generate {
             parts.add('"' + snake(field.getName()) + "\":" + json(field.get(value)));
         }
         return parts.toString();
+    }
+
+    private static String hex(Message message, short version) {
+        return hex(MessageUtil.toByteBufferAccessor(message, version).buffer());
+    }
+
+    private static String hex(ByteBuffer bytes) {
+        byte[] array = new byte[bytes.remaining()];
+        bytes.duplicate().get(array);
+        return HexFormat.of().formatHex(array);
     }
 
     private static String snake(String name) {
