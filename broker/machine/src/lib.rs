@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod cluster;
 pub mod config;
+pub mod fetch_session;
 pub mod limits;
 pub mod partition;
 pub mod purgatory;

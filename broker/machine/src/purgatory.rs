@@ -562,6 +562,23 @@ mod tests {
         assert!(purgatory.park(3, Release::All, &[ack(0, 1)], None).is_ok());
     }
 
+    #[test]
+    fn slots_are_used_again() {
+        let mut purgatory = purgatory();
+        for offset in 1..10_000 {
+            let deadline = Some(NOW + Duration::from_secs(30));
+            purgatory
+                .park(1, Release::All, &[ack(0, offset), ack(1, offset)], deadline)
+                .unwrap();
+            reach(&mut purgatory, 0, offset);
+            assert_eq!(reach(&mut purgatory, 1, offset), [(1, Why::Reached)]);
+        }
+        assert_eq!(
+            (purgatory.requests.slots.len(), purgatory.waits.slots.len()),
+            (1, 2)
+        );
+    }
+
     const PARTITIONS: u64 = 5;
 
     /// What a request is to the plain model: its unmet waits, how many it needs, and its deadline.
@@ -670,8 +687,8 @@ mod tests {
         }
     }
 
-    /// Random parking, watermarks, deadlines and cancellations: every release is the one that a list of all requests
-    /// gives. The slots in use at the end show that nothing leaked.
+    /// Random parking, watermarks, deadlines and cancellations: every release is the one that a list of all
+    /// requests gives. The slots in use at the end show that nothing leaked.
     #[test]
     fn agrees_with_a_list_of_requests() {
         let mut random = Random::new(11);
