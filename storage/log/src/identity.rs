@@ -28,8 +28,8 @@ impl Identity {
             at: 0,
         };
         out.put(&MAGIC);
-        out.u32(FORMAT_VERSION);
         out.u32(0);
+        out.u32(FORMAT_VERSION);
         out.put(&self.cluster);
         out.put(&self.directory);
         out.i64(self.created_at.get());
@@ -46,11 +46,12 @@ impl Identity {
         if take.array()? != MAGIC {
             return Err(FormatError::Magic);
         }
+        let crc = take.u32()?;
         let version = take.u32()?;
         if version > FORMAT_VERSION {
             return Err(FormatError::NewerVersion(version));
         }
-        if take.u32()? != crc32c(&block[CHECKED_FROM..]) {
+        if crc != crc32c(&block[CHECKED_FROM..]) {
             return Err(FormatError::Checksum);
         }
         Ok(Self {
@@ -62,5 +63,35 @@ impl Identity {
 }
 
 const MAGIC: [u8; 8] = *b"MSTIDENT";
-const CRC_AT: usize = 12;
-const CHECKED_FROM: usize = 16;
+const CRC_AT: usize = 8;
+const CHECKED_FROM: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, damage_is_seen};
+
+    #[test]
+    fn it_reads_back_and_damage_is_seen() {
+        let identity = Identity {
+            cluster: [1; 16],
+            directory: [2; 16],
+            created_at: NOW,
+        };
+        let block = identity.encode();
+        assert_eq!(Identity::decode(&block), Ok(identity));
+        damage_is_seen(&block, block.len(), Identity::decode);
+    }
+
+    #[test]
+    fn a_newer_directory_says_so() {
+        let mut block = Identity {
+            cluster: [1; 16],
+            directory: [2; 16],
+            created_at: NOW,
+        }
+        .encode();
+        block[12] = 2;
+        assert_eq!(Identity::decode(&block), Err(FormatError::NewerVersion(2)));
+    }
+}

@@ -262,3 +262,84 @@ impl SparseIndex {
 }
 
 const RUN_LEN: usize = 8 + 8 + 4 + 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crc::crc32c_append;
+    use crate::testing::{Chance, stored, summary};
+
+    const ID: SegmentId = SegmentId::new(5);
+
+    /// An index over `batches` of random size, with all bytes.
+    fn built(batches: i64, size_max: u64) -> (SparseIndex, Vec<u8>, Vec<StoredBatch>) {
+        let mut chance = Chance(3);
+        let (mut index, mut bytes, mut all) = (SparseIndex::new(ID), Vec::new(), Vec::new());
+        for offset in 0..batches {
+            let size = 1 + chance.below(size_max) as usize;
+            let body = chance.bytes(size);
+            let batch = stored(summary(1, 0, chance.below(1000) as i64), offset, &body);
+            index.push(&batch);
+            bytes.extend_from_slice(&body);
+            all.push(batch);
+        }
+        (index, bytes, all)
+    }
+
+    #[test]
+    fn runs_stay_few_and_their_checksums_hold_however_often_they_are_joined() {
+        let (index, bytes, _) = built(9_000, 4_000);
+        assert!(index.len() <= INDEX_RUNS_MAX);
+        assert!(
+            index.len() > INDEX_RUNS_MAX / 4,
+            "{} runs are too few",
+            index.len()
+        );
+        assert_eq!(index.end().get() as usize, bytes.len());
+        let mut position = FilePosition::ZERO;
+        for run in index.runs() {
+            assert_eq!(run.position, position, "runs leave no gap");
+            let covered = &bytes[run.position.get() as usize..run.end.get() as usize];
+            assert_eq!(run.crc, crc32c_append(crc::salt(ID), covered));
+            position = run.end;
+        }
+        assert_eq!(position, index.end());
+    }
+
+    #[test]
+    fn an_offset_is_met_by_scanning_from_its_position() {
+        let (index, _, batches) = built(3_000, 4_000);
+        let mut starts = alloc::collections::BTreeMap::new();
+        let mut at = 0;
+        for batch in &batches {
+            starts.insert(at, batch.summary.base_offset);
+            let offset = batch.summary.base_offset;
+            let from = index.position_for(offset).get();
+            assert!(
+                from <= at && starts.contains_key(&from),
+                "a batch begins at {from}"
+            );
+            let boundary = index
+                .boundary_from_offset(offset)
+                .map_or(index.end().get(), FilePosition::get);
+            assert!(boundary >= at);
+            at += u64::from(batch.summary.size);
+        }
+    }
+
+    #[test]
+    fn a_cut_forgets_the_run_that_it_divides() {
+        let (mut index, bytes, _) = built(300, 4_000);
+        let third = index.runs().nth(3).unwrap();
+        index.truncate(third.position + 1);
+        assert_eq!((index.len(), index.end()), (3, third.position));
+        let (whole, ..) = built(300, 4_000);
+        assert_eq!(
+            index.runs().collect::<Vec<_>>(),
+            whole.runs().take(3).collect::<Vec<_>>()
+        );
+        index.truncate(FilePosition::ZERO);
+        assert!(index.is_empty() && index.end() == FilePosition::ZERO);
+        assert!(!bytes.is_empty());
+    }
+}

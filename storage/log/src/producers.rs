@@ -432,3 +432,205 @@ fn sequence_from(value: i32) -> Result<Sequence, FormatError> {
 
 /// A producer without batches: id, epoch, last sequence, last append, transaction, batch count.
 const PRODUCER_LEN: usize = 8 + 2 + 4 + 8 + 8 + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, stamp, summary};
+
+    /// Appends batches of ten records, the first of sequence 0 and offset 0, and keeps their stamps.
+    struct Log {
+        producers: Producers,
+        end: i64,
+    }
+
+    impl Log {
+        fn new() -> Self {
+            Self {
+                producers: Producers::default(),
+                end: 0,
+            }
+        }
+
+        fn append(&mut self, stamp: ProducerStamp) {
+            self.append_kind(stamp, false, false);
+        }
+
+        fn append_kind(&mut self, stamp: ProducerStamp, transactional: bool, control: bool) {
+            let records = i64::from(distance(stamp.base_sequence, stamp.last_sequence)) + 1;
+            let mut batch = summary(records, 100, 77);
+            batch.base_offset = Offset::new(self.end);
+            batch.last_offset = Offset::new(self.end + records - 1);
+            batch.producer = Some(stamp);
+            (batch.transactional, batch.control) = (transactional, control);
+            self.end += records;
+            self.producers.push(&batch, NOW);
+        }
+
+        fn check(&self, stamp: ProducerStamp) -> Result<Verdict, SequenceError> {
+            self.producers.check(&stamp, None, NOW)
+        }
+    }
+
+    fn found(base: i64, last: i64) -> Result<Verdict, SequenceError> {
+        let timestamp = Some(TimestampMs::new(77));
+        Ok(Verdict::Duplicate {
+            base_offset: Offset::new(base),
+            last_offset: Offset::new(last),
+            timestamp,
+        })
+    }
+
+    fn out_of_order(expected: i32, found: i32) -> Result<Verdict, SequenceError> {
+        let (expected, found) = (Sequence::new(expected), Sequence::new(found));
+        Err(SequenceError::OutOfOrder {
+            producer: ProducerId::new(1),
+            expected,
+            found,
+        })
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognised_with_their_offsets() {
+        let mut log = Log::new();
+        (0..6).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
+        for batch in 1..6 {
+            let base = i64::from(batch) * 10;
+            assert_eq!(log.check(stamp(1, 0, batch * 10, 10)), found(base, base + 9));
+        }
+        assert_eq!(
+            log.check(stamp(1, 0, 0, 10)),
+            out_of_order(60, 0),
+            "the sixth last is forgotten"
+        );
+        assert_eq!(
+            log.check(stamp(1, 0, 50, 9)),
+            out_of_order(60, 50),
+            "another length is another batch"
+        );
+        assert_eq!(log.check(stamp(1, 0, 60, 10)), Ok(Verdict::New));
+        assert_eq!(log.check(stamp(1, 0, 61, 10)), out_of_order(60, 61));
+    }
+
+    #[test]
+    fn sequences_go_on_around_their_end() {
+        let mut log = Log::new();
+        log.append(stamp(1, 0, i32::MAX - 4, 10));
+        assert_eq!(log.check(stamp(1, 0, i32::MAX - 4, 10)), found(0, 9));
+        assert_eq!(log.check(stamp(1, 0, 5, 1)), Ok(Verdict::New));
+        assert_eq!(log.check(stamp(1, 0, 6, 1)), out_of_order(5, 6));
+        log.append(stamp(1, 0, 5, i32::MAX - 4));
+        assert_eq!(
+            log.check(stamp(1, 0, 0, 1)),
+            Ok(Verdict::New),
+            "the last one was i32::MAX"
+        );
+    }
+
+    #[test]
+    fn epochs_fence_older_ones_and_begin_at_zero() {
+        let mut log = Log::new();
+        log.append(stamp(1, 3, 0, 10));
+        let fenced = SequenceError::InvalidEpoch {
+            producer: ProducerId::new(1),
+            current: ProducerEpoch::new(3),
+            found: ProducerEpoch::new(2),
+        };
+        assert_eq!(log.check(stamp(1, 2, 10, 1)), Err(fenced));
+        assert_eq!(log.check(stamp(1, 4, 10, 1)), out_of_order(0, 10));
+        assert_eq!(log.check(stamp(1, 4, 0, 1)), Ok(Verdict::New));
+        log.append(stamp(1, 4, 0, 10));
+        assert_eq!(
+            log.check(stamp(1, 4, 0, 10)),
+            found(10, 19),
+            "not the batch of the epoch before"
+        );
+    }
+
+    #[test]
+    fn an_unknown_producer_begins_anywhere() {
+        assert_eq!(Log::new().check(stamp(1, 7, 1234, 5)), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn a_crowd_refuses_newcomers_until_one_falls_silent() {
+        let mut log = Log::new();
+        (0..PRODUCERS_MAX as i64).for_each(|id| log.append(stamp(id, 0, 0, 1)));
+        let newcomer = stamp(-5, 0, 0, 1);
+        assert_eq!(log.check(newcomer), Err(SequenceError::TooManyProducers));
+        assert!(
+            matches!(log.check(stamp(3, 0, 0, 1)), Ok(Verdict::Duplicate { .. })),
+            "the known go on"
+        );
+        let later = TimestampMs::new(NOW.get() + PRODUCER_IDLE_MS);
+        assert_eq!(log.producers.check(&newcomer, None, later), Ok(Verdict::New));
+        log.append(newcomer);
+        assert_eq!(log.producers.len(), PRODUCERS_MAX);
+        assert!(matches!(log.check(newcomer), Ok(Verdict::Duplicate { .. })));
+    }
+
+    #[test]
+    fn silence_expires_a_producer_but_not_an_open_transaction() {
+        let mut log = Log::new();
+        log.append(stamp(1, 0, 0, 1));
+        log.append_kind(stamp(2, 0, 0, 1), true, false);
+        log.producers.expire(TimestampMs::new(NOW.get() + 999), 1000);
+        assert_eq!(log.producers.len(), 2);
+        log.producers.expire(TimestampMs::new(NOW.get() + 1000), 1000);
+        assert_eq!(log.producers.len(), 1);
+        assert!(matches!(
+            log.check(stamp(2, 0, 0, 1)),
+            Ok(Verdict::Duplicate { .. })
+        ));
+    }
+
+    #[test]
+    fn the_last_stable_offset_waits_for_markers_that_are_visible() {
+        let mut log = Log::new();
+        let stable = |log: &Log, hw: i64| log.producers.last_stable_offset(Offset::new(hw)).get();
+        log.append(stamp(9, 0, 0, 5));
+        log.append_kind(stamp(1, 0, 0, 5), true, false);
+        log.append_kind(stamp(2, 0, 0, 5), true, false);
+        log.append_kind(stamp(1, 0, 5, 5), true, false);
+        assert_eq!((stable(&log, 3), stable(&log, 20)), (3, 5));
+        log.append_kind(stamp(1, 0, 0, 1), false, true);
+        assert_eq!(
+            stable(&log, 20),
+            5,
+            "the marker at 20 is not below the high watermark"
+        );
+        assert_eq!(stable(&log, 21), 10, "the other transaction is open");
+        log.append_kind(stamp(2, 0, 0, 1), false, true);
+        assert_eq!(stable(&log, 22), 22);
+        log.producers.truncate(Offset::new(20));
+        assert_eq!(
+            stable(&log, 20),
+            5,
+            "without its marker the transaction is open again"
+        );
+        log.producers.forget_closed(Offset::new(20));
+        assert_eq!(stable(&log, 20), 5);
+    }
+
+    #[test]
+    fn a_cut_takes_batches_back() {
+        let mut log = Log::new();
+        (0..7).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
+        log.append(stamp(2, 0, 0, 10));
+        log.producers.truncate(Offset::new(50));
+        assert_eq!(log.check(stamp(1, 0, 50, 10)), Ok(Verdict::New));
+        assert_eq!(log.check(stamp(1, 0, 40, 10)), found(40, 49));
+        assert_eq!(
+            log.producers.len(),
+            1,
+            "a producer whose first batch is gone was never there"
+        );
+        log.producers.truncate(Offset::new(20));
+        assert_eq!(
+            log.check(stamp(1, 0, 20, 10)),
+            Ok(Verdict::New),
+            "the sequence outlives the batches"
+        );
+        assert_eq!(log.check(stamp(1, 0, 30, 10)), out_of_order(20, 30));
+    }
+}

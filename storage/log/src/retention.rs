@@ -100,3 +100,156 @@ fn is_older(timestamp: Option<TimestampMs>, retention_ms: Option<u64>, now: Time
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::FilePosition;
+    use crate::testing::{NOW, key, stored, summary};
+
+    /// Segments 1, 2, 3 … of one record and 100 bytes each, with these timestamps; the last one is active.
+    /// All is flushed.
+    fn log(timestamps: &[i64]) -> PartitionState {
+        let mut state = PartitionState::new(key(0));
+        for (index, &timestamp) in timestamps.iter().enumerate() {
+            let id = SegmentId::new(index as u64 + 1);
+            let record = if index == 0 {
+                state.open_record(id)
+            } else {
+                state.roll_record(id)
+            };
+            state.apply(&record, NOW).unwrap();
+            let batches = [stored(summary(1, 0, timestamp), index as i64, &[0; 100])];
+            let (segment, position) = (id, FilePosition::ZERO);
+            let tail = Record::Tail {
+                partition: key(0),
+                segment,
+                position,
+                bytes: &[0; 100],
+                batches: &batches,
+            };
+            state.apply(&tail, NOW).unwrap();
+        }
+        state.flushed_to(state.offsets().end().get());
+        state
+    }
+
+    fn chosen(choice: &Choice) -> Vec<u64> {
+        choice.segments.iter().map(|segment| segment.get()).collect()
+    }
+
+    const ALL: Offset = Offset::MAX;
+
+    #[test]
+    fn age_takes_the_front_and_stops_at_the_first_that_is_young() {
+        let config = LogConfig {
+            retention_ms: Some(100),
+            ..LogConfig::default()
+        };
+        let choice = log(&[10, 20, 500, 30, 40]).retention(&config, ALL, TimestampMs::new(121));
+        assert_eq!((chosen(&choice), choice.log_start.get()), (alloc::vec![1, 2], 2));
+        assert_eq!(choice.reason, Some(RetentionReason::Age));
+        assert!(!choice.roll_active);
+    }
+
+    #[test]
+    fn an_old_active_segment_is_rolled_first() {
+        let config = LogConfig {
+            retention_ms: Some(100),
+            ..LogConfig::default()
+        };
+        let mut state = log(&[10, 20]);
+        let now = TimestampMs::new(1000);
+        let choice = state.retention(&config, ALL, now);
+        assert_eq!((chosen(&choice), choice.roll_active), (alloc::vec![1], true));
+        state.apply(&state.roll_record(SegmentId::new(9)), NOW).unwrap();
+        let choice = state.retention(&config, ALL, now);
+        assert_eq!((chosen(&choice), choice.roll_active), (alloc::vec![1, 2], false));
+        state.apply(&choice.record(&state).unwrap(), NOW).unwrap();
+        assert_eq!(
+            (state.offsets().start().get().get(), state.segments().len()),
+            (2, 1)
+        );
+        assert_eq!(state.take_released(), [SegmentId::new(1), SegmentId::new(2)]);
+        assert_eq!(
+            state.retention(&config, ALL, now),
+            Choice {
+                log_start: Offset::new(2),
+                ..Choice::default()
+            }
+        );
+    }
+
+    #[test]
+    fn bytes_keep_at_least_what_is_asked_for() {
+        let choose = |kept| {
+            let config = LogConfig {
+                retention_ms: None,
+                retention_bytes: Some(kept),
+                ..LogConfig::default()
+            };
+            chosen(&log(&[1, 1, 1, 1]).retention(&config, ALL, NOW))
+        };
+        assert_eq!(choose(400), []);
+        assert_eq!(choose(301), []);
+        assert_eq!(choose(300), [1]);
+        assert_eq!(choose(0), [1, 2, 3]);
+    }
+
+    #[test]
+    fn nothing_goes_that_is_not_flushed_or_not_visible() {
+        let config = LogConfig {
+            retention_bytes: Some(0),
+            ..LogConfig::default()
+        };
+        assert_eq!(
+            chosen(&log(&[1, 1, 1]).retention(&config, Offset::new(1), NOW)),
+            [1]
+        );
+        let mut state = log(&[1, 1, 1]);
+        state.apply(&state.roll_record(SegmentId::new(4)), NOW).unwrap();
+        let batches = [stored(summary(1, 0, 1), 3, &[0; 100])];
+        let (segment, position) = (SegmentId::new(4), FilePosition::ZERO);
+        let tail = Record::Tail {
+            partition: key(0),
+            segment,
+            position,
+            bytes: &[0; 100],
+            batches: &batches,
+        };
+        state.apply(&tail, NOW).unwrap();
+        state.apply(&state.roll_record(SegmentId::new(5)), NOW).unwrap();
+        assert_eq!(
+            chosen(&state.retention(&config, ALL, NOW)),
+            [1, 2, 3],
+            "the fourth is not flushed"
+        );
+    }
+
+    #[test]
+    fn deleted_records_take_their_segments_even_from_a_compacted_topic() {
+        let config = LogConfig {
+            delete: false,
+            compact: true,
+            retention_ms: Some(0),
+            ..LogConfig::default()
+        };
+        let mut state = log(&[1, 1, 1, 1]);
+        assert_eq!(chosen(&state.retention(&config, ALL, NOW)), []);
+        state
+            .apply(
+                &Record::LogStart {
+                    partition: key(0),
+                    offset: Offset::new(2),
+                },
+                NOW,
+            )
+            .unwrap();
+        let choice = state.retention(&config, ALL, NOW);
+        assert_eq!(
+            (chosen(&choice), choice.reason),
+            (alloc::vec![1, 2], Some(RetentionReason::LogStart))
+        );
+        assert_eq!(choice.log_start, Offset::new(2));
+    }
+}

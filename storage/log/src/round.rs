@@ -48,10 +48,10 @@ impl RoundHeader {
         if take.array()? != MAGIC {
             return Err(FormatError::Magic);
         }
-        let version = take.u32()?;
         if take.u32()? != crc32c(&block[CHECKED_FROM..CRC_AT]) {
             return Err(FormatError::Checksum);
         }
+        let version = take.u32()?;
         if version > VERSION {
             return Err(FormatError::NewerVersion(version));
         }
@@ -85,8 +85,8 @@ impl RoundHeader {
 
     fn encode(&self, out: &mut Fill<'_>) {
         out.put(&MAGIC);
-        out.u32(VERSION);
         out.u32(0);
+        out.u32(VERSION);
         out.u64(self.journal.id.get());
         out.u64(self.journal.nonce);
         out.u64(self.incarnation.get());
@@ -449,8 +449,193 @@ fn round_crc(previous_crc: u32, bytes: &[u8]) -> u32 {
 
 const MAGIC: [u8; 8] = *b"MSTROUND";
 const VERSION: u32 = 1;
-const HEADER_CRC_AT: usize = 12;
-const CHECKED_FROM: usize = 16;
+const HEADER_CRC_AT: usize = 8;
+const CHECKED_FROM: usize = 12;
 const CRC_AT: usize = 76;
 
 const _: () = assert!(CRC_AT + 4 == RoundHeader::LEN);
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use millstream_protocol::types::{LeaderEpoch, Offset};
+
+    use super::*;
+    use crate::testing::{NOW, damage_is_seen, key, stamp, stored, summary, survives_changes};
+    use crate::{FilePosition, SegmentId, StoredBatch};
+
+    const JOURNAL: JournalIdentity = JournalIdentity {
+        id: JournalId::new(2),
+        nonce: 99,
+    };
+
+    fn batches() -> [StoredBatch; 2] {
+        let mut first = stored(summary(3, 0, 5), 10, &[1; 70]);
+        first.summary.producer = Some(stamp(4, 1, i32::MAX, 3));
+        first.summary.transactional = true;
+        let mut second = stored(summary(1, 0, 6), 13, &[2; 30]);
+        (second.summary.control, second.summary.max_timestamp) = (true, None);
+        [first, second]
+    }
+
+    /// One record of every kind.
+    fn every_record<'a>(batches: &'a [StoredBatch], segments: &'a [SegmentId]) -> Vec<Record<'a>> {
+        let (partition, segment) = (key(1), SegmentId::new(7));
+        let (position, offset) = (FilePosition::new(8192), Offset::new(10));
+        vec![
+            Record::Tail {
+                partition,
+                segment,
+                position,
+                bytes: &[7; 100],
+                batches,
+            },
+            Record::Extent {
+                partition,
+                segment,
+                position,
+                length: 4096,
+                crc: 1,
+                batches: &[],
+            },
+            Record::Seal {
+                partition,
+                segment,
+                byte_end: position,
+                end_offset: offset,
+                successor: SegmentId::new(8),
+            },
+            Record::Epoch {
+                partition,
+                epoch: LeaderEpoch::new(3),
+                start_offset: offset,
+            },
+            Record::LogStart { partition, offset },
+            Record::Opened {
+                partition,
+                segment,
+                base_offset: offset,
+            },
+            Record::Removed { partition },
+            Record::Dropped {
+                partition,
+                segments,
+                log_start: offset,
+            },
+            Record::Settle,
+        ]
+    }
+
+    fn sealed(records: &[Record<'_>]) -> Vec<u8> {
+        let mut builder = RoundBuilder::new(vec![0xee; 4 * BLOCK as usize]);
+        records.iter().for_each(|record| builder.push(record).unwrap());
+        let sealed = builder.finish(
+            JOURNAL,
+            Incarnation::new(1),
+            ChainPoint::first(JOURNAL),
+            RoundSequence::new(0),
+            NOW,
+        );
+        sealed.buffer[..sealed.header.padded_len() as usize].to_vec()
+    }
+
+    #[test]
+    fn every_record_reads_back_and_damage_is_seen() {
+        let (batches, segments) = (batches(), [SegmentId::new(1), SegmentId::new(2)]);
+        let written = every_record(&batches, &segments);
+        let bytes = sealed(&written);
+        let round = Round::decode(&bytes).unwrap();
+        let mut records = round.records();
+        for expected in &written {
+            assert_eq!(records.next().unwrap().unwrap(), *expected);
+        }
+        assert!(records.next().is_none());
+        let used = round.header.length as usize;
+        assert!(
+            bytes[used..].iter().all(|&byte| byte == 0),
+            "padding is zero whatever the buffer held"
+        );
+        damage_is_seen(&bytes, used, |bytes| {
+            Round::decode(bytes).map(|round| round.header)
+        });
+    }
+
+    #[test]
+    fn records_that_pass_their_checksum_by_accident_do_no_harm() {
+        let (batches, segments) = (batches(), [SegmentId::new(1), SegmentId::new(2)]);
+        let bytes = sealed(&every_record(&batches, &segments));
+        let header = RoundHeader::decode(&bytes).unwrap();
+        survives_changes(&bytes[RoundHeader::LEN..header.length as usize], |body| {
+            let mut records = Round { header, body }.records();
+            while let Some(record) = records.next() {
+                record?;
+            }
+            Ok::<(), FormatError>(())
+        });
+    }
+
+    #[test]
+    fn a_full_round_takes_nothing_and_a_larger_one_takes_over() {
+        let mut builder = RoundBuilder::new(vec![0; BLOCK as usize]);
+        let bytes = vec![5; 3000];
+        let record = Record::Tail {
+            partition: key(0),
+            segment: SegmentId::new(1),
+            position: FilePosition::ZERO,
+            bytes: &bytes,
+            batches: &[],
+        };
+        builder.push(&record).unwrap();
+        assert_eq!(builder.push(&record), Err(RoundFull));
+        assert_eq!(builder.record_count(), 1);
+        let mut builder = builder.grow(vec![0; 2 * BLOCK as usize]);
+        builder.push(&record).unwrap();
+        let zero = RoundSequence::new(0);
+        let sealed = builder.finish(
+            JOURNAL,
+            Incarnation::new(1),
+            ChainPoint::first(JOURNAL),
+            zero,
+            NOW,
+        );
+        let mut records = Round::decode(&sealed.buffer).unwrap().records();
+        assert_eq!(records.next(), Some(Ok(record)));
+        assert_eq!(records.next(), Some(Ok(record)));
+    }
+
+    #[test]
+    fn a_reader_asks_for_what_it_needs() {
+        let bytes = vec![5; 9000];
+        let record = Record::Tail {
+            partition: key(0),
+            segment: SegmentId::new(1),
+            position: FilePosition::ZERO,
+            bytes: &bytes,
+            batches: &[],
+        };
+        let ring = sealed(&[record]);
+        let ring_bytes = 16 * BLOCK;
+        let one = Incarnation::new(1);
+        let mut reader = RoundReader::new(
+            JOURNAL,
+            ring_bytes,
+            ChainPoint::first(JOURNAL),
+            RoundSequence::new(1),
+            one,
+        );
+        assert!(matches!(reader.step(0, &[]), Step::Need { at: 0, len: BLOCK }));
+        assert!(
+            matches!(reader.step(0, &ring[..BLOCK as usize]), Step::Need { at: 0, len } if len == 3 * BLOCK)
+        );
+        assert!(matches!(reader.step(0, &ring), Step::Round { at: 0, .. }));
+        assert!(matches!(reader.step(0, &ring), Step::Need { at, .. } if at == 3 * BLOCK));
+        let rest = vec![0; BLOCK as usize];
+        assert!(
+            matches!(reader.step(3 * BLOCK, &rest), Step::Need { at: 0, .. }),
+            "then at the ring's start"
+        );
+        assert!(matches!(reader.step(0, &ring), Step::End(point) if point.sequence == RoundSequence::new(2)));
+    }
+}

@@ -28,8 +28,8 @@ impl SegmentHeader {
             at: 0,
         };
         out.put(&MAGIC);
-        out.u32(VERSION);
         out.u32(0);
+        out.u32(VERSION);
         out.u64(self.segment.get());
         out.key(self.partition);
         out.u32(BLOCK as u32);
@@ -46,10 +46,10 @@ impl SegmentHeader {
         if take.array()? != MAGIC {
             return Err(FormatError::Magic);
         }
-        let version = take.u32()?;
         if take.u32()? != crc32c(&block[CHECKED_FROM..]) {
             return Err(FormatError::Checksum);
         }
+        let version = take.u32()?;
         if version > VERSION {
             return Err(FormatError::NewerVersion(version));
         }
@@ -68,5 +68,25 @@ impl SegmentHeader {
 
 const MAGIC: [u8; 8] = *b"MSTSEGMT";
 const VERSION: u32 = 1;
-const CRC_AT: usize = 12;
-const CHECKED_FROM: usize = 16;
+const CRC_AT: usize = 8;
+const CHECKED_FROM: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{damage_is_seen, key};
+
+    #[test]
+    fn it_reads_back_and_damage_is_seen() {
+        let (segment, base_offset) = (SegmentId::new(0x1234_5678_9abc), Offset::new(77));
+        let header = SegmentHeader {
+            segment,
+            partition: key(3),
+            base_offset,
+        };
+        let block = header.encode();
+        assert_eq!(block.len() as u64, BLOCK);
+        assert_eq!(SegmentHeader::decode(&block), Ok(header));
+        damage_is_seen(&block, block.len(), SegmentHeader::decode);
+    }
+}

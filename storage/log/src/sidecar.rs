@@ -26,8 +26,8 @@ impl Sidecar {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.put(&MAGIC);
-        bytes.u32(VERSION);
         bytes.u32(0);
+        bytes.u32(VERSION);
         bytes.u32(0);
         bytes.u64(self.segment.get());
         bytes.u64(self.byte_end.get());
@@ -35,7 +35,7 @@ impl Sidecar {
         // Sections that a later version adds, as the index of aborted transactions, would be counted here.
         bytes.u32(0);
         let length = bytes.len() as u32;
-        bytes[LENGTH_AT..CHECKED_FROM + 4].copy_from_slice(&length.to_le_bytes());
+        bytes[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_le_bytes());
         let crc = crc32c(&bytes[CHECKED_FROM..]);
         bytes[CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
         bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
@@ -51,17 +51,19 @@ impl Sidecar {
         if take.array()? != MAGIC {
             return Err(FormatError::Magic);
         }
-        let version = take.u32()?;
         let crc = take.u32()?;
+        let version = take.u32()?;
         let length = take.u32()? as usize;
-        let checked = bytes.get(CHECKED_FROM..length).ok_or(FormatError::Short)?;
+        let checked = bytes
+            .get(CHECKED_FROM..length.max(FIELDS_AT))
+            .ok_or(FormatError::Short)?;
         if crc32c(checked) != crc {
             return Err(FormatError::Checksum);
         }
         if version > VERSION {
             return Err(FormatError::NewerVersion(version));
         }
-        let mut take = Take::new(&checked[4..]);
+        let mut take = Take::new(&checked[FIELDS_AT - CHECKED_FROM..]);
         let segment = take.segment()?;
         let byte_end = take.position("byte end")?;
         let index = SparseIndex::decode(&mut take, segment)?;
@@ -82,6 +84,44 @@ impl Sidecar {
 
 const MAGIC: [u8; 8] = *b"MSTINDEX";
 const VERSION: u32 = 1;
-const CRC_AT: usize = 12;
-const CHECKED_FROM: usize = 16;
+const CRC_AT: usize = 8;
+const CHECKED_FROM: usize = 12;
 const LENGTH_AT: usize = 16;
+const FIELDS_AT: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::INDEX_RUNS_MAX;
+    use crate::testing::{damage_is_seen, stored, summary, survives_changes};
+
+    fn sidecar(batches: i64) -> Sidecar {
+        let segment = SegmentId::new(9);
+        let mut index = SparseIndex::new(segment);
+        (0..batches).for_each(|offset| index.push(&stored(summary(1, 0, offset), offset, &[0; 20_000])));
+        Sidecar {
+            segment,
+            byte_end: index.end(),
+            index,
+        }
+    }
+
+    #[test]
+    fn it_reads_back_and_damage_is_seen() {
+        let small = sidecar(3);
+        let bytes = small.encode();
+        let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        assert_eq!(Sidecar::decode(&bytes), Ok(small));
+        damage_is_seen(&bytes, used, Sidecar::decode);
+        survives_changes(&bytes[20..used], |bytes| {
+            SparseIndex::decode(&mut Take::new(bytes), SegmentId::new(9))
+        });
+    }
+
+    #[test]
+    fn the_largest_one_fits() {
+        let full = sidecar(INDEX_RUNS_MAX as i64);
+        assert_eq!(full.index.len(), INDEX_RUNS_MAX);
+        assert_eq!(Sidecar::decode(&full.encode()), Ok(full));
+    }
+}

@@ -85,3 +85,46 @@ impl Chance {
         bytes
     }
 }
+
+/// Every single damaged byte among the first `used` and every shorter length must be an error; noise must not
+/// panic.
+pub(crate) fn damage_is_seen<T: core::fmt::Debug, E>(
+    bytes: &[u8],
+    used: usize,
+    decode: impl Fn(&[u8]) -> Result<T, E>,
+) {
+    assert!(decode(bytes).is_ok(), "undamaged bytes decode");
+    for at in 0..used {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        if let Ok(decoded) = decode(&damaged) {
+            panic!("byte {at} was damaged unseen: {decoded:?}");
+        }
+    }
+    for len in 0..used {
+        assert!(decode(&bytes[..len]).is_err(), "cut to {len} bytes");
+    }
+    let mut chance = Chance(1);
+    for len in 0..500 {
+        let _ = decode(&chance.bytes(len));
+    }
+}
+
+/// Decodes bytes of a structure without a checksum of its own after many random changes: nothing may panic.
+pub(crate) fn survives_changes<T, E>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, E>) {
+    let mut chance = Chance(2);
+    for _ in 0..3000 {
+        let mut changed = bytes.to_vec();
+        for _ in 0..1 + chance.below(3) {
+            let at = chance.below(changed.len() as u64) as usize;
+            changed[at] = if chance.one_in(2) {
+                0xff
+            } else {
+                chance.next() as u8
+            };
+        }
+        changed
+            .truncate(changed.len() - chance.below(2) as usize * chance.below(changed.len() as u64) as usize);
+        let _ = decode(&changed);
+    }
+}
