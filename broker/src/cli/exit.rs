@@ -3,6 +3,10 @@
 use std::io;
 use std::process::ExitCode;
 
+use millstream_protocol::error::ErrorCode;
+
+use crate::client::ClientError;
+
 /// The meaning of an exit code, beside 0; `millstream --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -54,10 +58,77 @@ impl From<crate::config::ConfigError> for Failure {
     }
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        let exit = match &error {
+            ClientError::NoBroker { .. }
+            | ClientError::TimedOut { .. }
+            | ClientError::Broken { .. }
+            | ClientError::NotKafka { .. } => Exit::Unreachable,
+            ClientError::UnknownTopic { .. } | ClientError::UnknownPartition { .. } => Exit::NotFound,
+            ClientError::Damaged { .. } => Exit::Damaged,
+            ClientError::Invalid(_) => Exit::Usage,
+            ClientError::Refused { .. } => exit_of_code(error.code()),
+            ClientError::NoLeader { .. } | ClientError::Unsupported { .. } => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}
+
+fn exit_of_code(code: Option<ErrorCode>) -> Exit {
+    match code {
+        Some(
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::OffsetOutOfRange,
+        ) => Exit::NotFound,
+        Some(ErrorCode::TopicAlreadyExists) => Exit::Exists,
+        _ => Exit::Failed,
+    }
+}
+
 /// Ends the process quietly when the reader of our output has gone, as in `millstream consume t | head -1`.
 pub fn output_failed(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
     Failure::io("the output cannot be written", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_exit_codes_that_help_promises() {
+        let check = |error: ClientError, code: u8| assert_eq!(Failure::from(error).exit as u8, code);
+        check(ClientError::NoBroker { tried: Vec::new() }, 3);
+        check(
+            ClientError::TimedOut {
+                broker: "b".into(),
+                waiting_for: "Fetch",
+            },
+            3,
+        );
+        check(ClientError::UnknownTopic { topic: "t".into() }, 4);
+        check(
+            ClientError::refused("t", ErrorCode::OffsetOutOfRange.code(), None),
+            4,
+        );
+        check(
+            ClientError::refused("t", ErrorCode::TopicAlreadyExists.code(), None),
+            5,
+        );
+        check(
+            ClientError::Damaged {
+                topic: "t".into(),
+                partition: 0,
+                what: "x".into(),
+            },
+            6,
+        );
+        check(
+            ClientError::refused("t", ErrorCode::MessageTooLarge.code(), None),
+            1,
+        );
+        check(ClientError::Invalid("x".into()), 2);
+    }
 }

@@ -4,9 +4,17 @@
 //! short-lived tool that talks to a broker through `client`, or reads a data directory that no broker holds.
 
 mod args;
+mod base64;
+mod cluster;
 mod completions;
+mod consume;
 mod exit;
+mod output;
+mod position;
+mod produce;
+mod record_format;
 mod start;
+mod topic;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,6 +28,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or_default() {
         Command::Start(args) => start::run(*args),
+        Command::Topic(args) => topic::run(&args),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {
@@ -46,6 +58,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Start(Box<start::StartArgs>),
+    Topic(topic::TopicArgs),
+    Produce(Box<produce::ProduceArgs>),
+    Consume(Box<consume::ConsumeArgs>),
+    Cluster(cluster::ClusterArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -59,6 +75,8 @@ const AFTER_HELP: &str = "\
 Examples:
   millstream                                       start a broker, no configuration needed
   millstream start --listen 0.0.0.0:9092           serve other machines too
+  millstream produce greetings hello               write a first record (this creates the topic)
+  millstream consume greetings                     read it again
 
 Exit codes:
   0  done                                  4  no such topic, partition or offset

@@ -48,6 +48,29 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the tools look for a broker: what is named for them, else the broker that this configuration
+    /// starts.
+    pub fn broker_addresses(&self) -> Vec<String> {
+        let reachable = |address: &Address| {
+            let host = match address.host.as_str() {
+                "0.0.0.0" => "127.0.0.1",
+                "::" => "::1",
+                host => host,
+            };
+            Address {
+                host: host.to_owned(),
+                port: Some(address.port_or_default()),
+            }
+            .to_string()
+        };
+        match &self.client_brokers {
+            Some(set) => set.value.iter().map(reachable).collect(),
+            None => self.listen.value.iter().map(reachable).collect(),
+        }
+    }
+}
+
 /// Why a listener has no address, or clients could be told none.
 #[derive(Debug)]
 pub enum ResolveError {
@@ -145,6 +168,29 @@ mod tests {
             resolve(&any_port, &[]),
             Err(ResolveError::NoPortToAdvertise)
         ));
+    }
+
+    #[test]
+    fn tools_find_the_broker_that_is_named_or_configured() {
+        let addresses = |flags: &[(Key, &str)]| {
+            let flags = flags
+                .iter()
+                .map(|(key, value)| (*key, Raw::Text((*value).to_owned())))
+                .collect();
+            Config::load(&Sources {
+                flags,
+                ..Sources::default()
+            })
+            .unwrap()
+            .broker_addresses()
+        };
+        assert_eq!(addresses(&[]), ["127.0.0.1:9092"]);
+        assert_eq!(
+            addresses(&[(Key::Listen, "0.0.0.0:1,[::]:2")]),
+            ["127.0.0.1:1", "[::1]:2"]
+        );
+        let named = [(Key::Listen, "0.0.0.0:1"), (Key::ClientBrokers, "a,b:2")];
+        assert_eq!(addresses(&named), ["a:9092", "b:2"]);
     }
 
     #[test]

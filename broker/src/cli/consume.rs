@@ -1,0 +1,119 @@
+//! `millstream consume`: records to standard output.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::Failure;
+use super::args::ClientArgs;
+use super::exit::output_failed;
+use super::position::parse_position;
+use super::record_format::{JsonRecord, RecordFormat};
+use crate::client::{Consumer, FetchedRecord, Position};
+
+/// Read records from a topic
+///
+/// Reads what is there and stops, unless --follow is given. Partitions are read side by side: the order holds
+/// within each of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct ConsumeArgs {
+    topic: String,
+
+    /// Only this partition; may be given several times [default: all]
+    #[arg(long, short = 'p', value_name = "PARTITION")]
+    partition: Vec<i32>,
+
+    /// Where to begin: beginning, end, an offset, -N for the last N, a time such as 2026-11-21T12:00, or 30m
+    /// (ago)
+    #[arg(long, value_name = "POSITION", default_value = "beginning", value_parser = parse_position)]
+    #[arg(allow_hyphen_values = true)]
+    from: Position,
+
+    /// Stay and print records as they come
+    #[arg(long, short = 'f')]
+    follow: bool,
+
+    /// Stop after so many records
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    count: Option<u64>,
+
+    /// How to print a record, as kcat: %s value, %k key, %h headers, %T timestamp, %D as a date, %t topic,
+    /// %p partition, %o offset, %S and %K sizes
+    #[arg(long, short = 'F', value_name = "FORMAT", default_value = "%s\\n", value_parser = RecordFormat::parse)]
+    format: RecordFormat,
+
+    /// What stands for a key or value that is null
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    null: String,
+
+    /// Print one JSON document a line, which `produce --json` reads back
+    #[arg(long, conflicts_with_all = ["format", "null"])]
+    json: bool,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
+    let mut cluster = args.client.connect()?;
+    let topic = cluster.topic(&args.topic, false)?;
+    let all = topic.partitions.iter().map(|partition| partition.index);
+    let partitions: Vec<i32> = if args.partition.is_empty() {
+        all.collect()
+    } else {
+        args.partition.clone()
+    };
+    let mut consumer = Consumer::new(&mut cluster, &args.topic, &partitions, args.from)?;
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut printer = Printer {
+        args,
+        text: Vec::new(),
+    };
+    while left > 0 && (args.follow || !consumer.at_end()) {
+        consumer.poll(POLL_WAIT, |record| {
+            printer.add(&record);
+            left -= 1;
+            left > 0
+        })?;
+        printer.flush()?;
+    }
+    Ok(())
+}
+
+struct Printer<'a> {
+    args: &'a ConsumeArgs,
+    text: Vec<u8>,
+}
+
+impl Printer<'_> {
+    fn add(&mut self, record: &FetchedRecord) {
+        if self.args.json {
+            let json = JsonRecord::new(&self.args.topic, record);
+            serde_json::to_writer(&mut self.text, &json).expect("our own type serialises into memory");
+            self.text.push(b'\n');
+        } else {
+            self.args
+                .format
+                .write(&self.args.topic, record, &self.args.null, &mut self.text);
+        }
+    }
+
+    /// One fetch's records leave together.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(&self.text)
+            .and_then(|()| out.flush())
+            .map_err(|error| output_failed(&error))?;
+        self.text.clear();
+        Ok(())
+    }
+}
+
+const POLL_WAIT: Duration = Duration::from_millis(500);
+
+const AFTER_HELP: &str = "\
+Examples:
+  millstream consume greetings
+  millstream consume orders --from end --follow
+  millstream consume orders --from -10 --format '%p/%o %D %k: %s\\n'
+  millstream consume orders --from 1h --partition 3 --count 100 --json";
