@@ -419,6 +419,7 @@ mod tests {
         let states: Vec<_> = read.entries.iter().map(|entry| entry.state.clone()).collect();
         assert_eq!(states, [partition(0), partition(1)]);
         assert!(read.entries[0].damage.is_none() && read.entries[1].damage.is_some());
+        assert_eq!(bytes, include_bytes!("../fixtures/v1/checkpoint"));
         damage_is_seen(&bytes, length, Checkpoint::decode);
     }
 

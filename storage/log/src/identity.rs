@@ -80,6 +80,7 @@ mod tests {
         };
         let block = identity.encode();
         assert_eq!(Identity::decode(&block), Ok(identity));
+        assert_eq!(block, include_bytes!("../fixtures/v1/identity"));
         damage_is_seen(&block, block.len(), Identity::decode);
     }
 

@@ -557,6 +557,7 @@ mod tests {
             bytes[used..].iter().all(|&byte| byte == 0),
             "padding is zero whatever the buffer held"
         );
+        assert_eq!(bytes, include_bytes!("../fixtures/v1/round"));
         damage_is_seen(&bytes, used, |bytes| {
             Round::decode(bytes).map(|round| round.header)
         });

@@ -87,6 +87,7 @@ mod tests {
         let block = header.encode();
         assert_eq!(block.len() as u64, BLOCK);
         assert_eq!(SegmentHeader::decode(&block), Ok(header));
+        assert_eq!(block, include_bytes!("../fixtures/v1/segment-header"));
         damage_is_seen(&block, block.len(), SegmentHeader::decode);
     }
 }

@@ -112,6 +112,7 @@ mod tests {
         let bytes = small.encode();
         let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
         assert_eq!(Sidecar::decode(&bytes), Ok(small));
+        assert_eq!(bytes, include_bytes!("../fixtures/v1/sidecar"));
         damage_is_seen(&bytes, used, Sidecar::decode);
         survives_changes(&bytes[20..used], |bytes| {
             SparseIndex::decode(&mut Take::new(bytes), SegmentId::new(9))
