@@ -54,7 +54,7 @@ impl ClientArgs {
 pub fn parse_config(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
     let name = name.trim();
-    let value = crate::config::normalise(name, &Raw::Text(value.to_owned()))?;
+    let value = crate::config::resolve_units(name, &Raw::Text(value.to_owned()))?;
     Ok((name.to_owned(), value))
 }
 

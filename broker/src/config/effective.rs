@@ -223,7 +223,7 @@ impl Config {
     }
 
     fn set_broker(&mut self, name: &str, raw: &Raw, source: Source) -> Result<(), String> {
-        let value = broker_settings::normalise(name, raw)?;
+        let value = broker_settings::parse(name, raw)?;
         self.broker.insert(name.to_owned(), Setting { value, source });
         Ok(())
     }

@@ -25,7 +25,7 @@ pub mod units;
 
 pub use address::Address;
 pub use broker_config::ResolveError;
-pub use broker_settings::normalise;
+pub use broker_settings::resolve_units;
 pub use effective::{Config, LogFormat, Setting};
 pub use error::ConfigError;
 pub use key::{KEYS, Key, KeySpec};

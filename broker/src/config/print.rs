@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::broker_settings;
 use super::cores::show_cores;
 use super::effective::Config;
 use super::key::{BROKER_TABLE, KEYS, Key, KeySpec};
@@ -36,17 +37,34 @@ impl Config {
         lines.push(Line::comment(
             "Kafka's broker settings under Kafka's names (--set NAME=VALUE, MILLSTREAM_BROKER_NAME)",
         ));
-        for (name, setting) in &self.broker {
-            let bare =
-                setting.value.parse::<i64>().is_ok() || matches!(setting.value.as_str(), "true" | "false");
-            let value = if bare {
-                setting.value.clone()
+        lines.push(Line::comment(
+            "(those that nobody set stand as comments: set, they would no longer be defaults)",
+        ));
+        for (name, value, source) in self.broker_values() {
+            let bare = value.parse::<i64>().is_ok() || matches!(value, "true" | "false");
+            let value = if bare { value.to_owned() } else { quote(value) };
+            let comment = if source == Source::Default.to_string() {
+                "# "
             } else {
-                quote(&setting.value)
+                ""
             };
-            lines.push(Line::value(&quote(name), &value, &setting.source.to_string()));
+            lines.push(Line::value(&format!("{comment}{}", quote(name)), &value, &source));
         }
         align(&lines)
+    }
+
+    /// What was set, and the defaults of what was not, by name.
+    fn broker_values(&self) -> Vec<(&str, &str, String)> {
+        let set = self
+            .broker
+            .iter()
+            .map(|(name, set)| (name.as_str(), set.value.as_str(), set.source.to_string()));
+        let unset =
+            broker_settings::effective_defaults().filter(|(name, _)| !self.broker.contains_key(*name));
+        let unset = unset.map(|(name, value)| (name, value, Source::Default.to_string()));
+        let mut all: Vec<(&str, &str, String)> = set.chain(unset).collect();
+        all.sort_by_key(|(name, ..)| *name);
+        all
     }
 
     /// The value in TOML and its source; `None` where nothing is set.
@@ -176,7 +194,7 @@ mod tests {
             ..Sources::default()
         });
         std::fs::remove_file(&path).unwrap();
-        let mut second = second.unwrap_or_else(|error| panic!("{error}\n{printed}"));
+        let second = second.unwrap_or_else(|error| panic!("{error}\n{printed}"));
         for spec in &KEYS {
             assert_eq!(
                 first.shown(spec).map(|s| s.0),
@@ -185,14 +203,12 @@ mod tests {
                 spec.name
             );
         }
-        let values = |config: &mut Config| -> Vec<(String, String)> {
-            config
-                .broker
-                .iter()
-                .map(|(name, set)| (name.clone(), set.value.clone()))
+        let values = |config: &Config| -> Vec<(String, String)> {
+            let all = config.broker_values().into_iter();
+            all.map(|(name, value, _)| (name.to_owned(), value.to_owned()))
                 .collect()
         };
-        assert_eq!(values(&mut first.clone()), values(&mut second));
+        assert_eq!(values(&first), values(&second));
         printed
     }
 
