@@ -131,8 +131,25 @@ impl<'a> Reader<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
+    /// Most numbers take one or two bytes, and there are half a dozen in every record that is produced.
     #[inline]
     fn groups_of_seven(&mut self, bytes_max: u32) -> Result<u64, DecodeError> {
+        if let [first, second, ..] = *self.rest
+            && self.owed + 2 <= self.rest.len()
+        {
+            if first & 0x80 == 0 {
+                self.rest = &self.rest[1..];
+                return Ok(first.into());
+            }
+            if second & 0x80 == 0 {
+                self.rest = &self.rest[2..];
+                return Ok(u64::from(first & 0x7f) | u64::from(second) << 7);
+            }
+        }
+        self.many_groups_of_seven(bytes_max)
+    }
+
+    fn many_groups_of_seven(&mut self, bytes_max: u32) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for index in 0..bytes_max {
             let byte = self.u8()?;

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod builder;
 pub mod codec;
 pub mod crc;
+mod cursor;
 pub mod error;
 #[expect(clippy::module_inception, reason = "a record is what this room is about")]
 pub mod record;

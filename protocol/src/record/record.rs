@@ -8,9 +8,9 @@
 
 use alloc::vec::Vec;
 
+use super::cursor::Cursor;
 use super::error::BatchError;
-use crate::error::DecodeError;
-use crate::primitive::{Reader, Writer};
+use crate::primitive::Writer;
 
 /// One record. Its offset is the batch's base offset plus `offset_delta`; its timestamp the base timestamp
 /// plus `timestamp_delta` (or the batch's largest one, where that is the time of append).
@@ -39,26 +39,25 @@ impl<'a> Record<'a> {
 
     /// In the order in which the producer wrote them; keys may repeat.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
-        let mut r = Reader::new(self.headers);
-        (0..self.header_count).map_while(move |_| read_header(&mut r).ok())
+        let mut cursor = Cursor::new(self.headers);
+        (0..self.header_count).map_while(move |_| read_header(&mut cursor))
     }
 
     /// Reads one record with its length field, and checks that it fills just that length.
-    fn read(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let len = usize::try_from(r.varint()?).map_err(|_| DecodeError::InvalidLength)?;
-        let mut r = Reader::new(r.bytes(len)?);
-        r.i8()?;
-        let timestamp_delta = r.varlong()?;
-        let offset_delta = r.varint()?;
-        let key = read_bytes(&mut r)?;
-        let value = read_bytes(&mut r)?;
-        let header_count = usize::try_from(r.varint()?).map_err(|_| DecodeError::InvalidLength)?;
-        let headers = r.clone().into_rest();
+    #[inline]
+    fn read(body: &mut Cursor<'a>) -> Option<Self> {
+        let mut cursor = Cursor::new(body.sized()?);
+        cursor.skip_byte()?;
+        let timestamp_delta = cursor.varlong()?;
+        let offset_delta = cursor.varint()?;
+        let key = cursor.nullable()?;
+        let value = cursor.nullable()?;
+        let header_count = usize::try_from(cursor.varint()?).ok()?;
+        let headers = cursor.rest();
         for _ in 0..header_count {
-            read_header(&mut r)?;
+            read_header(&mut cursor)?;
         }
-        r.finish()?;
-        Ok(Self {
+        cursor.is_at_end().then_some(Self {
             offset_delta,
             timestamp_delta,
             key,
@@ -73,7 +72,7 @@ impl<'a> Record<'a> {
 /// after the last record as one.
 #[derive(Clone, Debug)]
 pub struct RecordIter<'a> {
-    reader: Reader<'a>,
+    cursor: Cursor<'a>,
     left: i32,
     done: bool,
 }
@@ -82,7 +81,7 @@ impl<'a> RecordIter<'a> {
     /// `count` records are expected in `body`.
     pub fn new(body: &'a [u8], count: i32) -> Self {
         Self {
-            reader: Reader::new(body),
+            cursor: Cursor::new(body),
             left: count,
             done: false,
         }
@@ -98,12 +97,12 @@ impl<'a> Iterator for RecordIter<'a> {
         }
         if self.left > 0 {
             self.left -= 1;
-            let record = Record::read(&mut self.reader).map_err(|_| BatchError::InvalidRecord);
+            let record = Record::read(&mut self.cursor).ok_or(BatchError::InvalidRecord);
             self.done = record.is_err();
             return Some(record);
         }
         self.done = true;
-        (self.reader.remaining() > 0).then_some(Err(BatchError::InvalidRecord))
+        (!self.cursor.is_at_end()).then_some(Err(BatchError::InvalidRecord))
     }
 }
 
@@ -119,24 +118,31 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Checks that `body` holds just `count` records, whose offset deltas run from 0 without a gap.
+    /// Checks that `body` holds just `count` records, whose offset deltas run from 0 without a gap. Every
+    /// record that is produced uncompressed goes through here, so it reads them without the iterator's
+    /// detour.
     pub fn check(body: &[u8], count: i32) -> Result<Framing, BatchError> {
-        let mut found = Framing {
-            timestamp_delta_max: None,
-            timestamp_delta_min: None,
-            has_null_key: false,
-        };
-        for (expected, record) in (0..).zip(RecordIter::new(body, count)) {
-            let record = record?;
+        let mut cursor = Cursor::new(body);
+        let (mut delta_min, mut delta_max) = (i64::MAX, i64::MIN);
+        let mut has_null_key = false;
+        for expected in 0..count {
+            let record = Record::read(&mut cursor).ok_or(BatchError::InvalidRecord)?;
             if record.offset_delta != expected {
                 return Err(BatchError::WrongCount);
             }
-            let delta = record.timestamp_delta;
-            found.timestamp_delta_max = found.timestamp_delta_max.max(Some(delta));
-            found.timestamp_delta_min = Some(found.timestamp_delta_min.map_or(delta, |min| min.min(delta)));
-            found.has_null_key |= record.key.is_none();
+            delta_min = delta_min.min(record.timestamp_delta);
+            delta_max = delta_max.max(record.timestamp_delta);
+            has_null_key |= record.key.is_none();
         }
-        Ok(found)
+        if !cursor.is_at_end() {
+            return Err(BatchError::InvalidRecord);
+        }
+        let any = count > 0;
+        Ok(Framing {
+            timestamp_delta_max: any.then_some(delta_max),
+            timestamp_delta_min: any.then_some(delta_min),
+            has_null_key,
+        })
     }
 }
 
@@ -175,22 +181,10 @@ fn length(len: usize) -> i32 {
     i32::try_from(len).expect("a record is smaller than 2 GiB")
 }
 
-fn read_bytes<'a>(r: &mut Reader<'a>) -> Result<Option<&'a [u8]>, DecodeError> {
-    match r.varint()? {
-        -1 => Ok(None),
-        len => r
-            .bytes(usize::try_from(len).map_err(|_| DecodeError::InvalidLength)?)
-            .map(Some),
-    }
-}
-
-fn read_header<'a>(r: &mut Reader<'a>) -> Result<Header<'a>, DecodeError> {
-    let len = usize::try_from(r.varint()?).map_err(|_| DecodeError::InvalidLength)?;
-    let key = r.string(len)?;
-    Ok(Header {
-        key,
-        value: read_bytes(r)?,
-    })
+fn read_header<'a>(cursor: &mut Cursor<'a>) -> Option<Header<'a>> {
+    let key = core::str::from_utf8(cursor.sized()?).ok()?;
+    let value = cursor.nullable()?;
+    Some(Header { key, value })
 }
 
 #[cfg(test)]
