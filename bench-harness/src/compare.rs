@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use millstream_ring::AppendBuf;
 use serde::Serialize;
 
-use crate::bare::disk::{AlignedBuffer, WrittenSpace};
+use crate::bare::disk::WrittenSpace;
 use crate::bare::stream;
 use crate::client::driver::{Load, drive};
 use crate::limits::BARE_FILE_BYTES;
@@ -99,14 +100,14 @@ fn write_alone(
     measure: Duration,
     stop: &AtomicBool,
 ) -> io::Result<f64> {
-    let mut buffer = AlignedBuffer::new(bytes);
+    let mut buffer = AppendBuf::with_capacity(bytes);
     let mut noise = vec![0; bytes];
     Noise::new(0).fill(&mut noise);
     buffer.append(&noise);
     let start = Instant::now();
     let mut written = 0;
     while start.elapsed() < measure && !stop.load(Ordering::Relaxed) {
-        space.write(buffer.blocks())?;
+        space.write(&mut buffer)?;
         written += bytes;
     }
     Ok(written as f64 / start.elapsed().as_secs_f64() / 1e9)

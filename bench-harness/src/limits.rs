@@ -28,11 +28,8 @@ pub const BARE_FILE_BYTES: u64 = 512 << 20;
 /// Most bytes that one write of the bare loop carries.
 pub const BARE_ROUND_BYTES: usize = 16 << 20;
 
-/// Alignment and granularity of a direct write, in bytes.
-pub const BLOCK_BYTES: usize = 4096;
-
 /// Share of a window's wall time from which a client thread counts as the limit.
 pub const CLIENT_BUSY_SHARE: f64 = 0.95;
 
-const _: () = assert!(BARE_ROUND_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(BARE_ROUND_BYTES.is_multiple_of(millstream_ring::BLOCK));
 const _: () = assert!(BARE_FILE_BYTES >= 4 * BARE_ROUND_BYTES as u64);

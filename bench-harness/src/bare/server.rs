@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use millstream_ring::AppendBuf;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::OwnedFd;
 
-use crate::bare::disk::{AlignedBuffer, WrittenSpace};
+use crate::bare::disk::WrittenSpace;
 use crate::client::frame_buffer::FrameBuffer;
 use crate::limits::{BARE_ROUND_BYTES, EVENTS_MAX, REQUEST_BYTES_MAX};
 use crate::wire;
@@ -71,7 +72,7 @@ struct Peer {
 
 /// Records that came since the last write, and the answers that wait for it.
 struct Round {
-    records: AlignedBuffer,
+    records: AppendBuf,
     /// Which peer, and where its answer ends in `answers`.
     ends: Vec<(usize, usize)>,
     answers: Vec<u8>,
@@ -176,7 +177,7 @@ impl Server {
             let Some(frame) = peer.frames.next_frame()? else {
                 break;
             };
-            if self.round.records.room() < frame.len() {
+            if self.round.records.remaining() < frame.len() {
                 self.make_room()?;
             }
             let Some(peer) = &self.peers.slots[index] else {
@@ -208,7 +209,7 @@ impl Server {
         }
         match &mut self.path {
             WritePath::None => {}
-            WritePath::Inline(space) => space.write(self.round.records.blocks())?,
+            WritePath::Inline(space) => space.write(&mut self.round.records)?,
             WritePath::Overlapped(writer) => {
                 let Some(spare) = writer.spare.take() else {
                     return Ok(());
@@ -350,14 +351,14 @@ impl Peer {
 impl Round {
     fn new() -> Self {
         Round {
-            records: AlignedBuffer::new(BARE_ROUND_BYTES),
+            records: AppendBuf::with_capacity(BARE_ROUND_BYTES),
             ends: Vec::new(),
             answers: Vec::new(),
         }
     }
 
     fn clear(&mut self) {
-        self.records.clear();
+        assert!(self.records.try_clear(), "nobody else reads a round");
         self.ends.clear();
         self.answers.clear();
     }
@@ -381,8 +382,8 @@ impl Writer {
         std::thread::Builder::new()
             .name("bare-write".into())
             .spawn(move || {
-                for round in rounds {
-                    let result = space.write(round.records.blocks()).map(|()| round);
+                for mut round in rounds {
+                    let result = space.write(&mut round.records).map(|()| round);
                     if done.send(result).is_err() || rustix::io::write(&ring, &1u64.to_ne_bytes()).is_err() {
                         return;
                     }
