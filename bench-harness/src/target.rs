@@ -147,6 +147,8 @@ pub enum BareMode {
     Inline,
     /// Check, write on a second thread while receiving goes on, answer.
     Overlapped,
+    /// Check, write while receiving goes on, answer, all on the broker's own ring. Never counts as the roofline.
+    Ring,
     /// Send bytes from memory to whoever connects.
     Stream,
 }

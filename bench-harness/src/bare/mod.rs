@@ -5,5 +5,6 @@
 //! own. `server` is the loop, `disk` the durable write, `stream` a raw loopback send.
 
 pub mod disk;
+pub mod ring_server;
 pub mod server;
 pub mod stream;

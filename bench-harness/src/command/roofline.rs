@@ -35,6 +35,9 @@ pub struct RooflineArgs {
     pub warmup: f64,
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Measure the bare loop on the broker's own ring, too; it is shown and never counts.
+    #[arg(long)]
+    pub with_ring: bool,
     #[arg(long)]
     pub json: bool,
 }
@@ -58,6 +61,7 @@ pub fn run(args: &RooflineArgs) -> Result<(), Box<dyn Error>> {
         .filter(Scenario::has_roofline)
         .collect();
     let mut arena = Arena::new(timing, args.scratch.clone(), &stop);
+    arena.with_ring = args.with_ring;
     let mut report = RooflineReport {
         host: Host::read(),
         findings: Vec::new(),

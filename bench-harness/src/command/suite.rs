@@ -54,6 +54,9 @@ pub struct SuiteArgs {
     pub warmup: f64,
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Measure the bare loop on the broker's own ring, too; it is shown and never counts.
+    #[arg(long)]
+    pub with_ring: bool,
     /// Seconds that the broker is watched idle.
     #[arg(long, default_value_t = 60.0)]
     pub idle_seconds: f64,
@@ -91,6 +94,7 @@ pub fn run(args: &SuiteArgs) -> Result<(), Box<dyn Error>> {
         .unwrap_or_else(|| ".".into());
     std::fs::create_dir_all(&scratch)?;
     let mut arena = Arena::new(timing, scratch, &stop);
+    arena.with_ring = args.with_ring;
     arena.idle = Duration::try_from_secs_f64(args.idle_seconds)?;
     arena.batch_cache_bytes = args.batch_cache_mebibytes << 20;
     arena.command = args.command();

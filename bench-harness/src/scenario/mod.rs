@@ -97,6 +97,8 @@ pub struct Arena<'a> {
     pub idle: Duration,
     /// Budget of the broker's batch cache in bytes, which its idle memory is judged without.
     pub batch_cache_bytes: u64,
+    /// Whether the bare loop on the broker's ring is measured too.
+    pub with_ring: bool,
     /// Directory of the bare loops' files.
     pub scratch: PathBuf,
     pub stop: &'a AtomicBool,
@@ -111,6 +113,7 @@ impl<'a> Arena<'a> {
             timing,
             idle: Duration::from_secs(60),
             batch_cache_bytes: 0,
+            with_ring: false,
             scratch,
             stop,
             bare: Vec::new(),

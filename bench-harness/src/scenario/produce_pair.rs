@@ -66,6 +66,9 @@ impl ProduceScenario {
         let mut contestants: Vec<_> = arena.broker.map(|target| (BROKER, target)).into_iter().collect();
         contestants.push((INLINE, arena.bare(BareMode::Inline)?));
         contestants.push((OVERLAPPED, arena.bare(BareMode::Overlapped)?));
+        if arena.with_ring {
+            contestants.push((RING, arena.bare(BareMode::Ring)?));
+        }
         Ok(contestants)
     }
 
@@ -198,6 +201,9 @@ fn notes(runs: &[Run]) -> Vec<String> {
 pub const BROKER: &str = "broker";
 pub const INLINE: &str = "bare loop, inline";
 pub const OVERLAPPED: &str = "bare loop, overlapped";
+
+/// Shown beside them, never counted.
+pub const RING: &str = "bare loop, broker's ring";
 
 /// For the broker to give back the deleted topic's space before the next contestant is timed.
 const AFTER_DELETE: Duration = Duration::from_millis(1500);
