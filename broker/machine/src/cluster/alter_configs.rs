@@ -265,9 +265,8 @@ fn apply_change(
         SET => configs.set(change.name.to_string(), value.to_string()),
         DELETE => configs.remove(change.name),
         operation => {
-            // A name that does not exist is named as such when the whole is checked.
-            let kind = find(change.name).map_or(ConfigType::List, |definition| definition.kind);
-            if kind != ConfigType::List {
+            let definition = find(change.name).filter(|definition| definition.kind == ConfigType::List);
+            let Some(definition) = definition else {
                 let verb = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
                 let message = format!(
                     "Can't {verb} to key {} because its type is not LIST.",
@@ -277,10 +276,8 @@ fn apply_change(
                     code: ErrorCode::InvalidConfig,
                     message,
                 });
-            }
-            let default = find(change.name)
-                .and_then(|definition| definition.default)
-                .unwrap_or_default();
+            };
+            let default = definition.default.unwrap_or_default();
             let mut items = split_list(configs.get(change.name).unwrap_or(default));
             let changed = split_list(value);
             match operation {
@@ -452,7 +449,7 @@ mod tests {
         );
         check(
             &[change(APPEND, "nope", "1")],
-            config("Unknown topic config name: nope"),
+            config("Can't APPEND to key nope because its type is not LIST."),
         );
         check(
             &[change(SET, "message.format.version", "2.0")],

@@ -95,14 +95,23 @@ impl<'a> ConfigLayers<'a> {
     /// What is set for all brokers, as a describe of the broker without a name answers.
     pub fn describe_cluster(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
         let is_set = |definition: &&ConfigDefinition| self.cluster.get(definition.name).is_some();
+        asked_for(BROKER_CONFIGS, names)
+            .filter(is_set)
+            .map(|one| self.describe_one_of_cluster(one))
+            .collect()
+    }
+
+    /// Only what was set for all brokers shows, among the synonyms too.
+    fn describe_one_of_cluster(&self, definition: &ConfigDefinition) -> DescribedConfig {
         let only_cluster = ConfigLayers {
             broker: &NOTHING_SET,
             ..*self
         };
-        asked_for(BROKER_CONFIGS, names)
-            .filter(is_set)
-            .map(|one| only_cluster.describe_one_of_broker(one))
-            .collect()
+        let mut described = only_cluster.describe_one_of_broker(definition);
+        described
+            .synonyms
+            .retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
+        described
     }
 
     fn describe_one_of_topic(&self, definition: &ConfigDefinition, own: &ConfigMap) -> DescribedConfig {
@@ -391,5 +400,11 @@ mod tests {
             ("message.max.bytes", Some("5"))
         );
         assert_eq!(line.source, ConfigSource::DynamicDefaultBroker);
+        let names: Vec<_> = line
+            .synonyms
+            .iter()
+            .map(|synonym| (synonym.name, synonym.source))
+            .collect();
+        assert_eq!(names, [("message.max.bytes", ConfigSource::DynamicDefaultBroker)]);
     }
 }
