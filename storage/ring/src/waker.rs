@@ -1,8 +1,13 @@
 //! Waking a ring that waits: one flag, and a knock only on a ring that sleeps.
 //!
-//! Protocol: the ring swaps `AWAKE → ASLEEP` before it waits and back to `AWAKE` after; a wake that came in
-//! between leaves `NOTIFIED`, which forbids the next wait. Whoever replaces `ASLEEP` by `NOTIFIED` must knock.
+//! Protocol: the ring swaps `AWAKE → ASLEEP` before it waits (`PARKED`: its host waits for it) and back to `AWAKE`
+//! after; a wake that came in between leaves `NOTIFIED`, which forbids the next wait. Whoever replaces `ASLEEP` or
+//! `PARKED` by `NOTIFIED` must knock, each at its own door.
 //! All accesses are `SeqCst`, so that data published before `wake` is seen by the turn after the wait.
+//!
+//! A parked ring is not reached through the eventfd that it polls: its completion would have to signal the host's
+//! eventfd from within the signal of the other, and such a nested signal comes through once in a ring's life and
+//! then never again (seen on Linux 6.18; `parking_ends_by_bytes_and_by_wakes` holds it).
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -17,8 +22,8 @@ pub struct Waker {
 impl Waker {
     /// The ring's current wait, or its next one, ends at once.
     pub fn wake(&self) {
-        if self.notify() {
-            self.knock();
+        if let Some(sleep) = self.notify() {
+            self.knock(sleep);
         }
     }
 
@@ -31,16 +36,24 @@ impl Waker {
         }
     }
 
-    /// Leaves the note; true when the ring sleeps and nobody has knocked yet: the caller must.
-    pub(crate) fn notify(&self) -> bool {
-        self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == ASLEEP
+    /// Leaves the note. Some: the ring sleeps and nobody has knocked yet, so the caller must.
+    pub(crate) fn notify(&self) -> Option<Sleep> {
+        match self.shared.state.swap(NOTIFIED, Ordering::SeqCst) {
+            ASLEEP => Some(Sleep::InRing),
+            PARKED => Some(Sleep::InHost),
+            _ => None,
+        }
     }
 
     /// The ring is about to wait. False when there is a note: it must not.
-    pub(crate) fn fall_asleep(&self) -> bool {
+    pub(crate) fn fall_asleep(&self, sleep: Sleep) -> bool {
+        let state = match sleep {
+            Sleep::InRing => ASLEEP,
+            Sleep::InHost => PARKED,
+        };
         self.shared
             .state
-            .compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+            .compare_exchange(AWAKE, state, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
@@ -49,11 +62,12 @@ impl Waker {
         self.shared.state.store(AWAKE, Ordering::SeqCst);
     }
 
-    pub(crate) fn knock(&self) {
-        match &self.shared.door {
-            Door::Eventfd { event, .. } => ring_bell(event),
+    pub(crate) fn knock(&self, sleep: Sleep) {
+        match (&self.shared.door, sleep) {
+            (Door::Eventfd { event, .. }, Sleep::InRing) => ring_bell(event),
+            (Door::Eventfd { park, .. }, Sleep::InHost) => ring_bell(park),
             #[cfg(feature = "sim")]
-            Door::Simulated => {}
+            (Door::Simulated, _) => {}
         }
     }
 
@@ -61,6 +75,15 @@ impl Waker {
     pub(crate) fn event_fd(&self) -> i32 {
         match &self.shared.door {
             Door::Eventfd { event, .. } => event.as_raw_fd(),
+            #[cfg(feature = "sim")]
+            Door::Simulated => unreachable!("a simulated ring has no descriptor"),
+        }
+    }
+
+    /// The eventfd on which the host of a parked ring sleeps.
+    pub(crate) fn park_fd(&self) -> i32 {
+        match &self.shared.door {
+            Door::Eventfd { park, .. } => park.as_raw_fd(),
             #[cfg(feature = "sim")]
             Door::Simulated => unreachable!("a simulated ring has no descriptor"),
         }
@@ -77,11 +100,24 @@ impl Waker {
     }
 }
 
+/// Where a ring's thread sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// In `enter`.
+    InRing,
+    /// On the park eventfd.
+    InHost,
+}
+
 /// How a sleeping ring is reached.
 #[derive(Debug)]
 pub(crate) enum Door {
-    /// The ring polls `event`; `ring` is a descriptor of the ring itself.
-    Eventfd { event: OwnedFd, ring: OwnedFd },
+    /// The ring polls `event`, its host reads `park`; `ring` is a descriptor of the ring itself.
+    Eventfd {
+        event: OwnedFd,
+        park: OwnedFd,
+        ring: OwnedFd,
+    },
     #[cfg(feature = "sim")]
     Simulated,
 }
@@ -105,3 +141,4 @@ fn ring_bell(event: &OwnedFd) {
 const AWAKE: u8 = 0;
 const NOTIFIED: u8 = 1;
 const ASLEEP: u8 = 2;
+const PARKED: u8 = 3;

@@ -35,7 +35,7 @@ pub use options::{Faults, OpKind, OpView, PowerCut, SimOptions};
 use crate::error::IoError;
 use crate::op::{Completion, Detached, DetachedFile, DetachedSocket, DiskSpace, FileId, Op, SocketId, Token};
 use crate::ring::{Ring, Wait};
-use crate::waker::Waker;
+use crate::waker::{Sleep, Waker};
 use disk::Disk;
 use net::EndpointId;
 use prng::Prng;
@@ -170,7 +170,7 @@ impl Ring for SimRing {
         world.run(now, Some(self.index));
         if let Wait::Until(timeout) = wait {
             let until = now.saturating_add(timeout.as_nanos() as u64);
-            if world.rings[self.index].waker.fall_asleep() {
+            if world.rings[self.index].waker.fall_asleep(Sleep::InRing) {
                 world.run(until, Some(self.index));
             }
             world.rings[self.index].waker.wake_up();

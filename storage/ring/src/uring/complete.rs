@@ -12,6 +12,7 @@ use crate::buffer::RecvBuf;
 use crate::error::IoError;
 use crate::limits::{DESCRIPTORS_MAX, ZEROES};
 use crate::op::{Completion, Done, OpenOptions, Token};
+use crate::waker::Sleep;
 
 impl UringRing {
     pub(super) fn complete(&mut self, entry: &cqueue::Entry, out: &mut Vec<Completion>) {
@@ -103,7 +104,7 @@ impl UringRing {
             Work::CloseSocket | Work::CloseFile | Work::Names { .. } => check(result).map(|_| Done::Finished),
             Work::Knock { peer } => {
                 if result < 0 {
-                    peer.knock();
+                    peer.knock(Sleep::InRing);
                 }
                 Ok(Done::Finished)
             }

@@ -37,7 +37,7 @@ use crate::limits::{DESCRIPTORS_MAX, OPS_MAX};
 use crate::op::{Completion, Detached, DetachedFile, DetachedSocket, DiskSpace, FileId, Op, SocketId, Token};
 use crate::ring::{Ring, Wait};
 use crate::table::Table;
-use crate::waker::{Door, Waker};
+use crate::waker::{Door, Sleep, Waker};
 use descriptors::{File, Socket};
 use helper::Helper;
 use in_flight::{InFlight, Vectors, Work};
@@ -66,7 +66,6 @@ pub struct UringRing {
     zeroes: Option<Slice>,
     helper: Helper,
     waker: Waker,
-    park: OwnedFd,
     stopping: bool,
     /// The kernel refuses a second submitting thread, so the type does, too.
     _not_send: PhantomData<*const ()>,
@@ -79,6 +78,7 @@ impl UringRing {
         let (event, park) = (setup::eventfd()?, setup::eventfd()?);
         let waker = Waker::new(Door::Eventfd {
             event,
+            park,
             ring: setup::duplicate(&ring)?,
         });
         let pool = RecvPool::new(options.pool_buffers, waker.clone());
@@ -99,7 +99,6 @@ impl UringRing {
             zeroes: None,
             helper: Helper::new(waker.clone()),
             waker,
-            park,
             stopping: false,
             _not_send: PhantomData,
         };
@@ -221,7 +220,7 @@ impl Ring for UringRing {
         let timeout = match wait {
             Wait::Until(timeout) if !timeout.is_zero() => {
                 let idle = out.len() == before && self.ring.completion().is_empty();
-                (idle && self.waker.fall_asleep()).then_some(timeout)
+                (idle && self.waker.fall_asleep(Sleep::InRing)).then_some(timeout)
             }
             _ => None,
         };
@@ -251,11 +250,10 @@ impl Ring for UringRing {
     }
 
     fn wake_peer(&mut self, peer: &Waker) {
-        if !peer.notify() {
-            return;
-        }
-        let Some(fd) = peer.ring_fd() else {
-            return peer.knock();
+        let fd = match (peer.notify(), peer.ring_fd()) {
+            (None, _) => return,
+            (Some(Sleep::InRing), Some(fd)) => fd,
+            (Some(sleep), _) => return peer.knock(sleep),
         };
         let key = self.begin_own(Work::Knock { peer: peer.clone() });
         let message = opcode::MsgRingData::new(types::Fd(fd), 0, WOKEN, None).build();
