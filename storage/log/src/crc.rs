@@ -23,12 +23,14 @@ pub(crate) fn unsalt(salted: u32, segment: SegmentId, len: u64) -> u32 {
 }
 
 /// What `crc` contributes when `len` more bytes follow: `crc` times x^(8 len) modulo the polynomial.
+///
+/// One product for each byte of `len` that is not zero: two for all but huge batches.
 fn shift(crc: u32, len: u64) -> u32 {
     let mut product = crc;
-    let mut bits = len;
-    while bits != 0 {
-        product = multiply(BYTE_POWERS[bits.trailing_zeros() as usize], product);
-        bits &= bits - 1;
+    for (power, digit) in POWERS.iter().zip(len.to_le_bytes()) {
+        if digit != 0 {
+            product = multiply(power[usize::from(digit)], product);
+        }
     }
     product
 }
@@ -49,14 +51,19 @@ const fn multiply(a: u32, mut b: u32) -> u32 {
 
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// `BYTE_POWERS[k]` is x^(8 · 2^k).
-const BYTE_POWERS: [u32; 64] = {
-    let mut powers = [0; 64];
-    let mut power = 1 << 23;
+/// `POWERS[k][digit]` is x^(8 · digit · 256^k): 8 KiB for all lengths.
+static POWERS: [[u32; 256]; 8] = {
+    let mut powers = [[0; 256]; 8];
+    let mut one = 1 << 23;
     let mut k = 0;
-    while k < 64 {
-        powers[k] = power;
-        power = multiply(power, power);
+    while k < 8 {
+        powers[k][0] = 1 << 31;
+        let mut digit = 1;
+        while digit < 256 {
+            powers[k][digit] = multiply(powers[k][digit - 1], one);
+            digit += 1;
+        }
+        one = multiply(powers[k][255], one);
         k += 1;
     }
     powers
@@ -76,6 +83,22 @@ mod tests {
                 combine(crc32c(a), crc32c(b), b.len() as u64),
                 crc32c(&bytes),
                 "split at {split}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_of_any_size_add_up() {
+        for (a, b) in [
+            (1, 255),
+            (256, 65_280),
+            (1 << 24, 3 << 40),
+            (0xffff_ffff, 0x1234_5678_9abc),
+        ] {
+            assert_eq!(
+                shift(shift(0xdead_beef, a), b),
+                shift(0xdead_beef, a + b),
+                "{a} and {b}"
             );
         }
     }

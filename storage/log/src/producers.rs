@@ -244,8 +244,8 @@ impl Producers {
 
     pub(crate) fn decode(take: &mut Take<'_>) -> Result<Self, FormatError> {
         let mut producers = Self::default();
-        // A replay may hold more than the limit for a moment, a checkpoint never does.
-        for _ in 0..take.count(PRODUCER_LEN, PRODUCERS_MAX, "producers")? {
+        // Markers are never refused, so there may be a few more than the limit: the bytes left are the bound.
+        for _ in 0..take.count(PRODUCER_LEN, u32::MAX as usize, "producers")? {
             let id = ProducerId::new(take.i64()?);
             let producer = Producer::decode(take)?;
             if let Some(first) = producer.transaction {

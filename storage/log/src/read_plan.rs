@@ -115,8 +115,8 @@ impl PartitionState {
         TimePlan::NotFound
     }
 
-    /// Plans to find the batch with the largest timestamp of all: [`Self::plan_time`] for the largest one
-    /// known.
+    /// The largest timestamp that is served; [`Self::plan_time`] finds its batch. After a cut it may be larger than
+    /// any that is left, and the look-up finds nothing.
     pub fn max_timestamp(&self) -> Option<TimestampMs> {
         let start = self.offsets().start().get();
         self.segments()

@@ -70,6 +70,9 @@ impl Segment {
         self.written = self.written.min(byte_end);
         if let Some(index) = &mut self.index {
             index.truncate(byte_end);
+            if index.end() == byte_end {
+                self.max_timestamp = index.runs().filter_map(|run| run.max_timestamp).max();
+            }
         }
         self.sidecar = false;
     }

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use millstream_protocol::types::Offset;
 
@@ -11,11 +12,22 @@ use crate::layout::BLOCK;
 use crate::testing::{NOW, key, stored, summary};
 use crate::*;
 
-/// Random work with power going at a random write, several times over.
 #[test]
 fn power_cuts_at_random_writes_lose_nothing_acknowledged_and_fence_nothing() {
+    cut_power_at_random(0..60);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --release -p millstream-log -- --ignored"]
+fn power_cuts_at_random_writes_many_times_over() {
+    cut_power_at_random(1_000..21_000);
+}
+
+/// Random work with power going at a random write, several times over.
+fn cut_power_at_random(seeds: Range<u64>) {
     let (mut cuts, mut taken_back) = (0, 0);
-    for seed in 0..seeds() {
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
         let mut world = World::new(seed);
         for _ in 0..4 {
             let until = world.chance.below(40);
@@ -30,18 +42,13 @@ fn power_cuts_at_random_writes_lose_nothing_acknowledged_and_fence_nothing() {
         taken_back += world.taken_back;
     }
     assert!(
-        cuts > seeds() / 2,
+        cuts > count / 2,
         "only {cuts} cuts: the test does not reach what it is for"
     );
     assert!(
-        taken_back > seeds(),
+        taken_back > count,
         "only {taken_back} appends were lost to a power cut"
     );
-}
-
-/// More by `MILLSTREAM_LOG_SEEDS`.
-fn seeds() -> u64 {
-    std::env::var("MILLSTREAM_LOG_SEEDS").map_or(60, |seeds| seeds.parse().expect("a number of seeds"))
 }
 
 fn step(world: &mut World) -> Result<(), PowerCut> {
@@ -476,6 +483,38 @@ fn two_settled_rounds_damaged() {
         reason: DamageReason::JournalRound,
     });
     assert_eq!(of(&recovered, 1).damage, doubted);
+}
+
+/// The newest checkpoint is unreadable, and the ring that the older one needs was written over: nobody is served a
+/// log with a hole, and nobody is told that a clean end was found.
+#[test]
+fn newest_checkpoint_lost_after_the_ring_moved_on() {
+    let mut script = Script::new(1);
+    script.round(0, &[opened(0, 1), tail(0, 1, &A, &[batch(0)])]);
+    let state = script.states[&key(0)].clone();
+    let tail_point = script.chain;
+    script.round(1, &[tail(0, 1, &A, &[batch(1)])]);
+    script.round(2, &[tail(0, 1, &A, &[batch(2)])]);
+    script.round(3, &[Record::Settle]);
+    let (from, at) = (script.rounds[3].0 as usize, script.rounds[1].0 as usize);
+    script.ring.copy_within(from..from + BLOCK as usize, at);
+    let mut older = script.checkpoint();
+    older.head.tail = tail_point;
+    let (as_of, floor) = (RoundSequence::new(1), RoundSequence::new(2));
+    older.entries.push(PartitionEntry {
+        state,
+        as_of,
+        floor,
+        damage: None,
+    });
+    let mut replay = Replay::new();
+    replay.add_checkpoint(older);
+    script.replay_into(&mut replay);
+    let expected = Some(Damage {
+        at: Offset::new(1),
+        reason: DamageReason::JournalRound,
+    });
+    assert_eq!(of(&replay.finish(), 0).damage, expected);
 }
 
 /// A batch may carry bytes that look like a round, at a block's start; without the nonce they are nothing.
