@@ -372,6 +372,11 @@ mod tests {
             RecordError::UnknownVersion { kind: 4, version: 1 }
         );
         assert_eq!(unknown(&[0, 4, 0, 0, 0, 0, 9]), RecordError::Truncated);
+        let too_long = RecordError::Malformed {
+            kind: 8,
+            error: DecodeError::Trailing,
+        };
+        assert_eq!(unknown(&[0, 8, 0, 0, 0, 0, 5, 0, 0, 0, 1, 9]), too_long);
         assert!(
             unknown(&[0, 10, 0, 0, 0, 0, 0])
                 .to_string()

@@ -1,7 +1,7 @@
 //! Which value of a configuration counts, and where it comes from.
 //!
-//! Place: DescribeConfigs and CreateTopics report these; the shell resolves a [`TopicConfig`] when a topic's
-//! image changes.
+//! Place: DescribeConfigs and CreateTopics report these; the shell resolves a
+//! [`TopicConfig`](super::topic_config::TopicConfig) when a topic's image changes.
 //!
 //! Invariants: nearer prevails: the topic's own value, then the broker's own dynamic one, then the one for
 //! all brokers, then the setting at the start, then the default. Within one of these, a synonym listed
