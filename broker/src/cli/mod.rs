@@ -9,6 +9,7 @@ mod cluster;
 mod completions;
 mod consume;
 mod exit;
+mod log;
 mod output;
 mod position;
 mod produce;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {
@@ -62,6 +64,7 @@ enum Command {
     Produce(Box<produce::ProduceArgs>),
     Consume(Box<consume::ConsumeArgs>),
     Cluster(cluster::ClusterArgs),
+    Log(log::LogArgs),
     Completions(completions::CompletionsArgs),
 }
 

@@ -1,0 +1,39 @@
+//! `millstream log …`: a data directory looked at, and repaired, while no broker needs to run.
+//!
+//! Everything but `repair` only reads, through ordinary buffered files: a broker may hold the directory
+//! meanwhile, and what it writes at that moment may look torn.
+
+mod batches;
+mod directory;
+mod dump;
+mod journal_dump;
+mod metadata_file;
+mod partition_bytes;
+mod sink;
+mod state_dump;
+
+use super::Failure;
+
+/// Look into the files of a data directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct LogArgs {
+    #[command(subcommand)]
+    command: LogCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LogCommand {
+    Dump(dump::DumpArgs),
+}
+
+pub fn run(args: &LogArgs) -> Result<(), Failure> {
+    match &args.command {
+        LogCommand::Dump(args) => dump::run(args),
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  millstream log dump
+  millstream log dump --data-dir /var/lib/millstream --topic orders --records";
