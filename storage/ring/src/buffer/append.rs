@@ -174,4 +174,42 @@ mod tests {
         buf.append(b"abc");
         buf.slice(1..4);
     }
+
+    /// Readers on other threads check bytes while the owner appends behind them, drops, and uses the memory again.
+    #[test]
+    fn readers_see_frozen_bytes_while_the_owner_appends() {
+        let (rounds, appends) = if cfg!(miri) { (3, 12) } else { (200, 200) };
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = (0..3)
+                .map(|_| {
+                    let (lend, lent) = std::sync::mpsc::sync_channel::<(u8, Slice)>(8);
+                    scope.spawn(move || {
+                        let mut held = Vec::new();
+                        for (byte, slice) in lent {
+                            assert!(slice.iter().all(|seen| *seen == byte));
+                            held.push((byte, slice.subslice(slice.len() / 2..slice.len())));
+                            if held.len() > 5 {
+                                let (byte, old) = held.remove(0);
+                                assert!(old.iter().all(|seen| *seen == byte), "frozen for good");
+                            }
+                        }
+                    });
+                    lend
+                })
+                .collect();
+            let mut buf = AppendBuf::with_capacity(4 * BLOCK);
+            for round in 0..rounds {
+                for append in 0..appends {
+                    let (byte, start) = ((round * 31 + append) as u8, buf.len());
+                    let len = (append * 7 % 80 + 1).min(buf.remaining());
+                    buf.append_with(len, |room| room.fill(byte));
+                    let slice = buf.slice(start..buf.len());
+                    senders[append % 3].send((byte, slice)).unwrap();
+                }
+                if !buf.try_clear() {
+                    buf = AppendBuf::with_capacity(4 * BLOCK);
+                }
+            }
+        });
+    }
 }

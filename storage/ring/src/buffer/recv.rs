@@ -167,3 +167,89 @@ impl Shared {
 }
 
 const NONE: u32 = u32::MAX;
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+    use crate::Slice;
+    use crate::waker::{Door, Sleep};
+
+    /// Leases a buffer full of one byte.
+    fn lease(pool: &RecvPool, buffer: u16, byte: u8, len: usize) -> RecvBuf {
+        // SAFETY: the tests lease only buffers that they own: fresh ones, or such as came back.
+        let mut buf = unsafe { pool.lease(buffer, len) };
+        buf.fill(byte);
+        buf
+    }
+
+    #[test]
+    fn buffers_come_back_once_each_from_all_threads() {
+        const BUFFERS: u16 = 8;
+        let rounds = if cfg!(miri) { 20 } else { 5000 };
+        let pool = RecvPool::new(BUFFERS, Waker::new(Door::Simulated));
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = (0..3)
+                .map(|_| {
+                    let (lend, lent) = std::sync::mpsc::channel::<(u8, RecvBuf)>();
+                    scope.spawn(move || {
+                        for (byte, mut buf) in lent {
+                            assert!(buf.iter().all(|seen| *seen == byte), "leased to us alone");
+                            buf.fill(0);
+                            let slice = Slice::from(buf);
+                            assert_eq!(slice.charged_bytes(), POOL_BUF);
+                        }
+                    });
+                    lend
+                })
+                .collect();
+            let mut free: Vec<u16> = (0..BUFFERS).collect();
+            for round in 0..rounds {
+                while let Some(buffer) = free.pop() {
+                    let byte = (round % 250) as u8 + 1;
+                    senders[usize::from(buffer) % 3]
+                        .send((byte, lease(&pool, buffer, byte, 64)))
+                        .unwrap();
+                }
+                pool.take_returned(|buffer| {
+                    assert!(!free.contains(&buffer), "once each");
+                    free.push(buffer);
+                });
+            }
+            drop(senders);
+            for _ in 0..1_000_000 {
+                pool.take_returned(|buffer| free.push(buffer));
+                if free.len() == usize::from(BUFFERS) {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            free.sort_unstable();
+            assert_eq!(free, (0..BUFFERS).collect::<Vec<_>>(), "none is lost");
+        });
+    }
+
+    #[test]
+    fn a_starving_ring_is_woken_by_a_return() {
+        let waker = Waker::new(Door::Simulated);
+        let pool = RecvPool::new(2, waker.clone());
+        let buf = lease(&pool, 0, 1, 10);
+        drop(lease(&pool, 1, 1, 10));
+        assert!(
+            waker.fall_asleep(Sleep::InRing),
+            "nobody starves, nobody is woken"
+        );
+        waker.wake_up();
+        pool.set_starving(true);
+        drop(buf);
+        assert!(!waker.fall_asleep(Sleep::InRing), "a note is there");
+    }
+
+    #[test]
+    fn a_lease_outlives_its_pool() {
+        let pool = RecvPool::new(2, Waker::new(Door::Simulated));
+        let buf = lease(&pool, 1, 9, 3);
+        drop(pool);
+        assert_eq!(buf[..], [9, 9, 9]);
+        assert_eq!((RecvBuf::empty().len(), RecvBuf::empty().charged_bytes()), (0, 0));
+    }
+}

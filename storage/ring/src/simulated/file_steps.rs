@@ -224,8 +224,9 @@ impl World {
         let bytes: Vec<u8> = taken.flat_map(|slice| slice.iter().copied()).collect();
         let len = self.shortened(self.options.faults.short_writes, bytes.len());
         if self.fault_prng.per_mille(self.options.faults.misdirected_writes) {
-            let pages = self.disk.files[&ino].size / PAGE as u64 + 1;
-            *at = self.fault_prng.below(pages) * PAGE as u64;
+            let pages = self.disk.files[&ino].size.max(*at) / PAGE as u64 + 1;
+            let shift = 1 + self.fault_prng.below(pages);
+            *at = (*at / PAGE as u64 + shift) % (pages + 1) * PAGE as u64;
         }
         let n = self.disk.write(op, ino, *at, &bytes[..len])?;
         if self.fault_prng.per_mille(self.options.faults.latent_read_errors) {
