@@ -10,7 +10,7 @@ use super::exit::output_failed;
 use super::{Exit, Failure};
 use crate::config::{Config, Key, Raw, Sources};
 use crate::startup::BrokerConfig;
-use crate::telemetry::logging::{self, LevelHandle};
+use crate::telemetry::logging::{self, LogHandle};
 
 /// Start a broker
 ///
@@ -70,7 +70,7 @@ pub fn run(args: StartArgs) -> Result<(), Failure> {
             .write_all(shown.as_bytes())
             .map_err(|error| output_failed(&error));
     }
-    let level = logging::init(config.log_format.value, &config.log_level.value)
+    let log = logging::init(config.log_format.value, &config.log_level.value)
         .map_err(|error| Failure::new(Exit::Failed, format!("logging cannot be set up: {error}")))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -79,8 +79,10 @@ pub fn run(args: StartArgs) -> Result<(), Failure> {
         .to_broker_config()
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     warn_if_open(&broker);
-    reload_level_on_hangup(sources, level)?;
-    serve(&broker)
+    reload_level_on_hangup(sources, log.clone())?;
+    let served = serve(&broker);
+    log.flush();
+    served
 }
 
 fn serve(broker: &BrokerConfig) -> Result<(), Failure> {
@@ -131,7 +133,7 @@ fn warn_if_open(broker: &BrokerConfig) {
 }
 
 /// SIGHUP reads the configuration again and takes its log level; everything else needs a restart.
-fn reload_level_on_hangup(sources: Sources, level: LevelHandle) -> Result<(), Failure> {
+fn reload_level_on_hangup(sources: Sources, log: LogHandle) -> Result<(), Failure> {
     let fail = |error: &std::io::Error| Failure::io("the handler of SIGHUP cannot be set up", error);
     let mut signals = Signals::new([SIGHUP]).map_err(|error| fail(&error))?;
     let watch = move || {

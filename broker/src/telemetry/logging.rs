@@ -20,27 +20,37 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::civil_time;
+use super::log_writer::LogWriter;
 use crate::config::LogFormat;
 
-/// Changes the level of a running process.
+/// The log of a running process: its level can change, and it can be waited for.
 #[derive(Debug, Clone)]
-pub struct LevelHandle {
+pub struct LogHandle {
     filter: reload::Handle<Targets, tracing_subscriber::Registry>,
+    writer: LogWriter,
 }
 
-impl LevelHandle {
+impl LogHandle {
     /// Takes effect with the next event of every thread.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
         let targets = parse_level(level)?;
         self.filter.reload(targets).map_err(|error| error.to_string())
     }
+
+    /// Returns when everything that was logged before is written, or after a moment.
+    pub fn flush(&self) {
+        self.writer.flush();
+    }
 }
 
-/// Once per process. The error is that something else logs already, or a level that [`check_level`] refuses.
-pub fn init(format: LogFormat, level: &str) -> Result<LevelHandle, String> {
+/// Once per process; a panic waits for what was logged before it. The error is that something else logs
+/// already, or a level that [`check_level`] refuses.
+pub fn init(format: LogFormat, level: &str) -> Result<LogHandle, String> {
     let (filter, handle) = reload::Layer::new(parse_level(level)?);
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let writer = LogWriter::start(io::stderr()).map_err(|error| error.to_string())?;
+    let lines = writer.clone();
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || lines.clone());
     let done = match format {
         LogFormat::Human => {
             let colour = use_colour(io::stderr().is_terminal());
@@ -58,7 +68,21 @@ pub fn init(format: LogFormat, level: &str) -> Result<LevelHandle, String> {
         }
     };
     done.map_err(|error: TryInitError| error.to_string())?;
-    Ok(LevelHandle { filter: handle })
+    let log = LogHandle {
+        filter: handle,
+        writer,
+    };
+    flush_before_panics(log.clone());
+    Ok(log)
+}
+
+/// A panic ends the process: the lines that led to it must be out before its message.
+fn flush_before_panics(log: LogHandle) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        log.flush();
+        usual(panic);
+    }));
 }
 
 /// Whether the text is a level, and if not, why.
@@ -238,18 +262,23 @@ mod tests {
     fn a_line_holds_room_message_and_fields_and_obeys_the_level() {
         let lines = Lines::default();
         let (filter, handle) = reload::Layer::new(parse_level("info").unwrap());
-        let level = LevelHandle { filter: handle };
-        let sink = lines.clone();
+        let writer = LogWriter::start(lines.clone()).unwrap();
+        let sink = writer.clone();
+        let log = LogHandle {
+            filter: handle,
+            writer,
+        };
         let layer = tracing_subscriber::fmt::layer().with_writer(move || sink.clone());
         let layer = layer.event_format(HumanFormat { colour: false });
         let subscriber = tracing_subscriber::registry().with(filter).with(layer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "millstream::server::listener", port = 9092, peer = "a\nb\x1b[31m", "ready");
             tracing::debug!("not yet");
-            level.set_level("debug").unwrap();
+            log.set_level("debug").unwrap();
             tracing::debug!(target: "other", "now");
-            assert!(level.set_level("nonsense").is_err());
+            assert!(log.set_level("nonsense").is_err());
         });
+        log.flush();
         let text = lines.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");

@@ -132,7 +132,8 @@ impl<'a> BatchLine<'a> {
         format!(
             "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} producerId: {} \
              producerEpoch: {} partitionLeaderEpoch: {} isTransactional: {} isControl: {} \
-             deleteHorizonMs: {horizon} position: {} {}: {} size: {} magic: {} compresscodec: {} crc: {} isvalid: {} storedIn: {}",
+             deleteHorizonMs: {horizon} position: {} {}: {} size: {} magic: {} compresscodec: {} crc: {} \
+             isvalid: {} storedIn: {}",
             self.base_offset,
             self.last_offset,
             self.count,
