@@ -139,9 +139,7 @@ fn reload_level_on_hangup(sources: Sources, log: LogHandle) -> Result<(), Failur
     let watch = move || {
         for _ in signals.forever() {
             let set = match Config::load(&sources) {
-                Ok(config) => level
-                    .set_level(&config.log_level.value)
-                    .map(|()| config.log_level),
+                Ok(config) => log.set_level(&config.log_level.value).map(|()| config.log_level),
                 Err(error) => Err(error.to_string()),
             };
             match set {
