@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Hands lines over; one for all threads.
 #[derive(Debug, Clone)]
@@ -39,10 +39,16 @@ impl LogWriter {
     /// Waits until what was logged before is written, but not for ever.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        // Where even the queue is full there is nobody to wait for.
-        if self.lines.try_send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(FLUSH_WAIT_MAX);
+        let deadline = Instant::now() + FLUSH_WAIT_MAX;
+        let mut request = Message::Flush(done);
+        while let Err(TrySendError::Full(again)) = self.lines.try_send(request) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            request = again;
+            std::thread::sleep(Duration::from_millis(1));
         }
+        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
