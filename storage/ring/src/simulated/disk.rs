@@ -97,9 +97,11 @@ impl Disk {
 
     /// Writes into the cache as much as there is space for.
     pub(super) fn write(&mut self, op: OpNumber, ino: Ino, at: u64, bytes: &[u8]) -> Result<usize, IoError> {
-        let free = self.free() / PAGE as u64;
-        let file = self.files.get_mut(&ino).expect("an open file");
         let mut len = bytes.len();
+        // Summing the disk up is left to writes that take space.
+        let takes_space = self.files[&ino].missing_pages(at, len as u64) > 0;
+        let free = if takes_space { self.free() / PAGE as u64 } else { 0 };
+        let file = self.files.get_mut(&ino).expect("an open file");
         while file.missing_pages(at, len as u64) > free {
             if len <= PAGE {
                 return Err(IoError::new(libc::ENOSPC));
