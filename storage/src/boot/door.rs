@@ -1,0 +1,253 @@
+//! The ring, used one step at a time: how a start reaches the disk before any shard's loop runs.
+
+use std::path::Path;
+
+use millstream_ring::{
+    AlignedBuf, Completion, Done, Entry, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring, Token, Wait,
+};
+
+use crate::error::OpenError;
+use crate::limits::BLOCK;
+
+/// A ring with nothing else in flight.
+pub(crate) struct Door<'a, R> {
+    ring: &'a mut R,
+    completions: Vec<Completion>,
+    /// The ring does not answer any more.
+    lost: bool,
+}
+
+impl<'a, R: Ring> Door<'a, R> {
+    pub(crate) fn new(ring: &'a mut R) -> Door<'a, R> {
+        assert!(ring.in_flight() == 0, "a start has the ring to itself");
+        Door {
+            ring,
+            completions: Vec::new(),
+            lost: false,
+        }
+    }
+
+    /// Carries out one operation.
+    pub(crate) fn run(&mut self, op: Op) -> Result<Done, IoError> {
+        let mut result = None;
+        self.run_all(std::iter::once(op), |_, done| result = Some(done));
+        result.expect("every operation completes")
+    }
+
+    /// Carries out all operations, many at a time, and tells each one's end with its index. A disk that
+    /// does not answer for a minute ends this, and everything after it, with an error.
+    pub(crate) fn run_all(
+        &mut self,
+        ops: impl Iterator<Item = Op>,
+        mut each: impl FnMut(usize, Result<Done, IoError>),
+    ) {
+        let mut ops = ops.enumerate();
+        let mut in_flight = 0;
+        let mut silent = 0;
+        loop {
+            while in_flight < DEPTH
+                && let Some((index, op)) = ops.next()
+            {
+                self.ring.submit(Token(index as u64), op);
+                in_flight += 1;
+            }
+            if in_flight == 0 {
+                return;
+            }
+            if self.lost {
+                return each(0, Err(IoError::new(ETIMEDOUT)));
+            }
+            self.ring.enter(Wait::Until(STEP), &mut self.completions);
+            silent = if self.completions.is_empty() {
+                silent + 1
+            } else {
+                0
+            };
+            if silent == SILENT_STEPS_MAX {
+                self.lost = true;
+            }
+            for completion in self.completions.drain(..) {
+                in_flight -= 1;
+                each(completion.token.0 as usize, completion.result);
+            }
+        }
+    }
+
+    /// As [`Door::run`]; an error says what was being done.
+    pub(crate) fn must(&mut self, what: &str, path: &Path, op: Op) -> Result<Done, OpenError> {
+        self.run(op).map_err(|error| failed(what, path, error))
+    }
+
+    /// Makes a directory unless it is there; tells whether it was made.
+    pub(crate) fn make_dir(&mut self, path: &Path) -> Result<bool, OpenError> {
+        match self.run(Op::MakeDir {
+            path: path.to_owned(),
+        }) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == IoErrorKind::Exists => Ok(false),
+            Err(error) => Err(failed("cannot make the directory", path, error)),
+        }
+    }
+
+    pub(crate) fn sync_dir(&mut self, path: &Path) -> Result<(), OpenError> {
+        self.must(
+            "cannot sync the directory",
+            path,
+            Op::SyncDir {
+                path: path.to_owned(),
+            },
+        )
+        .map(drop)
+    }
+
+    /// Opens a file past the page cache; tells its size.
+    pub(crate) fn open(&mut self, path: &Path, create: bool) -> Result<(FileId, u64), OpenError> {
+        let options = OpenOptions {
+            write: true,
+            create,
+            direct: true,
+            ..OpenOptions::default()
+        };
+        match self.run(Op::OpenFile {
+            path: path.to_owned(),
+            options,
+        }) {
+            Ok(Done::Opened { file, size }) => Ok((file, size)),
+            Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
+            Err(error) if error.kind() == IoErrorKind::Unsupported => Err(OpenError::NoDirectIo {
+                path: path.display().to_string(),
+            }),
+            Err(error) => Err(failed("cannot open", path, error)),
+        }
+    }
+
+    /// Opens a file past the page cache, if it is there.
+    pub(crate) fn open_existing(&mut self, path: &Path) -> Result<Option<FileId>, OpenError> {
+        let options = OpenOptions {
+            write: true,
+            direct: true,
+            ..OpenOptions::default()
+        };
+        match self.run(Op::OpenFile {
+            path: path.to_owned(),
+            options,
+        }) {
+            Ok(Done::Opened { file, .. }) => Ok(Some(file)),
+            Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
+            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("cannot open", path, error)),
+        }
+    }
+
+    /// The names in a directory.
+    pub(crate) fn list(&mut self, path: &Path) -> Result<Vec<Entry>, OpenError> {
+        match self.must(
+            "cannot list",
+            path,
+            Op::List {
+                path: path.to_owned(),
+            },
+        )? {
+            Done::Listed(entries) => Ok(entries),
+            other => unreachable!("listing completes as listed, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), OpenError> {
+        let op = Op::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        self.must("cannot rename", from, op).map(drop)
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn unlink(&mut self, path: &Path) -> Result<(), OpenError> {
+        match self.run(Op::Unlink {
+            path: path.to_owned(),
+        }) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("cannot remove", path, error)),
+        }
+    }
+
+    pub(crate) fn close(&mut self, file: FileId) {
+        // Nothing depends on it: what had to be durable was synced.
+        let _ = self.run(Op::CloseFile { file });
+    }
+
+    /// Reads a whole file of at most `bytes_max`, in large pieces, many at a time.
+    pub(crate) fn read_all(
+        &mut self,
+        path: &Path,
+        file: FileId,
+        size: u64,
+    ) -> Result<Vec<AlignedBuf>, OpenError> {
+        let pieces = size.div_ceil(PIECE);
+        let ops = (0..pieces).map(|piece| {
+            let len = PIECE.min((size - piece * PIECE).next_multiple_of(BLOCK)) as usize;
+            Op::Read {
+                file,
+                at: piece * PIECE,
+                buf: AlignedBuf::zeroed(len),
+                len,
+            }
+        });
+        let mut bufs: Vec<Option<AlignedBuf>> = (0..pieces).map(|_| None).collect();
+        let mut failure = None;
+        self.run_all(ops, |index, result| match result {
+            Ok(Done::Read { buf, .. }) => bufs[index] = Some(buf),
+            Ok(other) => unreachable!("a read completes as a read, not {other:?}"),
+            Err(error) => failure = Some(error),
+        });
+        match failure {
+            Some(error) => Err(failed("cannot read", path, error)),
+            None => Ok(bufs
+                .into_iter()
+                .map(|buf| buf.expect("every read completed"))
+                .collect()),
+        }
+    }
+
+    /// Writes whole blocks, durably.
+    pub(crate) fn write(
+        &mut self,
+        path: &Path,
+        file: FileId,
+        at: u64,
+        buf: AlignedBuf,
+    ) -> Result<(), OpenError> {
+        let len = buf.len();
+        let op = Op::Write {
+            file,
+            at,
+            slices: vec![buf.freeze()],
+            durable: true,
+        };
+        match self.must("cannot write", path, op)? {
+            Done::Written { n, .. } if n == len => Ok(()),
+            _ => Err(OpenError::Io {
+                what: format!("cannot write all of {}", path.display()),
+                errno: ENOSPC,
+            }),
+        }
+    }
+}
+
+pub(crate) fn failed(what: &str, path: &Path, error: IoError) -> OpenError {
+    OpenError::Io {
+        what: format!("{what} {}: {error}", path.display()),
+        errno: error.errno,
+    }
+}
+
+/// Operations in flight: deep enough for any device.
+const DEPTH: usize = 32;
+const PIECE: u64 = 1 << 20;
+const STEP: std::time::Duration = std::time::Duration::from_millis(100);
+/// A minute.
+const SILENT_STEPS_MAX: u32 = 600;
+const ETIMEDOUT: i32 = 110;
+/// What a short write at a start means.
+const ENOSPC: i32 = 28;

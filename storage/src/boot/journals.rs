@@ -1,0 +1,358 @@
+//! The journals and checkpoints of a directory: read and replayed, made, retired.
+//!
+//! A journal is made under another name and gets its own as the last step; it is retired by a checkpoint
+//! that says so, whose files go last. So at any moment what is there tells how far a start or a change of
+//! shards had come.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use millstream_log::{
+    ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, FormatError, JournalId,
+    JournalIdentity, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, Step, layout,
+    newest_settled,
+};
+use millstream_protocol::types::TimestampMs;
+use millstream_ring::{AlignedBuf, AllocateMode, Op, Ring};
+
+use super::door::Door;
+use super::files::SegmentScan;
+use crate::error::OpenError;
+use crate::journal::JournalPoint;
+use crate::limits::BLOCK;
+
+/// What the journals told.
+pub(super) struct Replayed {
+    pub(super) recovered: Recovered,
+    /// For each journal: where its rounds begin.
+    pub(super) points: BTreeMap<JournalId, Points>,
+    /// No journal has this id or a higher one.
+    pub(super) next_id: u64,
+}
+
+/// Places in a journal, on the scale of [`JournalPoint::head`].
+#[derive(Default)]
+pub(super) struct Points {
+    pub(super) rounds: Vec<JournalPoint>,
+    pub(super) end: Option<JournalPoint>,
+}
+
+impl Points {
+    /// The moment before a round; before the last one that is not there, the end.
+    pub(super) fn of(&self, sequence: RoundSequence) -> Option<JournalPoint> {
+        let first = self.rounds.first().map(|point| point.chain.sequence.get());
+        let index = first.and_then(|first| sequence.get().checked_sub(first));
+        index
+            .and_then(|index| self.rounds.get(index as usize))
+            .copied()
+            .or(self.end)
+    }
+}
+
+/// Reads all checkpoints, then all journals, and replays them.
+pub(super) fn replay<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    report: &mut Vec<String>,
+) -> Result<Replayed, OpenError> {
+    let (ids, mut next_id) = clean_up(door, dir)?;
+    let mut replay = Replay::new();
+    let mut points = BTreeMap::new();
+    let mut heads = Vec::new();
+    for (id, has_journal) in ids {
+        next_id = next_id.max(id.get() + 1);
+        let checkpoint = read_checkpoint(door, dir, id)?;
+        if checkpoint.head.retired {
+            remove(door, dir, id, has_journal)?;
+            continue;
+        }
+        if !has_journal {
+            return Err(OpenError::Damaged {
+                what: format!("{} is missing", layout::journal(id)),
+            });
+        }
+        heads.push(checkpoint.head);
+        replay.add_checkpoint(checkpoint);
+    }
+    for head in &heads {
+        points.insert(
+            head.journal.id,
+            replay_journal(door, dir, head, &mut replay, report)?,
+        );
+    }
+    for check in replay.extents_to_verify() {
+        let crc = SegmentScan::crc(dir, door, check.segment, check.position.get(), check.length)?;
+        replay.verified(&check, crc);
+    }
+    Ok(Replayed {
+        recovered: replay.finish(),
+        points,
+        next_id,
+    })
+}
+
+/// Removes journals whose making was interrupted; lists the others, and whether the ring file itself is
+/// there.
+fn clean_up<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+) -> Result<(BTreeMap<JournalId, bool>, u64), OpenError> {
+    let mut ids: BTreeMap<JournalId, bool> = BTreeMap::new();
+    let mut unfinished = Vec::new();
+    for entry in door.list(dir)? {
+        let name = entry.name.as_str();
+        match layout::FileName::parse(name.strip_suffix(UNFINISHED).unwrap_or(name)) {
+            Some(layout::FileName::Journal(id)) if name.ends_with(UNFINISHED) => unfinished.push(id),
+            Some(layout::FileName::Journal(id)) => *ids.entry(id).or_default() = true,
+            Some(layout::FileName::Checkpoint(id, _)) => drop(ids.entry(id).or_default()),
+            _ => {}
+        }
+    }
+    let next_id = unfinished.iter().map(|id| id.get() + 1).max().unwrap_or(1);
+    for id in unfinished {
+        ids.remove(&id);
+        door.unlink(&dir.join(layout::checkpoint(id, 0)))?;
+        door.unlink(&dir.join(layout::checkpoint(id, 1)))?;
+        door.sync_dir(dir)?;
+        door.unlink(&unfinished_path(dir, id))?;
+        door.sync_dir(dir)?;
+    }
+    Ok((ids, next_id))
+}
+
+fn read_checkpoint<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    id: JournalId,
+) -> Result<Checkpoint, OpenError> {
+    let mut slots = Vec::new();
+    for slot in 0..2 {
+        let path = dir.join(layout::checkpoint(id, slot));
+        let decoded = match door.open(&path, false) {
+            Ok((file, size)) => {
+                let bytes = door.read_all(&path, file, size)?.concat_bytes();
+                door.close(file);
+                Checkpoint::decode(&bytes)
+            }
+            Err(_) => Err(FormatError::Short),
+        };
+        slots.push(decoded);
+    }
+    let (b, a) = (slots.pop().expect("two slots"), slots.pop().expect("two slots"));
+    Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
+        what: format!("both slots of {}: {a}; {b}", layout::checkpoint(id, 0)),
+    })
+}
+
+/// Replays one journal; tells where its rounds lie.
+fn replay_journal<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    head: &CheckpointHead,
+    replay: &mut Replay,
+    report: &mut Vec<String>,
+) -> Result<Points, OpenError> {
+    let id = head.journal.id;
+    let mut points = Points::default();
+    let mut at = JournalPoint {
+        chain: head.tail,
+        head: 0,
+    };
+    if head.clean {
+        // Nothing follows an orderly end.
+        points.end = Some(at);
+        replay.chain_ended(id, head.tail, &[]).map_err(contradiction)?;
+        return Ok(points);
+    }
+    let path = dir.join(layout::journal(id));
+    let (file, size) = door.open(&path, false)?;
+    if size < head.ring_bytes {
+        return Err(OpenError::Damaged {
+            what: format!("{} is shorter than it was made", path.display()),
+        });
+    }
+    let ring = door.read_all(&path, file, head.ring_bytes)?.concat_bytes();
+    door.close(file);
+    let mut reader = replay.reader(id).expect("the journal is known and not retired");
+    let end = loop {
+        match reader.step(0, &ring) {
+            Step::Round { round, at: position } => {
+                let header = round.header;
+                let chain = ChainPoint { position, ..at.chain };
+                let passed = if position == at.chain.position {
+                    0
+                } else {
+                    head.ring_bytes - at.chain.position
+                };
+                points.rounds.push(JournalPoint { chain, head: at.head });
+                replay.apply_round(id, &round).map_err(contradiction)?;
+                let chain = ChainPoint::after(&header, position);
+                at = JournalPoint {
+                    chain,
+                    head: at.head + passed + header.padded_len(),
+                };
+            }
+            Step::End(end) => break end,
+            Step::Need { .. } => unreachable!("all of the ring was given"),
+        }
+    };
+    points.end = Some(JournalPoint {
+        chain: end,
+        head: at.head,
+    });
+    let headers = scan(head.journal, &ring);
+    if let ChainEnd::Damaged { later } = replay.chain_ended(id, end, &headers).map_err(contradiction)? {
+        report.push(format!(
+            "{}: round {} is damaged; what followed is judged by itself",
+            path.display(),
+            end.sequence
+        ));
+        for position in later {
+            if let Ok(round) = Round::decode(&ring[position as usize..]) {
+                replay.later_round(id, &round).map_err(contradiction)?;
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// Every round header in the ring, with its place.
+fn scan(journal: JournalIdentity, ring: &[u8]) -> Vec<(u64, RoundHeader)> {
+    let blocks = ring.chunks(BLOCK as usize).enumerate();
+    blocks
+        .filter_map(|(index, block)| {
+            newest_settled(journal, block).map(|header| (index as u64 * BLOCK, header))
+        })
+        .collect()
+}
+
+/// Makes a journal: a zeroed ring, and a checkpoint in its second slot (generation 1). Last it gets its
+/// name.
+pub(super) fn make<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    head: &CheckpointHead,
+    builder: CheckpointBuilder,
+) -> Result<(), OpenError> {
+    let id = head.journal.id;
+    let path = unfinished_path(dir, id);
+    let (file, _) = door.open(&path, true)?;
+    let allocate = Op::Allocate {
+        file,
+        at: 0,
+        len: head.ring_bytes,
+        mode: AllocateMode::Zeroed,
+    };
+    door.must("cannot reserve the journal's space in", &path, allocate)?;
+    door.must("cannot flush", &path, Op::Datasync { file })?;
+    door.close(file);
+    for slot in 0..2 {
+        let (file, _) = door.open(&dir.join(layout::checkpoint(id, slot)), true)?;
+        door.close(file);
+    }
+    write_checkpoint(door, dir, head, builder, &[])?;
+    door.sync_dir(dir)?;
+    door.rename(&path, &dir.join(layout::journal(id)))?;
+    door.sync_dir(dir)
+}
+
+/// Writes a checkpoint into its slot, durably.
+pub(super) fn write_checkpoint<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    head: &CheckpointHead,
+    builder: CheckpointBuilder,
+    unlinks: &[millstream_log::SegmentId],
+) -> Result<(), OpenError> {
+    let path = dir.join(layout::checkpoint(
+        head.journal.id,
+        Checkpoint::slot(head.generation),
+    ));
+    let bytes = builder
+        .finish(head, unlinks)
+        .expect("the number of partitions is bounded");
+    let mut buf = AlignedBuf::zeroed(bytes.len());
+    buf.copy_from_slice(&bytes);
+    let (file, _) = door.open(&path, true)?;
+    door.write(&path, file, 0, buf)?;
+    door.close(file);
+    Ok(())
+}
+
+/// Says durably that a journal is no shard's any more, then removes it.
+pub(super) fn retire<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    head: &CheckpointHead,
+    now: TimestampMs,
+) -> Result<(), OpenError> {
+    let retired = CheckpointHead {
+        generation: head.generation + 1,
+        retired: true,
+        written_at: now,
+        ..*head
+    };
+    write_checkpoint(door, dir, &retired, CheckpointBuilder::new(0), &[])?;
+    remove(door, dir, head.journal.id, true)
+}
+
+/// Removes the files of a retired journal; the slot that says so is the last to go.
+fn remove<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    id: JournalId,
+    has_journal: bool,
+) -> Result<(), OpenError> {
+    if has_journal {
+        door.unlink(&dir.join(layout::journal(id)))?;
+        door.sync_dir(dir)?;
+    }
+    // The slot of the older generation first: alone it would bring the journal back.
+    let mut generations = Vec::new();
+    for slot in 0..2 {
+        let path = dir.join(layout::checkpoint(id, slot));
+        let generation = match door.open(&path, false) {
+            Ok((file, size)) => {
+                let bytes = door.read_all(&path, file, size)?.concat_bytes();
+                door.close(file);
+                Checkpoint::decode(&bytes).map_or(0, |checkpoint| checkpoint.head.generation)
+            }
+            Err(_) => 0,
+        };
+        generations.push((generation, path));
+    }
+    generations.sort();
+    for (_, path) in generations {
+        door.unlink(&path)?;
+        door.sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+fn unfinished_path(dir: &Path, id: JournalId) -> std::path::PathBuf {
+    dir.join(format!("{}{UNFINISHED}", layout::journal(id)))
+}
+
+fn contradiction(error: ReplayError) -> OpenError {
+    OpenError::Damaged {
+        what: format!("the journals contradict each other: {error:?}"),
+    }
+}
+
+/// Buffers that were read, as one run of bytes.
+trait ConcatBytes {
+    fn concat_bytes(self) -> Vec<u8>;
+}
+
+impl ConcatBytes for Vec<AlignedBuf> {
+    fn concat_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.iter().map(|buf| buf.len()).sum());
+        // Each buffer is freed as soon as it was copied.
+        for buf in self {
+            bytes.extend_from_slice(&buf);
+        }
+        bytes
+    }
+}
+
+const UNFINISHED: &str = ".new";

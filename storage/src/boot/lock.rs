@@ -1,0 +1,45 @@
+//! One process per data directory.
+//!
+//! The only place of the crate that opens a file without the ring: a lock belongs to a descriptor of this
+//! process.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use millstream_log::layout;
+
+use crate::error::OpenError;
+
+/// The directory is ours as long as this lives; the system lets go when the process ends, however it ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: Option<File>,
+}
+
+impl DirectoryLock {
+    pub(crate) fn acquire(dir: &Path) -> Result<DirectoryLock, OpenError> {
+        let path = dir.join(layout::LOCK);
+        let io = |error: std::io::Error| OpenError::Io {
+            what: format!("cannot lock {}: {error}", path.display()),
+            errno: error.raw_os_error().unwrap_or(0),
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(DirectoryLock { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+                path: path.display().to_string(),
+            }),
+            Err(TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+
+    /// For a simulated disk, which no second process can see.
+    pub(crate) fn none() -> DirectoryLock {
+        DirectoryLock { _file: None }
+    }
+}

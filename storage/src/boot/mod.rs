@@ -1,0 +1,177 @@
+//! Opening a data directory: whose it is, what is in it, and how it becomes the logs of the shards.
+//!
+//! Place: called once before the shards run, with a ring that nobody else uses yet.
+//!
+//! ```text
+//! lock ─► identity ─► checkpoints ─► journals, replayed ─► extents, verified ─► cuts ─► checkpoints ─► shards
+//! ```
+//!
+//! Invariants: nothing is served before the new checkpoints are durable; a start that is interrupted
+//! anywhere and begun again gives the same logs; no segment is deleted unless a committed record says so.
+
+mod door;
+mod files;
+mod journals;
+mod lock;
+mod shards;
+
+use std::path::Path;
+
+use millstream_log::{FormatError, Identity, layout};
+use millstream_protocol::types::TopicId;
+use millstream_ring::{AlignedBuf, Ring};
+
+pub use self::lock::DirectoryLock;
+
+use self::door::Door;
+use self::files::SegmentScan;
+use crate::error::OpenError;
+use crate::event::Now;
+use crate::limits::{BLOCK, JOURNAL_BYTES_MIN};
+use crate::options::StorageOptions;
+use crate::shard_logs::ShardLogs;
+
+/// What the cluster's metadata says of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicFate {
+    Live,
+    /// Its deletion is committed: what is left of it goes.
+    Deleted,
+    /// Never heard of: kept, reported, and served to nobody.
+    Unknown,
+}
+
+/// An open data directory.
+pub struct Booted {
+    /// One for each shard, to be moved to its thread.
+    pub shards: Vec<ShardLogs>,
+    /// The directory was not closed in order: leader epochs must rise.
+    pub unclean: bool,
+    /// The cluster that the data belongs to.
+    pub cluster: [u8; 16],
+    /// What an operator should know, a line each.
+    pub report: Vec<String>,
+    /// Keep it as long as the directory is in use.
+    pub lock: DirectoryLock,
+}
+
+/// Opens `dir` (made if it does not exist; its parent does) for `shards` shards. `seed` is random:
+/// identities come from it.
+pub fn open<R: Ring>(
+    ring: &mut R,
+    dir: &Path,
+    options: &StorageOptions,
+    shards: usize,
+    topics: &dyn Fn(TopicId) -> TopicFate,
+    seed: u64,
+    now: Now,
+) -> Result<Booted, OpenError> {
+    assert!(shards > 0 && options.journal_bytes >= JOURNAL_BYTES_MIN);
+    let mut door = Door::new(ring);
+    let mut random = Random(seed);
+    if door.make_dir(dir)?
+        && let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty())
+    {
+        door.sync_dir(parent)?;
+    }
+    let lock = if options.lock {
+        DirectoryLock::acquire(dir)?
+    } else {
+        DirectoryLock::none()
+    };
+    let identity = open_identity(&mut door, dir, &mut random, now)?;
+    let mut report = Vec::new();
+    let found = journals::replay(&mut door, dir, &mut report)?;
+    let scan = SegmentScan::new(&mut door, dir)?;
+    let opening = shards::Opening {
+        dir,
+        options,
+        shards,
+        topics,
+        now,
+        scan,
+        report: &mut report,
+        random: &mut random,
+    };
+    let (shards, unclean) = opening.finish(&mut door, found)?;
+    Ok(Booted {
+        shards,
+        unclean,
+        cluster: identity.cluster,
+        report,
+        lock,
+    })
+}
+
+fn open_identity<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    random: &mut Random,
+    now: Now,
+) -> Result<Identity, OpenError> {
+    let path = dir.join(layout::IDENTITY);
+    let names = door.list(dir)?;
+    if let Some(entry) = names.iter().find(|entry| entry.name == layout::IDENTITY) {
+        let (file, _) = door.open(&path, false)?;
+        let bufs = door.read_all(&path, file, entry.size)?;
+        door.close(file);
+        let block: &[u8] = bufs.first().map_or(&[], |buf| buf);
+        return Identity::decode(block).map_err(|error| match error {
+            FormatError::NewerVersion(found) => OpenError::NewerFormat {
+                found,
+                known: layout::FORMAT_VERSION,
+            },
+            other => OpenError::BadIdentity {
+                what: format!("{}: {other}", path.display()),
+            },
+        });
+    }
+    if names
+        .iter()
+        .any(|entry| layout::FileName::parse(&entry.name).is_some())
+    {
+        let what = format!("{} is missing, and the directory is not empty", path.display());
+        return Err(OpenError::BadIdentity { what });
+    }
+    files::make_folders(door, dir)?;
+    let identity = Identity {
+        cluster: random.id(),
+        directory: random.id(),
+        created_at: now.wall,
+    };
+    // Written under another name first: a half-written identity would look like damage.
+    let unfinished = dir.join(UNFINISHED_IDENTITY);
+    let (file, _) = door.open(&unfinished, true)?;
+    let mut block = AlignedBuf::zeroed(BLOCK as usize);
+    block.copy_from_slice(&identity.encode());
+    door.write(&unfinished, file, 0, block)?;
+    door.close(file);
+    door.rename(&unfinished, &path)?;
+    door.sync_dir(dir)?;
+    Ok(identity)
+}
+
+/// Identities and nonces from the seed (SplitMix64: Steele, Lea, Flood 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn id(&mut self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.next().to_le_bytes());
+        id[8..].copy_from_slice(&self.next().to_le_bytes());
+        // A random UUID (RFC 9562, version 4).
+        id[6] = id[6] & 0x0f | 0x40;
+        id[8] = id[8] & 0x3f | 0x80;
+        id
+    }
+}
+
+const UNFINISHED_IDENTITY: &str = "identity.new";

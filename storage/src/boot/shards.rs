@@ -1,0 +1,502 @@
+//! From what the journals told to the shards' logs.
+//!
+//! Where the shards are those that wrote the journals, each goes on in its own; else everything is drained
+//! into the segments first and every shard gets a new journal.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+
+use millstream_log::{
+    ChainPoint, CheckpointBuilder, CheckpointHead, Damage, DamageReason, FilePosition, Incarnation,
+    JournalId, JournalIdentity, LogConfig, RecoveredPartition, SegmentHeader, SegmentId, SegmentIds, layout,
+};
+use millstream_protocol::types::{LeaderEpoch, TopicId};
+use millstream_ring::{AlignedBuf, Ring};
+
+use super::door::Door;
+use super::files::{SegmentScan, read};
+use super::journals::{self, Points, Replayed};
+use super::{Random, TopicFate};
+use crate::checkpointer::Checkpointer;
+use crate::chunks::{Growth, Spare};
+use crate::error::OpenError;
+use crate::event::{Now, SpaceState};
+use crate::journal::{Journal, JournalPoint};
+use crate::limits::BLOCK;
+use crate::log_table::LogTable;
+use crate::ops::Ops;
+use crate::options::StorageOptions;
+use crate::partition_log::PartitionLog;
+use crate::reads::Reads;
+use crate::segment_files::SegmentFiles;
+use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
+
+/// Everything that the last steps of a start need.
+pub(super) struct Opening<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) options: &'a StorageOptions,
+    pub(super) shards: usize,
+    pub(super) topics: &'a dyn Fn(TopicId) -> TopicFate,
+    pub(super) now: Now,
+    pub(super) scan: SegmentScan,
+    pub(super) report: &'a mut Vec<String>,
+    pub(super) random: &'a mut Random,
+}
+
+/// A shard's journal before its logs are in it.
+struct Home {
+    head: CheckpointHead,
+    points: Points,
+    end: JournalPoint,
+    is_new: bool,
+}
+
+impl Opening<'_> {
+    /// The shards' logs, durable as they are now; and whether the last end was not an orderly one.
+    pub(super) fn finish<R: Ring>(
+        mut self,
+        door: &mut Door<'_, R>,
+        replayed: Replayed,
+    ) -> Result<(Vec<ShardLogs>, bool), OpenError> {
+        let Replayed {
+            recovered,
+            mut points,
+            next_id,
+        } = replayed;
+        let incarnation = recovered.incarnation.next();
+        let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
+        let mut partitions = self.kept(recovered.partitions, &mut unlinks);
+        let mut ids: Vec<SegmentIds> = (0..self.shards)
+            .map(|shard| SegmentIds::new(incarnation, shard as u16))
+            .collect();
+        for partition in &mut partitions {
+            self.cut(partition, &mut ids, &mut unlinks);
+            self.miss(partition);
+        }
+        self.quarantine_unknown(door, &partitions, &unlinks)?;
+        let old: Vec<CheckpointHead> = recovered.journals.iter().map(|journal| journal.head).collect();
+        let resumable = recovered.journals.iter().all(|journal| journal.resume.is_some());
+        let stays = resumable && self.same_shards(&old, &partitions);
+        let homes = if stays {
+            old.iter()
+                .map(|head| self.resume(head, incarnation, &mut points))
+                .collect()
+        } else {
+            for partition in &mut partitions {
+                self.drain(door, partition)?;
+            }
+            self.new_homes(next_id, incarnation)
+        };
+        let mut by_shard: Vec<Vec<RecoveredPartition>> = (0..self.shards).map(|_| Vec::new()).collect();
+        for partition in partitions {
+            by_shard[shard_of(partition.state.key(), self.shards)].push(partition);
+        }
+        let mut shards = Vec::new();
+        for ((home, partitions), ids) in homes.into_iter().zip(by_shard).zip(ids) {
+            let unlinks = if shards.is_empty() {
+                std::mem::take(&mut unlinks)
+            } else {
+                BTreeSet::new()
+            };
+            shards.push(self.shard(door, home, partitions, ids, unlinks)?);
+        }
+        if !stays {
+            for head in &old {
+                journals::retire(door, self.dir, head, self.now.wall)?;
+            }
+        }
+        Ok((shards, !recovered.clean && !old.is_empty()))
+    }
+
+    /// Partitions whose topic was deleted go; those of unknown topics are reported.
+    fn kept(
+        &mut self,
+        recovered: Vec<RecoveredPartition>,
+        unlinks: &mut BTreeSet<SegmentId>,
+    ) -> Vec<RecoveredPartition> {
+        let mut kept = Vec::with_capacity(recovered.len());
+        for partition in recovered {
+            let key = partition.state.key();
+            match (self.topics)(key.topic) {
+                TopicFate::Deleted => {
+                    unlinks.extend(partition.state.segments().iter().map(|segment| segment.id));
+                    continue;
+                }
+                TopicFate::Unknown => self
+                    .report
+                    .push(format!("partition {key} is of a topic that nobody knows")),
+                TopicFate::Live => {}
+            }
+            if let Some(damage) = partition.damage {
+                self.report.push(format!(
+                    "partition {key} is damaged from offset {} on: {:?}",
+                    damage.at, damage.reason
+                ));
+            }
+            kept.push(partition);
+        }
+        kept
+    }
+
+    /// Cuts off what was never acknowledged.
+    fn cut(
+        &mut self,
+        partition: &mut RecoveredPartition,
+        ids: &mut [SegmentIds],
+        unlinks: &mut BTreeSet<SegmentId>,
+    ) {
+        let Some(cut) = partition.cut.take() else { return };
+        let key = partition.state.key();
+        let successor = ids[shard_of(key, self.shards)].next();
+        let record = cut.record(key, successor);
+        partition
+            .state
+            .apply(&record, self.now.wall)
+            .expect("a cut lies inside its log");
+        unlinks.extend(partition.state.take_released());
+        self.report.push(format!(
+            "partition {key}: what was not acknowledged is cut at offset {}",
+            cut.end_offset
+        ));
+    }
+
+    /// A segment whose file should hold bytes and is not there takes its partition out of service.
+    fn miss(&mut self, partition: &mut RecoveredPartition) {
+        let here = |id: SegmentId| self.scan.sizes.contains_key(&id);
+        let missing = partition.state.segments().iter().find(|segment| {
+            let first_dirty = partition
+                .dirty
+                .iter()
+                .filter(|run| run.segment == segment.id)
+                .map(|run| run.position)
+                .min();
+            let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
+            in_file && !here(segment.id)
+        });
+        let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
+            return;
+        };
+        if partition.damage.is_none_or(|damage| at < damage.at) {
+            partition.damage = Some(Damage {
+                at,
+                reason: DamageReason::Segment,
+            });
+        }
+        self.report.push(format!(
+            "partition {}: the file of segment {id} is missing",
+            partition.state.key()
+        ));
+    }
+
+    fn quarantine_unknown<R: Ring>(
+        &mut self,
+        door: &mut Door<'_, R>,
+        partitions: &[RecoveredPartition],
+        unlinks: &BTreeSet<SegmentId>,
+    ) -> Result<(), OpenError> {
+        let known: BTreeSet<SegmentId> = partitions
+            .iter()
+            .flat_map(|partition| partition.state.segments())
+            .map(|segment| segment.id)
+            .collect();
+        let unknown: Vec<SegmentId> = self
+            .scan
+            .sizes
+            .keys()
+            .filter(|segment| !known.contains(segment) && !unlinks.contains(segment))
+            .copied()
+            .collect();
+        for segment in unknown {
+            self.scan.quarantine(door, segment)?;
+            self.report.push(format!(
+                "segment file {segment} belongs to nothing: moved to {}",
+                layout::QUARANTINE
+            ));
+        }
+        Ok(())
+    }
+
+    /// The journals are those of these shards, and every partition is where it belongs.
+    fn same_shards(&self, old: &[CheckpointHead], partitions: &[RecoveredPartition]) -> bool {
+        old.len() == self.shards
+            && old
+                .iter()
+                .all(|head| head.ring_bytes == self.options.journal_bytes)
+            && partitions.iter().all(|partition| {
+                partition.home == old[shard_of(partition.state.key(), self.shards)].journal.id
+            })
+    }
+
+    fn resume(
+        &self,
+        head: &CheckpointHead,
+        incarnation: Incarnation,
+        points: &mut BTreeMap<JournalId, Points>,
+    ) -> Home {
+        let points = points
+            .remove(&head.journal.id)
+            .expect("every journal was replayed");
+        let end = points.end.expect("a replay has an end");
+        let head = CheckpointHead {
+            generation: head.generation + 1,
+            incarnation,
+            raised_at: end.chain.sequence,
+            clean: false,
+            written_at: self.now.wall,
+            ..*head
+        };
+        Home {
+            head,
+            points,
+            end,
+            is_new: false,
+        }
+    }
+
+    fn new_homes(&mut self, next_id: u64, incarnation: Incarnation) -> Vec<Home> {
+        let mut homes = Vec::new();
+        for shard in 0..self.shards {
+            let identity = JournalIdentity {
+                id: JournalId::new(next_id + shard as u64),
+                nonce: self.random.next(),
+            };
+            let chain = ChainPoint::first(identity);
+            let end = JournalPoint { chain, head: 0 };
+            let head = CheckpointHead {
+                generation: 1,
+                journal: identity,
+                ring_bytes: self.options.journal_bytes,
+                incarnation,
+                raised_at: chain.sequence,
+                tail: chain,
+                clean: false,
+                retired: false,
+                written_at: self.now.wall,
+            };
+            let points = Points {
+                rounds: Vec::new(),
+                end: Some(end),
+            };
+            homes.push(Home {
+                head,
+                points,
+                end,
+                is_new: true,
+            });
+        }
+        homes
+    }
+
+    /// Writes everything that only the journal holds into the partition's segments.
+    fn drain<R: Ring>(
+        &mut self,
+        door: &mut Door<'_, R>,
+        partition: &mut RecoveredPartition,
+    ) -> Result<(), OpenError> {
+        let runs = std::mem::take(&mut partition.dirty);
+        for run in &runs {
+            let known = partition
+                .state
+                .segment(run.segment)
+                .expect("runs are of known segments");
+            let header = SegmentHeader {
+                segment: run.segment,
+                partition: partition.state.key(),
+                base_offset: known.base_offset,
+            };
+            let path = self.dir.join(layout::segment(run.segment));
+            let (file, size) = door.open(&path, true)?;
+            if size < BLOCK {
+                let mut block = AlignedBuf::zeroed(BLOCK as usize);
+                block.copy_from_slice(&header.encode());
+                door.write(&path, file, 0, block)?;
+            }
+            let mut buf = AlignedBuf::zeroed(run.bytes.len().next_multiple_of(BLOCK as usize));
+            buf[..run.bytes.len()].copy_from_slice(&run.bytes);
+            let end = layout::SEGMENT_DATA_AT + run.position.get() + buf.len() as u64;
+            door.write(&path, file, layout::SEGMENT_DATA_AT + run.position.get(), buf)?;
+            door.close(file);
+            door.sync_dir(
+                &self
+                    .dir
+                    .join(layout::SEGMENTS)
+                    .join(layout::segment_folder(run.segment)),
+            )?;
+            let known_size = self.scan.sizes.entry(run.segment).or_default();
+            *known_size = end.max(*known_size);
+        }
+        let ends: Vec<_> = partition
+            .state
+            .segments()
+            .iter()
+            .map(|segment| (segment.id, segment.byte_end))
+            .collect();
+        for (segment, end) in ends {
+            partition.state.written_to(segment, end);
+        }
+        Ok(())
+    }
+
+    /// One shard with its logs, and the checkpoint that makes it durable.
+    fn shard<R: Ring>(
+        &self,
+        door: &mut Door<'_, R>,
+        home: Home,
+        partitions: Vec<RecoveredPartition>,
+        segment_ids: SegmentIds,
+        unlinks: BTreeSet<SegmentId>,
+    ) -> Result<ShardLogs, OpenError> {
+        let Home {
+            mut head,
+            points,
+            end,
+            is_new,
+        } = home;
+        let path = self.dir.join(layout::journal(head.journal.id));
+        let mut shard = self.empty_shard(path, head, end, segment_ids);
+        let mut builder = CheckpointBuilder::new(0);
+        let as_of = end.chain.sequence.previous();
+        let mut floor = end;
+        for partition in partitions {
+            for segment in partition.state.segments() {
+                if let Some(size) = self.scan.sizes.get(&segment.id) {
+                    shard.files.found(segment.id, *size);
+                }
+            }
+            let log = self.log(door, &mut shard, partition, &points)?;
+            let since = log.dirty.since().unwrap_or(end);
+            if since.head < floor.head {
+                floor = since;
+            }
+            builder.add(
+                &log.state,
+                as_of,
+                since.chain.sequence.min(end.chain.sequence),
+                log.damage,
+            );
+            let chunks = log.chunks.len();
+            let id = shard.logs.insert(log);
+            (0..chunks).for_each(|_| shard.cache_order.push_back(id));
+            shard.note_dirty(id);
+        }
+        head.tail = floor.chain;
+        let unlink_list: Vec<SegmentId> = unlinks.iter().copied().collect();
+        if is_new {
+            journals::make(door, self.dir, &head, builder)?;
+        } else {
+            journals::write_checkpoint(door, self.dir, &head, builder, &unlink_list)?;
+        }
+        shard.journal.free_to(floor);
+        shard.release(unlinks.into_iter());
+        Ok(shard)
+    }
+
+    fn empty_shard(
+        &self,
+        path: std::path::PathBuf,
+        head: CheckpointHead,
+        end: JournalPoint,
+        segment_ids: SegmentIds,
+    ) -> ShardLogs {
+        let oldest = JournalPoint {
+            chain: end.chain,
+            head: end.head.saturating_sub(head.ring_bytes),
+        };
+        let journal = Journal::new(path, head.journal, head.incarnation, head.ring_bytes, oldest, end);
+        let slots = [0, 1].map(|slot| self.dir.join(layout::checkpoint(head.journal.id, slot)));
+        let checkpointer = Checkpointer::new(
+            slots,
+            head.journal,
+            head.ring_bytes,
+            head.incarnation,
+            head.raised_at,
+            head.generation,
+        );
+        ShardLogs {
+            dir: self.dir.to_owned(),
+            options: self.options.clone(),
+            logs: LogTable::new(),
+            journal,
+            checkpointer,
+            files: SegmentFiles::new(self.dir.to_owned(), self.options.open_segments_max),
+            segment_ids,
+            reads: Reads::new(self.options.cache_bytes / 4),
+            ops: Ops::new(),
+            spare: Spare::new(),
+            pending: VecDeque::new(),
+            pending_cost: 0,
+            in_round: Vec::new(),
+            dirty_order: BTreeSet::new(),
+            resting: VecDeque::new(),
+            cache_order: VecDeque::new(),
+            cache_bytes: 0,
+            dirty_bytes: 0,
+            behind_bytes_in_flight: 0,
+            unlinking: BTreeSet::new(),
+            deleting: BTreeMap::new(),
+            file_events: Vec::new(),
+            told: Vec::new(),
+            space: SpaceState::Enough,
+            stopped: false,
+            shutdown: Shutdown::No,
+            last_round: self.now.monotonic,
+            next_housekeeping: self.now.monotonic,
+        }
+    }
+
+    /// A partition as its shard holds it: what only the journal has, and the block being filled, are in
+    /// memory again.
+    fn log<R: Ring>(
+        &self,
+        door: &mut Door<'_, R>,
+        shard: &mut ShardLogs,
+        partition: RecoveredPartition,
+        points: &Points,
+    ) -> Result<PartitionLog, OpenError> {
+        let epoch = partition.state.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
+        let mut log = PartitionLog::new(partition.state, LogConfig::default(), epoch, self.now.monotonic);
+        log.damage = partition.damage;
+        let mut made = 0;
+        let mut growth = Growth {
+            now: self.now.monotonic,
+            charged: &mut shard.cache_bytes,
+            made: &mut made,
+            spare: &mut shard.spare,
+        };
+        for run in &partition.dirty {
+            let since = points.of(run.round).expect("the run's round was replayed");
+            log.chunks
+                .restore(run.segment, run.position, &run.bytes, &mut growth);
+            log.dirty.recovered(run.segment, run.position, run.end(), since);
+        }
+        let Some(active) = log.state.active() else {
+            return Ok(log);
+        };
+        let (segment, end) = (active.id, active.byte_end);
+        let covered = partition
+            .dirty
+            .last()
+            .is_some_and(|run| run.segment == segment && run.end() == end);
+        if !covered {
+            // A direct write followed the last run, or its segment was ended.
+            log.dirty.close();
+        }
+        if !end.is_aligned() && !covered && log.damage.is_none() {
+            let block = end.block_floor();
+            match read(self.dir, door, segment, block.get(), BLOCK)? {
+                Some(bufs) => {
+                    let bytes = &bufs[0][..(end - block) as usize];
+                    log.chunks.restore(segment, block, bytes, &mut growth);
+                    log.dirty.set_image_needed();
+                }
+                None => {
+                    log.damage = Some(Damage {
+                        at: active.base_offset,
+                        reason: DamageReason::Segment,
+                    })
+                }
+            }
+        }
+        Ok(log)
+    }
+}

@@ -1,0 +1,242 @@
+//! The group commit: filling rounds, starting them, and what becomes true when one ends.
+
+use millstream_log::{Record, RoundBuilder, SegmentId};
+use millstream_protocol::time::Duration;
+use millstream_ring::Ring;
+
+use crate::event::{LogEvent, LogId, Now};
+use crate::journal::JournalEvent;
+use crate::limits::{BLOCK, SETTLE_AFTER_NS};
+use crate::ops::Io;
+use crate::rounds::{DirectWrite, Filled, Filling, fill};
+use crate::segment_files::FileWork;
+use crate::shard_logs::ShardLogs;
+use crate::write_behind::{WriteKind, write_tag};
+
+impl ShardLogs {
+    /// Starts the next round with everything that is pending, as far as it fits.
+    pub(crate) fn start_round<R: Ring>(&mut self, ring: &mut R, now: Now) {
+        if self.stopped || !self.journal.is_ready() {
+            return;
+        }
+        if self.pending.is_empty() {
+            return self.settle_when_idle(ring, now);
+        }
+        let room = self.journal.round_bytes_max();
+        if room < ROUND_BYTES_MIN {
+            return;
+        }
+        let mut buf = self.journal.take_buffer();
+        let mut builder = RoundBuilder::new(&mut buf[..room as usize]);
+        let direct_groups = self.fill_round(&mut builder, room);
+        if builder.is_empty() {
+            return self.journal.put_back(buf);
+        }
+        let header = self.journal.seal(builder, now.wall);
+        let mut io = Io {
+            ring,
+            ops: &mut self.ops,
+        };
+        self.journal.start(buf, header, direct_groups, false, &mut io);
+    }
+
+    pub(crate) fn journal_event(&mut self, event: JournalEvent, now: Now, events: &mut Vec<LogEvent>) {
+        match event {
+            JournalEvent::None => {}
+            JournalEvent::RoundDone => self.round_done(now, events),
+            JournalEvent::Failed(error) => {
+                self.stopped = true;
+                events.push(LogEvent::WritesStopped {
+                    reason: format!("writing journal {} failed: {error}", self.journal.identity().id),
+                });
+            }
+        }
+    }
+
+    /// Fills the round from the partitions that wait longest; tells how many direct writes belong to it.
+    fn fill_round(&mut self, builder: &mut RoundBuilder<&mut [u8]>, room: u64) -> u32 {
+        let point = self.journal.point();
+        // When the ring is nearly full, whole blocks no longer go through it.
+        let tight = self.journal.live_bytes() > self.journal.ring_bytes() / 4 * 3;
+        let direct_bytes_min = if tight {
+            BLOCK
+        } else {
+            self.options.direct_write_bytes_min
+        };
+        let mut direct = Vec::new();
+        let mut direct_groups = 0;
+        for _ in 0..self.pending.len() {
+            if builder.room() < ROUND_BYTES_MIN as usize / 2 {
+                break;
+            }
+            let id = self.pending.pop_front().expect("counted above");
+            let Some(log) = self.logs.get_mut(id) else {
+                continue;
+            };
+            if tight && log.shadow.is_some() {
+                // The checkpoint has it without this; what is left of the ring is for those that it waits
+                // for.
+                self.pending.push_back(id);
+                continue;
+            }
+            let mut filling = Filling {
+                builder,
+                point,
+                direct_bytes_min,
+                round_bytes: room,
+            };
+            let files = &self.files;
+            let filled = fill(log, &mut filling, |segment| files.is_made(segment), &mut direct);
+            if !log.in_round.listed {
+                log.in_round.listed = true;
+                self.in_round.push(id);
+            }
+            log.listed = filled != Filled::All;
+            if log.listed {
+                self.pending.push_back(id);
+            } else {
+                self.pending_cost -= std::mem::take(&mut log.pending.cost);
+                log.shadow = None;
+            }
+            if let Filled::NeedsFile(segment) = filled {
+                self.make_file(id, segment);
+            }
+            self.note_dirty(id);
+            for write in direct.drain(..) {
+                direct_groups += 1;
+                self.submit_direct(id, &write);
+            }
+        }
+        direct_groups
+    }
+
+    fn submit_direct(&mut self, id: LogId, write: &DirectWrite) {
+        let log = self.logs.get_mut(id).expect("just filled");
+        log.direct_outstanding = crate::write_behind::ask_for_writes(
+            &mut self.files,
+            &log.chunks,
+            write.segment,
+            write.from,
+            write.to,
+            write_tag(WriteKind::Direct, id),
+        );
+    }
+
+    /// All that the round carried is durable now.
+    fn round_done(&mut self, now: Now, events: &mut Vec<LogEvent>) {
+        self.last_round = now.monotonic;
+        let mut listed = std::mem::take(&mut self.in_round);
+        for id in listed.drain(..) {
+            self.round_done_for(id, events);
+        }
+        self.in_round = listed;
+    }
+
+    fn round_done_for(&mut self, id: LogId, events: &mut Vec<LogEvent>) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let part = std::mem::take(&mut log.in_round);
+        log.dirty.round_done();
+        if let Some(segment) = part.manifest {
+            log.manifest_durable = Some(segment);
+        }
+        if log.damage.is_none()
+            && let Some(upto) = part.upto
+        {
+            log.state.flushed_to(upto);
+            events.push(LogEvent::Flushed { log: id, upto });
+        }
+        if let Some(start) = part.start {
+            events.push(LogEvent::StartMoved { log: id, start });
+        }
+        if log.damage.is_none()
+            && let Some(direct) = part.direct
+        {
+            if direct.joined {
+                log.dirty.behind_done();
+            }
+            self.note_written(id, direct.segment);
+        }
+        self.release(part.released.iter().copied());
+        if part.removed {
+            self.removed(id, part.released, events);
+        }
+        self.note_dirty(id);
+    }
+
+    /// The partition's deletion is durable: its memory goes now, its files when nothing uses them any more.
+    fn removed(&mut self, id: LogId, segments: Vec<SegmentId>, events: &mut Vec<LogEvent>) {
+        self.forget_dirty(id);
+        let Some(mut log) = self.logs.remove(id) else {
+            return;
+        };
+        self.dirty_bytes -= log.dirty_bytes;
+        self.pending_cost -= log.pending.cost;
+        while log.chunks.front().is_some() {
+            self.cache_bytes -= log.chunks.drop_front(&mut self.spare);
+        }
+        let key = log.key();
+        let left: std::collections::BTreeSet<_> = segments
+            .into_iter()
+            .filter(|segment| self.unlinking.contains(segment))
+            .collect();
+        if left.is_empty() {
+            events.push(LogEvent::Deleted { key });
+        } else {
+            self.deleting.insert(key, left);
+        }
+    }
+
+    /// Removes the files of segments that no manifest names any more, durably.
+    pub(crate) fn release(&mut self, segments: impl Iterator<Item = SegmentId>) {
+        for segment in segments {
+            self.unlinking.insert(segment);
+            self.reads.forget(segment);
+            self.files.remove(segment, &mut self.file_events);
+        }
+    }
+
+    /// An idle journal says once that its last round completed: then a start need not doubt that round's
+    /// direct writes.
+    fn settle_when_idle<R: Ring>(&mut self, ring: &mut R, now: Now) {
+        let idle = now.monotonic.saturating_since(self.last_round) >= Duration::from_nanos(SETTLE_AFTER_NS);
+        if !idle || !self.journal.owes_settle() || self.journal.round_bytes_max() < BLOCK {
+            return;
+        }
+        let mut buf = self.journal.take_buffer();
+        let mut builder = RoundBuilder::new(&mut buf[..BLOCK as usize]);
+        builder.push(&Record::Settle).expect("a block holds one word");
+        let header = self.journal.seal(builder, now.wall);
+        let mut io = Io {
+            ring,
+            ops: &mut self.ops,
+        };
+        self.journal.start(buf, header, 0, true, &mut io);
+    }
+
+    /// Has a segment's file made, if its manifest record is durable.
+    pub(crate) fn make_file(&mut self, id: LogId, segment: SegmentId) {
+        let Some(log) = self.logs.get(id) else { return };
+        if log.manifest_durable.is_none_or(|durable| segment > durable) {
+            return;
+        }
+        let Some(known) = log.state.segment(segment) else {
+            return;
+        };
+        let header = millstream_log::SegmentHeader {
+            segment,
+            partition: log.key(),
+            base_offset: known.base_offset,
+        };
+        self.files.make(segment, || {
+            let bytes = header.encode();
+            let mut block = millstream_ring::AlignedBuf::zeroed(bytes.len());
+            block.copy_from_slice(&bytes);
+            block.freeze()
+        });
+    }
+}
+
+/// Less than this is no room for a round.
+const ROUND_BYTES_MIN: u64 = 4 * BLOCK;
+
+const _: () = assert!(std::mem::size_of::<FileWork>() <= 64);

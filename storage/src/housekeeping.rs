@@ -1,0 +1,194 @@
+//! What the clock, the operator and the memory budget ask for: retention, deletion, disk space, the cache.
+
+use millstream_log::{PartitionKey, Record};
+use millstream_protocol::time::Duration;
+use millstream_protocol::types::Offset;
+use millstream_ring::Ring;
+
+use crate::chunks::Growth;
+use crate::error::DeleteRecordsError;
+use crate::event::{LogEvent, LogId, Now, SpaceState};
+use crate::limits::{BLOCK, CACHE_LOOKS, HOUSEKEEPING_EVERY_NS, IDLE_AFTER_NS};
+use crate::shard_logs::ShardLogs;
+
+impl ShardLogs {
+    /// Deletes a log. It takes and serves nothing from now on; [`LogEvent::Deleted`] tells when its space
+    /// is free again.
+    pub fn delete(&mut self, log: LogId, now: Now) {
+        let id = log;
+        let Some(log) = self.logs.get_mut(log).filter(|log| !log.state.is_removed()) else {
+            return;
+        };
+        if log.state.segments().is_empty() && log.pending.is_empty() && !log.in_round.listed {
+            let key = log.key();
+            self.logs.remove(id);
+            self.told.push(LogEvent::Deleted { key });
+            return;
+        }
+        let record = Record::Removed { partition: log.key() };
+        log.record(&record, now.wall);
+        self.list(id);
+    }
+
+    /// Moves the log's start up to `before`; the records below are gone. Tells the start; it is durable
+    /// once [`LogEvent::StartMoved`] comes (which does not where the start was there already).
+    pub fn delete_records(
+        &mut self,
+        log: LogId,
+        before: Offset,
+        now: Now,
+    ) -> Result<Offset, DeleteRecordsError> {
+        let id = log;
+        let log = self.logs.get_mut(log).ok_or(DeleteRecordsError::UnknownLog)?;
+        if log.damage.is_some() {
+            return Err(DeleteRecordsError::Fenced);
+        }
+        if self.stopped {
+            return Err(DeleteRecordsError::WritesStopped);
+        }
+        let offsets = log.state.offsets();
+        if before > offsets.flushed().get() {
+            return Err(DeleteRecordsError::OutOfRange);
+        }
+        if before <= offsets.start().get() {
+            return Ok(offsets.start().get());
+        }
+        let record = Record::LogStart {
+            partition: log.key(),
+            offset: before,
+        };
+        log.record(&record, now.wall);
+        self.list(id);
+        self.retain(id, now);
+        Ok(before)
+    }
+
+    /// Work by the clock, a bounded part of it.
+    pub(crate) fn housekeep<R: Ring>(&mut self, ring: &mut R, now: Now, events: &mut Vec<LogEvent>) {
+        self.next_housekeeping = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
+        self.look_at_space(ring, events);
+        self.checkpointer.retry();
+        let ids = self.logs.ids();
+        for id in ids {
+            self.retain(id, now);
+            self.rest_if_idle(id, now);
+        }
+    }
+
+    pub(crate) fn set_space(&mut self, space: SpaceState, events: &mut Vec<LogEvent>) {
+        if self.space != space {
+            self.space = space;
+            events.push(LogEvent::Space(space));
+        }
+    }
+
+    /// Drops what the memory budget does not allow, oldest first.
+    pub(crate) fn trim_cache(&mut self, now: Now) {
+        for _ in 0..CACHE_LOOKS {
+            if self.cache_bytes <= self.options.cache_bytes {
+                return;
+            }
+            let Some(id) = self.cache_order.pop_front() else {
+                return;
+            };
+            self.trim_log(id, now);
+        }
+    }
+
+    /// Drops the oldest chunk of a log, or files it again.
+    fn trim_log(&mut self, id: LogId, now: Now) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let only = log.chunks.len() == 1;
+        let Some(chunk) = log.chunks.front() else { return };
+        let (segment, start, end, full) = (chunk.segment(), chunk.start(), chunk.end(), chunk.is_full());
+        if chunk.take_used() {
+            return self.cache_order.push_back(id);
+        }
+        let clean = end <= log.clean_end(segment);
+        let filling = log.logging == Some(segment) && only && !end.is_aligned();
+        if clean && !filling && (full || !only) {
+            self.cache_bytes -= log.chunks.drop_front(&mut self.spare);
+            self.reads.forget_range(segment, start, end);
+        } else if clean && only {
+            let mut made = 0;
+            let mut growth = Growth {
+                now: now.monotonic,
+                charged: &mut self.cache_bytes,
+                made: &mut made,
+                spare: &mut self.spare,
+            };
+            let freed = log.chunks.shrink(&mut growth);
+            self.cache_bytes -= freed;
+            self.reads.forget_range(segment, start, end);
+            if made > 0 {
+                self.cache_order.push_back(id);
+            }
+        } else {
+            if only && !full && log.pending.is_empty() {
+                self.resting.push_back(id);
+            }
+            self.cache_order.push_back(id);
+        }
+    }
+
+    fn look_at_space<R: Ring>(&mut self, ring: &mut R, events: &mut Vec<LogEvent>) {
+        let Ok(space) = ring.free_space(&self.dir) else {
+            return;
+        };
+        let needed = self.options.free_space_bytes_min;
+        // Some distance between the two, so that the state does not flutter.
+        if space.free < needed {
+            self.set_space(SpaceState::Full, events);
+        } else if space.free >= needed + needed / 16 {
+            self.files.retry_starved();
+            self.set_space(SpaceState::Enough, events);
+        }
+    }
+
+    /// Drops the segments that retention gives up.
+    fn retain(&mut self, id: LogId, now: Now) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        if !log.configured || log.damage.is_some() || self.stopped || log.state.is_removed() {
+            return;
+        }
+        let flushed = log.state.offsets().flushed().get();
+        let mut choice = log.state.retention(&log.config, flushed, now.wall);
+        if choice.roll_active {
+            let record = log.state.roll_record(self.segment_ids.next());
+            log.record(&record, now.wall);
+            choice = log.state.retention(&log.config, flushed, now.wall);
+            self.list(id);
+        }
+        let Some(log) = self.logs.get_mut(id) else { return };
+        if let Some(record) = choice.record(&log.state) {
+            log.record(&record, now.wall);
+            self.list(id);
+        }
+    }
+
+    fn rest_if_idle(&mut self, id: LogId, now: Now) {
+        let Some(log) = self.logs.get(id) else { return };
+        let idle = now.monotonic.saturating_since(log.last_append) >= Duration::from_nanos(IDLE_AFTER_NS);
+        if idle && !log.dirty.is_clean() && log.pending.is_empty() {
+            self.resting.push_back(id);
+        }
+    }
+
+    /// Puts a log among those with something pending.
+    pub(crate) fn list(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(id)
+            && !log.listed
+        {
+            log.listed = true;
+            self.pending.push_back(id);
+        }
+    }
+
+    /// Why a partition takes nothing, if it does not.
+    pub fn fenced_at(&self, key: PartitionKey) -> Option<Offset> {
+        let log = self.logs.get(self.logs.find(key)?)?;
+        log.damage.map(|damage| damage.at)
+    }
+}
+
+const _: () = assert!(BLOCK == 4096);

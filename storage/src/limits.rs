@@ -1,0 +1,93 @@
+//! Bounds of a shard's storage. Every queue, buffer and count of this crate has one of these.
+
+/// Bytes of a disk block as this crate sees it: everything written or read is made of these.
+pub const BLOCK: u64 = 4096;
+
+/// All journals of a broker together, so that a replay fits a second.
+pub const JOURNALS_BYTES_MAX: u64 = 512 << 20;
+
+/// The journal of one shard, unless there are so many shards that their sum passes the bound.
+pub const JOURNAL_BYTES_DEFAULT: u64 = 128 << 20;
+
+/// A journal's size is a multiple of this.
+pub const JOURNAL_GRAIN: u64 = 64 << 10;
+
+/// The smallest journal: a few rounds of a few blocks.
+pub const JOURNAL_BYTES_MIN: u64 = 256 << 10;
+
+/// The largest round. A round never takes more than an eighth of its journal either.
+pub const ROUND_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a partition in one round from which on its full blocks go straight to the segment.
+pub const DIRECT_WRITE_BYTES_MIN_DEFAULT: u64 = 128 << 10;
+
+/// Bytes of one write into a segment. Larger ones delay the commits beside them.
+pub const SEGMENT_WRITE_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of write-behind in flight while commits wait, and while none does.
+pub const WRITE_BEHIND_BYTES_BUSY: u64 = 512 << 10;
+/// See [`WRITE_BEHIND_BYTES_BUSY`].
+pub const WRITE_BEHIND_BYTES_IDLE: u64 = 4 << 20;
+
+/// Dirty partitions that a turn looks at for write-behind, and entries of the cache that it looks at for
+/// room.
+pub const WRITE_BEHIND_LOOKS: usize = 64;
+/// See [`WRITE_BEHIND_LOOKS`].
+pub const CACHE_LOOKS: usize = 64;
+
+/// Partitions that one step adds to a checkpoint.
+pub const CHECKPOINT_STEP: usize = 256;
+
+/// Memory of one shard for recently appended batches.
+pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Bytes accepted and not yet in a segment: what the journal can hold and what direct writes may have in
+/// flight.
+pub const DIRTY_BYTES_MAX_DEFAULT: u64 = 256 << 20;
+
+/// Free space below which appends are refused. It covers all that was accepted and not yet allocated.
+pub const FREE_SPACE_BYTES_MIN_DEFAULT: u64 = 1 << 30;
+
+/// Segment files that a shard keeps open.
+pub const OPEN_SEGMENTS_MAX_DEFAULT: usize = 4096;
+
+/// The smallest and the largest piece of memory that holds appended batches.
+pub const CHUNK_BYTES_MIN: u64 = 4 << 10;
+/// See [`CHUNK_BYTES_MIN`].
+pub const CHUNK_BYTES_MAX: u64 = 1 << 20;
+
+/// A chunk filled faster than this is followed by one twice as large, one filled slower by one half as
+/// large.
+pub const CHUNK_FAST_NS: u64 = 1_000_000_000;
+/// See [`CHUNK_FAST_NS`].
+pub const CHUNK_SLOW_NS: u64 = 10_000_000_000;
+
+/// The first and the largest step by which a segment's space is reserved ahead of its writes.
+pub const RESERVE_BYTES_MIN: u64 = 64 << 10;
+/// See [`RESERVE_BYTES_MIN`].
+pub const RESERVE_BYTES_MAX: u64 = 64 << 20;
+
+/// Cold bytes are read in aligned pieces of this size.
+pub const COLD_PIECE_BYTES: u64 = 256 << 10;
+
+/// Pieces read ahead of a reader that goes on where it stopped.
+pub const READ_AHEAD_PIECES: u64 = 4;
+
+/// Reads of cold bytes that wait at one time; more are refused.
+pub const COLD_READS_MAX: usize = 4096;
+
+/// An idle journal notes what is settled after this long.
+pub const SETTLE_AFTER_NS: u64 = 20_000_000;
+
+/// A partition that was not written to for this long has its partial block written, and its memory freed.
+pub const IDLE_AFTER_NS: u64 = 5_000_000_000;
+
+/// How often the free space of the disk is asked for, and retention looked at.
+pub const HOUSEKEEPING_EVERY_NS: u64 = 1_000_000_000;
+
+const _: () = assert!(JOURNAL_BYTES_DEFAULT.is_multiple_of(JOURNAL_GRAIN));
+const _: () = assert!(JOURNAL_BYTES_MIN.is_multiple_of(JOURNAL_GRAIN));
+const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(BLOCK) && CHUNK_BYTES_MAX.is_multiple_of(BLOCK));
+const _: () = assert!(SEGMENT_WRITE_BYTES_MAX.is_multiple_of(BLOCK));
+const _: () = assert!(COLD_PIECE_BYTES.is_multiple_of(BLOCK));
+const _: () = assert!(FREE_SPACE_BYTES_MIN_DEFAULT > DIRTY_BYTES_MAX_DEFAULT);

@@ -1,0 +1,41 @@
+//! How a shard's storage is sized.
+
+use crate::limits;
+
+/// Sizes of one shard's storage. Bytes unless said.
+#[derive(Debug, Clone)]
+pub struct StorageOptions {
+    /// The journal file of each shard; a multiple of 64 KiB, at least 256 KiB.
+    pub journal_bytes: u64,
+    /// Memory of each shard for recently appended batches; what waits for the disk counts in it and may
+    /// pass it.
+    pub cache_bytes: u64,
+    /// Appends of bytes that no segment holds yet are refused beyond this.
+    pub dirty_bytes_max: u64,
+    /// Appends are refused while the file system has less free space than this.
+    pub free_space_bytes_min: u64,
+    /// A partition with at least this many bytes in a round writes them straight to its segment.
+    pub direct_write_bytes_min: u64,
+    /// Segment files that a shard keeps open.
+    pub open_segments_max: usize,
+    /// Take the lock file of the directory (only a simulated disk does without).
+    pub lock: bool,
+}
+
+impl StorageOptions {
+    /// The defaults for so many shards, which share the bound on all journals.
+    #[must_use]
+    pub fn for_shards(shards: usize) -> StorageOptions {
+        assert!(shards > 0);
+        let journal_bytes = (limits::JOURNALS_BYTES_MAX / shards as u64).min(limits::JOURNAL_BYTES_DEFAULT);
+        StorageOptions {
+            journal_bytes: journal_bytes / limits::JOURNAL_GRAIN * limits::JOURNAL_GRAIN,
+            cache_bytes: limits::CACHE_BYTES_DEFAULT,
+            dirty_bytes_max: limits::DIRTY_BYTES_MAX_DEFAULT,
+            free_space_bytes_min: limits::FREE_SPACE_BYTES_MIN_DEFAULT,
+            direct_write_bytes_min: limits::DIRECT_WRITE_BYTES_MIN_DEFAULT,
+            open_segments_max: limits::OPEN_SEGMENTS_MAX_DEFAULT,
+            lock: true,
+        }
+    }
+}

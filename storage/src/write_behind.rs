@@ -1,0 +1,446 @@
+//! From the journal to the segments, and the checkpoints that free the journal's space.
+//!
+//! Dirty partitions are kept in the order of the rounds since which they are; the oldest are written first:
+//! their full blocks once the journal went on a quarter of its ring, their partial block as well once it
+//! went on half of it.
+
+use millstream_log::{Damage, DamageReason, FilePosition, SegmentId};
+use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
+
+use crate::checkpointer::{CheckpointEvent, CheckpointOp};
+use crate::chunks::Chunks;
+use crate::dirty_runs::BehindPlan;
+use crate::event::{LogEvent, LogId, Now, SpaceState};
+use crate::journal::JournalPoint;
+use crate::limits::{
+    BLOCK, CHECKPOINT_STEP, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_BUSY, WRITE_BEHIND_BYTES_IDLE,
+    WRITE_BEHIND_LOOKS,
+};
+use crate::ops::Io;
+use crate::segment_files::{FileEvent, FileWork, SegmentFiles};
+use crate::shard_logs::{ShardLogs, Shutdown};
+
+/// Why a segment is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteKind {
+    Direct,
+    Behind,
+}
+
+impl ShardLogs {
+    /// Submits write-behind of the oldest dirty partitions, as much as the moment allows.
+    pub(crate) fn write_behind(&mut self) {
+        if self.stopped {
+            return;
+        }
+        self.rest();
+        let ring = self.journal.ring_bytes();
+        let head = self.journal.point().head;
+        let draining = self.shutdown != Shutdown::No;
+        let busy = self.journal.has_round_in_flight() && head - self.oldest_dirty(head) < ring / 2;
+        let bytes_max = if busy {
+            WRITE_BEHIND_BYTES_BUSY
+        } else {
+            WRITE_BEHIND_BYTES_IDLE
+        };
+        let mut after = None;
+        for _ in 0..WRITE_BEHIND_LOOKS {
+            if self.behind_bytes_in_flight >= bytes_max {
+                return;
+            }
+            let next = match after {
+                None => self.dirty_order.first(),
+                Some(last) => self
+                    .dirty_order
+                    .range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded))
+                    .next(),
+            };
+            let Some(&(since, id)) = next else { return };
+            let age = head - since;
+            if age < ring / 4 && !draining {
+                return;
+            }
+            self.write_behind_one(id, age >= ring / 2 || draining);
+            after = Some((since, id));
+        }
+    }
+
+    /// Takes up idle partitions.
+    fn rest(&mut self) {
+        while self.behind_bytes_in_flight < WRITE_BEHIND_BYTES_BUSY
+            && let Some(id) = self.resting.pop_front()
+        {
+            self.write_behind_one(id, true);
+        }
+    }
+
+    fn write_behind_one(&mut self, id: LogId, rest: bool) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        if log.damage.is_some() || log.dirty.has_behind() {
+            return;
+        }
+        let Some(segment) = log.dirty.front_segment() else {
+            return;
+        };
+        if !self.files.is_made(segment) {
+            return self.make_file(id, segment);
+        }
+        let Some(BehindPlan { segment, from, to }) = log.dirty.plan_behind(rest) else {
+            return;
+        };
+        let tag = write_tag(WriteKind::Behind, id);
+        log.behind_outstanding = ask_for_writes(&mut self.files, &log.chunks, segment, from, to, tag);
+        self.behind_bytes_in_flight += to.block_ceil() - from;
+    }
+
+    /// The place in the journal since which the oldest dirty partition is, or `head`.
+    fn oldest_dirty(&self, head: u64) -> u64 {
+        self.dirty_order.first().map_or(head, |(since, _)| *since)
+    }
+
+    /// Files it under the round since which it is dirty, and counts its dirty bytes.
+    pub(crate) fn note_dirty(&mut self, id: LogId) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let since = log.dirty.since().map(|since| since.head);
+        if since != log.dirty_key {
+            if let Some(old) = log.dirty_key {
+                self.dirty_order.remove(&(old, id));
+            }
+            if let Some(new) = since {
+                self.dirty_order.insert((new, id));
+            }
+            log.dirty_key = since;
+        }
+        let direct = log.in_round.direct.map_or(0, |direct| direct.bytes);
+        let bytes = log.pending.bytes + log.dirty.bytes() + direct;
+        self.dirty_bytes = self.dirty_bytes + bytes - log.dirty_bytes;
+        log.dirty_bytes = bytes;
+    }
+
+    pub(crate) fn forget_dirty(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(id)
+            && let Some(old) = log.dirty_key.take()
+        {
+            self.dirty_order.remove(&(old, id));
+        }
+    }
+
+    /// Tells the state how much of a segment its file holds by now.
+    pub(crate) fn note_written(&mut self, id: LogId, segment: SegmentId) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let Some(known) = log.state.segment(segment) else {
+            return;
+        };
+        let mut written = log.clean_end(segment);
+        if written != known.byte_end {
+            written = written.block_floor();
+        }
+        log.state.written_to(segment, written.min(known.byte_end));
+        if let Some(shadow) = &mut log.shadow
+            && let Some(known) = shadow.state.segment(segment)
+        {
+            let end = known.byte_end;
+            shadow.state.written_to(
+                segment,
+                if written >= end {
+                    end
+                } else {
+                    written.block_floor()
+                },
+            );
+        }
+    }
+
+    pub(crate) fn take_file_events(&mut self, now: Now, events: &mut Vec<LogEvent>) {
+        let mut taken = std::mem::take(&mut self.file_events);
+        for event in taken.drain(..) {
+            self.file_event(event, now, events);
+        }
+        // Handling may have added some.
+        taken.append(&mut self.file_events);
+        self.file_events = taken;
+    }
+
+    fn file_event(&mut self, event: FileEvent, now: Now, events: &mut Vec<LogEvent>) {
+        match event {
+            FileEvent::MakeFailed { segment, error } => self.make_failed(segment, error, events),
+            FileEvent::Written {
+                segment,
+                tag,
+                len,
+                result,
+            } => match parse_tag(tag) {
+                (WriteKind::Direct, id) => self.direct_written(id, segment, result, now, events),
+                (WriteKind::Behind, id) => self.behind_written(id, segment, len, result, events),
+            },
+            FileEvent::Read { segment, tag, result } => self.reads.piece_read(segment, tag, result),
+            FileEvent::Removed(segment) => self.file_removed(segment, events),
+            FileEvent::NoSpace => self.set_space(SpaceState::Full, events),
+        }
+    }
+
+    fn direct_written(
+        &mut self,
+        id: LogId,
+        segment: SegmentId,
+        result: Result<(), IoError>,
+        now: Now,
+        events: &mut Vec<LogEvent>,
+    ) {
+        // The partition outlives its round, for its deletion is a record of a later one.
+        let Some(log) = self.logs.get_mut(id) else { return };
+        log.direct_outstanding -= 1;
+        let done = log.direct_outstanding == 0;
+        if let Err(error) = result {
+            self.fence(id, segment, "writing", error, events);
+        }
+        if done {
+            let event = self.journal.direct_write_done();
+            self.journal_event(event, now, events);
+        }
+    }
+
+    fn behind_written(
+        &mut self,
+        id: LogId,
+        segment: SegmentId,
+        len: u64,
+        result: Result<(), IoError>,
+        events: &mut Vec<LogEvent>,
+    ) {
+        self.behind_bytes_in_flight -= len;
+        let Some(log) = self.logs.get_mut(id) else { return };
+        log.behind_outstanding -= 1;
+        if let Err(error) = result {
+            return self.fence(id, segment, "writing", error, events);
+        }
+        if log.behind_outstanding == 0 && log.damage.is_none() {
+            log.dirty.behind_done();
+            let sealed = log.state.segment(segment).filter(|known| known.sealed);
+            let end = sealed
+                .map(|known| known.byte_end)
+                .filter(|_| log.dirty.clean_until(segment).is_none());
+            self.note_written(id, segment);
+            self.note_dirty(id);
+            if let Some(end) = end {
+                self.files.ask(segment, FileWork::Trim { end });
+            }
+        }
+    }
+
+    /// A file that cannot be made for want of space or descriptors is tried again later; nothing was lost.
+    fn make_failed(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<LogEvent>) {
+        match error.kind() {
+            IoErrorKind::NoSpace => self.set_space(SpaceState::Full, events),
+            IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {}
+            _ => {
+                let owner = self.logs.iter().map(|(id, _)| id).find(|id| {
+                    self.logs
+                        .get(*id)
+                        .is_some_and(|log| log.state.segment(segment).is_some())
+                });
+                if let Some(id) = owner {
+                    self.fence(id, segment, "making", error, events);
+                }
+            }
+        }
+    }
+
+    fn file_removed(&mut self, segment: SegmentId, events: &mut Vec<LogEvent>) {
+        self.unlinking.remove(&segment);
+        let mut gone = Vec::new();
+        for (key, left) in &mut self.deleting {
+            if left.remove(&segment) && left.is_empty() {
+                gone.push(*key);
+            }
+        }
+        for key in gone {
+            self.deleting.remove(&key);
+            events.push(LogEvent::Deleted { key });
+        }
+    }
+
+    /// A segment failed: what the disk holds of it is unknown. Nothing is retried, nothing more is
+    /// acknowledged.
+    pub(crate) fn fence(
+        &mut self,
+        id: LogId,
+        segment: SegmentId,
+        doing: &str,
+        error: IoError,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        if log.damage.is_some() {
+            return;
+        }
+        // What was flushed is in the journal or in memory and stays readable here; a start judges it anew.
+        let at = log.state.offsets().flushed().get();
+        log.damage = Some(Damage {
+            at,
+            reason: DamageReason::Segment,
+        });
+        let key = log.key();
+        let reason = format!("{doing} segment {segment} of partition {key} failed: {error}");
+        events.push(LogEvent::Fenced { log: id, key, reason });
+    }
+
+    /// Begins a checkpoint when it would free enough, and goes on with the one under way.
+    pub(crate) fn step_checkpoint<R: Ring>(&mut self, ring: &mut R, now: Now) {
+        if self.stopped {
+            return;
+        }
+        if self.checkpointer.is_idle() {
+            self.begin_checkpoint(now);
+        }
+        self.collect_checkpoint();
+        let settled = self.journal.settled();
+        self.checkpointer.pump(
+            settled,
+            &mut Io {
+                ring,
+                ops: &mut self.ops,
+            },
+        );
+    }
+
+    fn begin_checkpoint(&mut self, _now: Now) {
+        let next = self.journal.point();
+        let live = self.journal.live_bytes();
+        let freed = live - (next.head - self.oldest_dirty(next.head));
+        let ring = self.journal.ring_bytes();
+        let pressed = live >= ring / 2 && freed >= ring / 16;
+        let drained = self.shutdown == Shutdown::Draining && self.is_drained();
+        if drained {
+            self.shutdown = Shutdown::Marking;
+        }
+        if freed >= ring / 4 || pressed || drained {
+            self.checkpointer.begin(self.logs.ids(), next, drained);
+        }
+    }
+
+    /// Everything accepted is in the segments.
+    fn is_drained(&self) -> bool {
+        self.pending.is_empty()
+            && self.in_round.is_empty()
+            && !self.journal.has_round_in_flight()
+            && !self.journal.owes_settle()
+            && self
+                .dirty_order
+                .iter()
+                .all(|(_, id)| self.logs.get(*id).is_some_and(|log| log.damage.is_some()))
+    }
+
+    /// Offers partitions to the checkpoint being collected.
+    fn collect_checkpoint(&mut self) {
+        if self.checkpointer.is_collecting() {
+            let next: JournalPoint = self.journal.point();
+            let logs = &self.logs;
+            self.checkpointer
+                .collect(CHECKPOINT_STEP, next, |id| logs.get(id));
+        }
+    }
+
+    pub(crate) fn complete_checkpoint<R: Ring>(
+        &mut self,
+        op: CheckpointOp,
+        completion: Completion,
+        ring: &mut R,
+        now: Now,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let unlinks: Vec<SegmentId> = self.unlinking.iter().copied().collect();
+        let mut io = Io {
+            ring,
+            ops: &mut self.ops,
+        };
+        match self
+            .checkpointer
+            .complete(op, completion, &unlinks, now.wall, &mut io)
+        {
+            CheckpointEvent::None => {}
+            CheckpointEvent::Done { floor } => {
+                self.journal.free_to(floor);
+                if self.shutdown == Shutdown::Marking {
+                    self.shutdown = Shutdown::Done;
+                }
+            }
+            CheckpointEvent::Failed(error) if error.kind() == IoErrorKind::NoSpace => {
+                self.set_space(SpaceState::Full, events);
+            }
+            // The other slot holds; the journal fills up, and its end is told where it stops the shard.
+            CheckpointEvent::Failed(error) => {
+                self.stopped = true;
+                let reason = format!(
+                    "writing the checkpoint of journal {} failed: {error}",
+                    self.journal.identity().id
+                );
+                events.push(LogEvent::WritesStopped { reason });
+            }
+        }
+    }
+}
+
+/// Asks for durable writes of `from..to`, in pieces; the last block is padded with zeroes. Tells how many.
+pub(crate) fn ask_for_writes(
+    files: &mut SegmentFiles,
+    chunks: &Chunks,
+    segment: SegmentId,
+    from: FilePosition,
+    to: FilePosition,
+    tag: u64,
+) -> u32 {
+    let mut pieces = 0;
+    let mut at = from;
+    while at < to {
+        let end = (at + SEGMENT_WRITE_BYTES_MAX).min(to);
+        let mut slices: Vec<Slice> = Vec::new();
+        let whole = end.block_floor();
+        chunks.slices(segment, at, whole, &mut slices);
+        if whole < end {
+            let mut block = AlignedBuf::zeroed(BLOCK as usize);
+            let mut filled = 0;
+            chunks.bytes(segment, whole, end, |bytes| {
+                block[filled..filled + bytes.len()].copy_from_slice(bytes);
+                filled += bytes.len();
+            });
+            slices.push(block.freeze());
+        }
+        files.ask(
+            segment,
+            FileWork::Write {
+                at,
+                slices,
+                len: end.block_ceil() - at,
+                tag,
+            },
+        );
+        pieces += 1;
+        at = end;
+    }
+    pieces
+}
+
+pub(crate) fn write_tag(kind: WriteKind, id: LogId) -> u64 {
+    assert!(id.slot < 1 << 30);
+    let kind = match kind {
+        WriteKind::Direct => 0,
+        WriteKind::Behind => 1,
+    };
+    kind << 62 | u64::from(id.slot) << 32 | u64::from(id.generation)
+}
+
+fn parse_tag(tag: u64) -> (WriteKind, LogId) {
+    let kind = if tag >> 62 == 0 {
+        WriteKind::Direct
+    } else {
+        WriteKind::Behind
+    };
+    (
+        kind,
+        LogId {
+            slot: (tag >> 32) as u32 & ((1 << 30) - 1),
+            generation: tag as u32,
+        },
+    )
+}
