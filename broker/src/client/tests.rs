@@ -232,6 +232,17 @@ fn reading_begins_where_it_is_told_and_ends_at_the_end() {
 }
 
 #[test]
+fn an_offset_that_is_gone_is_the_start_and_one_to_come_is_an_error() {
+    assert_eq!(consume(Position::Offset(0), 1), [(5, "v5".to_owned())]);
+    let (seed, leader) = with_leader(i16::MAX, |_, asked| a_log_of_three(asked));
+    let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
+    cluster.topic("t", false).unwrap();
+    let error = Consumer::new(&mut cluster, "t", &[0], Position::Offset(9)).unwrap_err();
+    assert!(error.to_string().contains("ends at 8"), "{error}");
+    drop((cluster, leader));
+}
+
+#[test]
 fn nobody_there_is_told_with_the_reason() {
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
