@@ -101,13 +101,14 @@ impl<'c> Consumer<'c> {
     ) -> Result<(), ClientError> {
         let result = self.poll_once(wait, &mut each);
         match result {
-            Err(error) if error.is_retriable() => {
+            Err(error) if error.is_retriable() || matches!(error, ClientError::NoBroker { .. }) => {
                 let since = *self.failing_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.cluster.timeout() {
                     return Err(error);
                 }
                 std::thread::sleep(RETRY_PAUSE);
-                self.cluster.topic(&self.topic, false)?;
+                // While a broker restarts nobody may answer: what counts is how long that lasts.
+                let _ = self.cluster.topic(&self.topic, false);
                 Ok(())
             }
             Ok(()) => {
