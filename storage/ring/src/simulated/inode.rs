@@ -132,16 +132,18 @@ impl Inode {
             self.dirty.remove(&sector);
         }
         let pages = start / PAGE as u64..end.div_ceil(PAGE as u64);
+        // What a durable write needs in order to be read is durable with it, whoever took the space.
         let settled: Vec<u64> = self
             .fresh
             .range(pages)
-            .filter(|(_, op)| covered(**op))
+            .filter(|(_, op)| range.is_some() || covered(**op))
             .map(|(page, _)| *page)
             .collect();
         for page in settled {
             self.fresh.remove(&page);
         }
-        if let Some(last) = self.sizes.iter().rposition(|(op, _)| covered(*op)) {
+        let reaches = |size: u64| range.is_some() && size >= end && self.durable_size < end;
+        if let Some(last) = self.sizes.iter().rposition(|(op, size)| covered(*op) || reaches(*size)) {
             self.durable_size = self.sizes[last].1;
             self.sizes.drain(..=last);
         }
