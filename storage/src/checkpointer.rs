@@ -137,10 +137,11 @@ impl Checkpointer {
         };
         let mut added = 0;
         collecting.left.retain(|id| {
-            // One that is gone was deleted meanwhile.
-            let Some(log) = log_of(*id).filter(|log| !log.state.is_removed()) else {
-                return false;
-            };
+            // One that is gone was deleted meanwhile; one that is going is waited for.
+            let Some(log) = log_of(*id) else { return false };
+            if log.state.is_removed() {
+                return true;
+            }
             let shadow = log.shadow.as_deref().filter(|_| !log.pending.is_empty());
             if added == count || (shadow.is_none() && !log.pending.is_empty()) {
                 return true;

@@ -25,8 +25,8 @@ impl ShardLogs {
             self.told.push(LogEvent::Deleted { key });
             return;
         }
-        let record = Record::Removed { partition: log.key() };
-        log.record(&record, now.wall);
+        log.remove(now.wall);
+        self.note_dirty(id);
         self.list(id);
     }
 

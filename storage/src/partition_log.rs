@@ -195,9 +195,12 @@ impl PartitionLog {
     /// Exclusive end of the bytes of `segment` that its file holds, or that are on their way there from
     /// memory of their own.
     pub(crate) fn clean_end(&self, segment: SegmentId) -> FilePosition {
-        // Dropped from the manifest: nobody needs its bytes.
         let Some(known) = self.state.segment(segment) else {
-            return FilePosition::new(u64::MAX);
+            // Dropped from the manifest; what was not written is kept until that is in a round.
+            return self
+                .dirty
+                .clean_until(segment)
+                .unwrap_or(FilePosition::new(u64::MAX));
         };
         let logged = match self.logging {
             Some(logging) if segment == logging => self.logged,
@@ -213,6 +216,28 @@ impl PartitionLog {
     /// Acknowledgements need not wait for the flush.
     pub(crate) fn is_relaxed(&self) -> bool {
         self.config.flush_messages > 1 || self.config.flush_ms.is_some()
+    }
+
+    /// Deletes the partition. What is in no round yet need not be in one any more.
+    pub(crate) fn remove(&mut self, at: TimestampMs) {
+        let mut segments = Vec::new();
+        for fact in self.pending.facts.drain(..) {
+            if let Fact::Dropped {
+                segments: dropped, ..
+            } = fact
+            {
+                segments.extend(dropped);
+            }
+        }
+        self.pending.batches.clear();
+        self.pending.bytes = 0;
+        let record = Record::Removed {
+            partition: self.key(),
+        };
+        self.state.apply(&record, at).expect("the partition is there");
+        segments.extend(self.state.take_released());
+        segments.iter().for_each(|segment| self.dirty.forget(*segment));
+        self.pending.facts.push_back(Fact::Removed { segments });
     }
 
     /// Changes the state and leaves the record for the next round. The record fits: it was made from this
@@ -255,9 +280,6 @@ impl PartitionLog {
             Record::Opened {
                 segment, base_offset, ..
             } => Fact::Opened { segment, base_offset },
-            Record::Removed { .. } => Fact::Removed {
-                segments: self.state.take_released(),
-            },
             Record::Dropped {
                 segments, log_start, ..
             } => {
@@ -268,7 +290,9 @@ impl PartitionLog {
                     log_start,
                 }
             }
-            Record::Extent { .. } | Record::Settle => unreachable!("made by rounds, not by partitions"),
+            Record::Extent { .. } | Record::Settle | Record::Removed { .. } => {
+                unreachable!("made elsewhere")
+            }
         };
         self.pending.facts.push_back(fact);
     }

@@ -65,9 +65,7 @@ impl From<ClientError> for Failure {
             | ClientError::TimedOut { .. }
             | ClientError::Broken { .. }
             | ClientError::NotKafka { .. } => Exit::Unreachable,
-            ClientError::UnknownTopic { .. }
-            | ClientError::UnknownPartition { .. }
-            | ClientError::BeyondEnd { .. } => Exit::NotFound,
+            ClientError::UnknownTopic { .. } | ClientError::UnknownPartition { .. } => Exit::NotFound,
             ClientError::Damaged { .. } => Exit::Damaged,
             ClientError::Invalid(_) => Exit::Usage,
             ClientError::Refused { .. } => exit_of_code(error.code()),

@@ -25,6 +25,8 @@ pub struct Host<R> {
     pub now: Now,
     pub unclean: bool,
     pub report: Vec<String>,
+    /// Tells that the ring will not answer any more.
+    pub dead: Box<dyn Fn() -> bool>,
     /// Ended reads that nobody took yet.
     done: BTreeMap<ReadId, Result<Vec<Slice>, ReadError>>,
     next_read: u64,
@@ -61,6 +63,7 @@ impl<R: Ring> Host<R> {
             now,
             unclean,
             report,
+            dead: Box::new(|| false),
             done: BTreeMap::new(),
             next_read: 0,
             _lock: lock,
@@ -124,7 +127,7 @@ impl<R: Ring> Host<R> {
     /// Turns until `done`, or panics after a while.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Host<R>) -> bool) {
         for _ in 0..20_000 {
-            if done(self) {
+            if done(self) || (self.dead)() {
                 return;
             }
             self.turn(StdDuration::from_millis(1));
@@ -151,7 +154,7 @@ impl<R: Ring> Host<R> {
             ReadOutcome::Ready(slices) => slices,
             ReadOutcome::Pending => {
                 self.until("a read", |host| host.done.contains_key(&read));
-                self.done.remove(&read).expect("just looked at")?
+                self.done.remove(&read).unwrap_or(Err(ReadError::Busy))?
             }
         };
         Ok(slices.iter().flat_map(|slice| slice.to_vec()).collect())
