@@ -65,7 +65,9 @@ impl From<ClientError> for Failure {
             | ClientError::TimedOut { .. }
             | ClientError::Broken { .. }
             | ClientError::NotKafka { .. } => Exit::Unreachable,
-            ClientError::UnknownTopic { .. } | ClientError::UnknownPartition { .. } => Exit::NotFound,
+            ClientError::UnknownTopic { .. }
+            | ClientError::UnknownPartition { .. }
+            | ClientError::BeyondEnd { .. } => Exit::NotFound,
             ClientError::Damaged { .. } => Exit::Damaged,
             ClientError::Invalid(_) => Exit::Usage,
             ClientError::Refused { .. } => exit_of_code(error.code()),

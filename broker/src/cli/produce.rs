@@ -16,7 +16,7 @@ use super::exit::{Exit, Failure};
 use super::output::{count, tell};
 use super::position::{now, parse_moment};
 use super::record_format::{JsonRecord, bytes_of, parse_delimiter};
-use crate::client::{Acks, Partitioner, Producer};
+use crate::client::{Acks, ClientError, Partitioner, Producer};
 
 /// Write records to a topic
 ///
@@ -252,7 +252,18 @@ impl Sender<'_> {
                 Codec::None => builder.build(),
                 _ => builder.build_with(codec, |body| compress(codec, body)),
             };
-            let placed = self.producer.send(partition, &batch)?;
+            let sent = self.producer.send(partition, &batch).map_err(|error| {
+                let unknown = matches!(error, ClientError::Broken { .. } | ClientError::TimedOut { .. });
+                let mut failure = Failure::from(error);
+                if unknown {
+                    let last = count(records, "record");
+                    failure
+                        .message
+                        .push_str(&format!("; whether the last {last} were written is not known"));
+                }
+                failure
+            });
+            let placed = sent?;
             let written = self.written.entry(partition).or_insert((0, placed.base_offset));
             written.0 += records;
         }

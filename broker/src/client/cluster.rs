@@ -16,6 +16,8 @@ use super::error::ClientError;
 pub struct Cluster {
     /// The connection that metadata is asked on.
     seed: Connection,
+    /// As they were given.
+    bootstrap: Vec<String>,
     nodes: BTreeMap<i32, Node>,
     connections: BTreeMap<i32, Connection>,
     topics: BTreeMap<String, Topic>,
@@ -54,28 +56,18 @@ impl Cluster {
     /// Connects to the first of `brokers` (`HOST:PORT`) that answers. `timeout` holds for each connection
     /// attempt and each request.
     pub fn connect(brokers: &[String], timeout: Duration) -> Result<Cluster, ClientError> {
-        let mut tried = Vec::new();
-        for broker in brokers {
-            match Connection::open(broker, timeout) {
-                Ok(seed) => {
-                    let mut cluster = Cluster {
-                        seed,
-                        nodes: BTreeMap::new(),
-                        connections: BTreeMap::new(),
-                        topics: BTreeMap::new(),
-                        cluster_id: None,
-                        controller_id: None,
-                        timeout,
-                    };
-                    cluster.ask(Some(Vec::new()), false)?;
-                    return Ok(cluster);
-                }
-                Err(ClientError::NoBroker { tried: reasons }) => tried.extend(reasons),
-                Err(error) if brokers.len() == 1 => return Err(error),
-                Err(error) => tried.push((broker.clone(), std::io::Error::other(error.to_string()))),
-            }
-        }
-        Err(ClientError::NoBroker { tried })
+        let mut cluster = Cluster {
+            seed: open_any(brokers, timeout)?,
+            bootstrap: brokers.to_vec(),
+            nodes: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            cluster_id: None,
+            controller_id: None,
+            timeout,
+        };
+        cluster.ask(Some(Vec::new()), false)?;
+        Ok(cluster)
     }
 
     pub fn timeout(&self) -> Duration {
@@ -185,7 +177,14 @@ impl Cluster {
             allow_auto_topic_creation: create,
             ..MetadataRequest::default()
         };
-        let reply = self.seed.call(&request)?;
+        let reply = match self.seed.call(&request) {
+            Err(ClientError::Broken { .. }) => {
+                // Its broker went away: another may be there, or the same one again.
+                self.reopen_seed()?;
+                self.seed.call(&request)?
+            }
+            other => other?,
+        };
         let response = reply.read()?;
         if response.error_code != 0 {
             return Err(ClientError::refused(
@@ -218,6 +217,34 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+impl Cluster {
+    fn reopen_seed(&mut self) -> Result<(), ClientError> {
+        let mut brokers = self.bootstrap.clone();
+        let known = self
+            .nodes
+            .values()
+            .map(Node::address)
+            .filter(|address| !self.bootstrap.contains(address));
+        brokers.extend(known);
+        self.seed = open_any(&brokers, self.timeout)?;
+        Ok(())
+    }
+}
+
+/// The first that answers.
+fn open_any(brokers: &[String], timeout: Duration) -> Result<Connection, ClientError> {
+    let mut tried = Vec::new();
+    for broker in brokers {
+        match Connection::open(broker, timeout) {
+            Ok(connection) => return Ok(connection),
+            Err(ClientError::NoBroker { tried: reasons }) => tried.extend(reasons),
+            Err(error) if brokers.len() == 1 => return Err(error),
+            Err(error) => tried.push((broker.clone(), std::io::Error::other(error.to_string()))),
+        }
+    }
+    Err(ClientError::NoBroker { tried })
 }
 
 impl Node {

@@ -53,12 +53,23 @@ impl<'c> Consumer<'c> {
             Position::Time(at) => cluster.offsets_at(topic, partitions, at)?,
             _ => Default::default(),
         };
+        if let Position::Offset(offset) = from
+            && marks.values().all(|marks| offset > marks.end)
+        {
+            let end = marks.values().map(|marks| marks.end).max().unwrap_or(0);
+            return Err(ClientError::BeyondEnd {
+                topic: topic.to_owned(),
+                offset,
+                end,
+            });
+        }
         let assigned = marks.into_iter().map(|(partition, marks)| {
             let next = match from {
                 Position::Beginning => marks.start,
                 Position::End => marks.end,
-                Position::Offset(offset) => offset,
-                Position::Last(count) => (marks.end.saturating_sub(count)).max(marks.start),
+                // One offset for several partitions: each begins as near to it as it can.
+                Position::Offset(offset) => offset.clamp(marks.start, marks.end),
+                Position::Last(count) => marks.end.saturating_sub(count).max(marks.start),
                 Position::Time(_) => times.get(&partition).copied().flatten().unwrap_or(marks.end),
             };
             Assigned {
@@ -90,13 +101,14 @@ impl<'c> Consumer<'c> {
     ) -> Result<(), ClientError> {
         let result = self.poll_once(wait, &mut each);
         match result {
-            Err(error) if error.is_retriable() => {
+            Err(error) if error.is_retriable() || matches!(error, ClientError::NoBroker { .. }) => {
                 let since = *self.failing_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.cluster.timeout() {
                     return Err(error);
                 }
                 std::thread::sleep(RETRY_PAUSE);
-                self.cluster.topic(&self.topic, false)?;
+                // While a broker restarts nobody may answer: what counts is how long that lasts.
+                let _ = self.cluster.topic(&self.topic, false);
                 Ok(())
             }
             Ok(()) => {

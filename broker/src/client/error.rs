@@ -39,6 +39,12 @@ pub enum ClientError {
         partition: i32,
         count: usize,
     },
+    /// `end` is the highest offset that any of the partitions will give next.
+    BeyondEnd {
+        topic: String,
+        offset: i64,
+        end: i64,
+    },
     /// The partition has no leader now.
     NoLeader {
         topic: String,
@@ -141,6 +147,9 @@ impl fmt::Display for ClientError {
                     "the topic `{topic}` has no partition {partition}, only 0 to {}",
                     count.saturating_sub(1)
                 )
+            }
+            ClientError::BeyondEnd { topic, offset, end } => {
+                write!(f, "offset {offset} is not written yet: `{topic}` ends at {end}")
             }
             ClientError::NoLeader { topic, partition } => {
                 write!(

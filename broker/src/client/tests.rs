@@ -232,6 +232,59 @@ fn reading_begins_where_it_is_told_and_ends_at_the_end() {
 }
 
 #[test]
+fn a_reader_outlives_a_broken_connection() {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let seen = fetches.clone();
+    let (seed, leader) = with_leader(i16::MAX, move |_, asked| {
+        if asked.api == ApiKey::Fetch.code() && seen.fetch_add(1, Ordering::Relaxed) == 1 {
+            return Answer::Close;
+        }
+        a_log_of_three(asked)
+    });
+    let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
+    cluster.topic("t", false).unwrap();
+    let mut offsets = Vec::new();
+    let mut consumer = Consumer::new(&mut cluster, "t", &[0], Position::Beginning).unwrap();
+    while !consumer.at_end() {
+        let poll = consumer.poll(Duration::ZERO, |record| {
+            offsets.push(record.offset);
+            true
+        });
+        poll.unwrap();
+    }
+    assert_eq!(offsets, [5, 6, 7]);
+    assert_eq!(fetches.load(Ordering::Relaxed), 4);
+    drop((cluster, leader));
+}
+
+#[test]
+fn metadata_is_asked_of_a_broker_that_came_back() {
+    let asked_times = Arc::new(AtomicUsize::new(0));
+    let seen = asked_times.clone();
+    let seed = ScriptedBroker::start(i16::MAX, move |address, asked| {
+        match seen.fetch_add(1, Ordering::Relaxed) {
+            1 => Answer::Close,
+            _ => metadata(address, asked),
+        }
+    });
+    let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
+    assert_eq!(cluster.topic("t", false).unwrap().partitions.len(), 1);
+    assert_eq!(asked_times.load(Ordering::Relaxed), 3);
+    drop(cluster);
+}
+
+#[test]
+fn an_offset_that_is_gone_is_the_start_and_one_to_come_is_an_error() {
+    assert_eq!(consume(Position::Offset(0), 1), [(5, "v5".to_owned())]);
+    let (seed, leader) = with_leader(i16::MAX, |_, asked| a_log_of_three(asked));
+    let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
+    cluster.topic("t", false).unwrap();
+    let error = Consumer::new(&mut cluster, "t", &[0], Position::Offset(9)).unwrap_err();
+    assert!(error.to_string().contains("ends at 8"), "{error}");
+    drop((cluster, leader));
+}
+
+#[test]
 fn nobody_there_is_told_with_the_reason() {
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

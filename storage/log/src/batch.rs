@@ -52,7 +52,7 @@ impl StoredBatch {
         let size = take.u32()?;
         let crc = take.u32()?;
         let base_offset = take.offset("base offset")?;
-        let last_offset = take.offset("last offset")?;
+        let last_offset = take.last_offset()?;
         if last_offset < base_offset {
             return Err(FormatError::Field("last offset"));
         }

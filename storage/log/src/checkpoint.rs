@@ -207,8 +207,8 @@ impl Checkpoint {
 
 impl PartitionEntry {
     fn decode(take: &mut Take<'_>) -> Result<Self, FormatError> {
-        let as_of = RoundSequence::new(take.u64()?);
-        let floor = RoundSequence::new(take.u64()?);
+        let as_of = take.sequence()?;
+        let floor = take.sequence()?;
         let damage = match take.u8()? {
             0 => None,
             code => {
@@ -268,10 +268,10 @@ fn decode_head(bytes: &[u8]) -> Result<(CheckpointHead, u64, u32, usize), Format
         nonce: take.u64()?,
     };
     let ring_bytes = take.u64()?;
-    let incarnation = Incarnation::new(take.u64()?);
-    let raised_at = RoundSequence::new(take.u64()?);
+    let incarnation = take.incarnation()?;
+    let raised_at = take.sequence()?;
     let tail = ChainPoint {
-        sequence: RoundSequence::new(take.u64()?),
+        sequence: take.sequence()?,
         position: take.u64()?,
         previous_crc: take.u32()?,
     };

@@ -8,7 +8,8 @@ use core::fmt;
 
 use millstream_protocol::types::{Offset, PartitionIndex, TimestampMs, TopicId};
 
-use crate::id::{FilePosition, PartitionKey};
+use crate::id::{FilePosition, Incarnation, PartitionKey, RoundSequence};
+use crate::limits::INCARNATIONS_MAX;
 
 /// Why bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,30 @@ impl<'a> Take<'a> {
             topic,
             partition: PartitionIndex::new(self.i32()?),
         })
+    }
+
+    /// A batch's last offset: the log's end lies one beyond.
+    pub(crate) fn last_offset(&mut self) -> Result<Offset, FormatError> {
+        self.offset("last offset").and_then(|offset| match offset {
+            Offset::MAX => Err(FormatError::Field("last offset")),
+            offset => Ok(offset),
+        })
+    }
+
+    /// A round's sequence, of which none is the last possible one.
+    pub(crate) fn sequence(&mut self) -> Result<RoundSequence, FormatError> {
+        match self.u64()? {
+            u64::MAX => Err(FormatError::Field("round sequence")),
+            sequence => Ok(RoundSequence::new(sequence)),
+        }
+    }
+
+    /// An incarnation that still has one after it, as segment ids are made of them.
+    pub(crate) fn incarnation(&mut self) -> Result<Incarnation, FormatError> {
+        match self.u64()? {
+            incarnation if incarnation < INCARNATIONS_MAX => Ok(Incarnation::new(incarnation)),
+            _ => Err(FormatError::Field("incarnation")),
+        }
     }
 
     /// An element count, refused where the bytes left cannot hold that many of at least `each` bytes.

@@ -8,6 +8,7 @@ use core::ops::{Add, Sub};
 use millstream_protocol::types::{PartitionIndex, TopicId};
 
 use crate::layout::BLOCK;
+use crate::limits::INCARNATIONS_MAX;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -149,7 +150,7 @@ impl SegmentIds {
     /// For one shard of one run. `incarnation` must be durable before an id is used.
     #[track_caller]
     pub fn new(incarnation: Incarnation, shard: u16) -> Self {
-        assert!(incarnation.get() >> 24 == 0, "incarnations fit 24 bits");
+        assert!(incarnation.get() <= INCARNATIONS_MAX, "incarnations fit 24 bits");
         assert!(shard >> 12 == 0, "shard numbers fit 12 bits");
         let first = incarnation.get() << 40 | u64::from(shard) << 28;
         Self {

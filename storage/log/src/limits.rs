@@ -35,6 +35,9 @@ pub const PARTITIONS_MAX: usize = 1 << 20;
 /// Segment files that wait for deletion in one checkpoint.
 pub const UNLINKS_MAX: usize = 1 << 20;
 
+/// Times that a directory can be opened: segment ids hold 24 bits of it.
+pub const INCARNATIONS_MAX: u64 = (1 << 24) - 1;
+
 /// A segment's data, in bytes: positions stay below it, which the offset index packs into 32 bits.
 pub const SEGMENT_BYTES_MAX: u64 = (1 << 32) - (64 << 20) - BLOCK;
 

@@ -459,3 +459,156 @@ fn check_batches(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, key, stored, summary};
+
+    const ONE: SegmentId = SegmentId::new(1);
+    const TWO: SegmentId = SegmentId::new(2);
+
+    /// Offsets 0 to 2 in one batch of 100 bytes of segment 1, then an empty segment 2.
+    fn log() -> PartitionState {
+        let mut state = PartitionState::new(key(0));
+        state.apply(&state.open_record(ONE), NOW).unwrap();
+        let batches = [stored(summary(3, 0, 5), 0, &[0; 100])];
+        state.apply(&tail(ONE, 0, &[0; 100], &batches), NOW).unwrap();
+        state.apply(&state.roll_record(TWO), NOW).unwrap();
+        state
+    }
+
+    fn tail<'a>(
+        segment: SegmentId,
+        position: u64,
+        bytes: &'a [u8],
+        batches: &'a [StoredBatch],
+    ) -> Record<'a> {
+        Record::Tail {
+            partition: key(0),
+            segment,
+            position: FilePosition::new(position),
+            bytes,
+            batches,
+        }
+    }
+
+    fn seal(segment: SegmentId, byte_end: u64, end_offset: i64, successor: u64) -> Record<'static> {
+        let (byte_end, end_offset) = (FilePosition::new(byte_end), Offset::new(end_offset));
+        let successor = SegmentId::new(successor);
+        Record::Seal {
+            partition: key(0),
+            segment,
+            byte_end,
+            end_offset,
+            successor,
+        }
+    }
+
+    fn dropped(segments: &[SegmentId], log_start: i64) -> Record<'_> {
+        Record::Dropped {
+            partition: key(0),
+            segments,
+            log_start: Offset::new(log_start),
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let [second, third] = [2, 3].map(|offset| [stored(summary(1, 0, 5), offset, &[0; 100])]);
+        let extent = Record::Extent {
+            partition: key(0),
+            segment: TWO,
+            position: FilePosition::new(8192),
+            length: 4096,
+            crc: 0,
+            batches: &[],
+        };
+        let refused = [
+            (Record::Removed { partition: key(1) }, ApplyError::Partition),
+            (Record::Settle, ApplyError::Partition),
+            (tail(ONE, 100, &[0; 100], &third), ApplyError::Segment),
+            (tail(TWO, 100, &[0; 100], &third), ApplyError::Position),
+            (extent, ApplyError::Position),
+            (tail(TWO, 0, &[0; 100], &second), ApplyError::Batches),
+            (tail(TWO, 0, &[0; 99], &third), ApplyError::Batches),
+            (seal(SegmentId::new(9), 0, 3, 4), ApplyError::Segment),
+            (seal(TWO, 0, 3, 1), ApplyError::Segment),
+            (seal(TWO, 1, 3, 4), ApplyError::Position),
+            (seal(TWO, 0, 2, 4), ApplyError::Offset),
+            (seal(ONE, 100, 2, 4), ApplyError::Offset),
+            (seal(ONE, 0, 3, 4), ApplyError::Offset),
+            (
+                Record::LogStart {
+                    partition: key(0),
+                    offset: Offset::new(4),
+                },
+                ApplyError::Offset,
+            ),
+            (
+                Record::Opened {
+                    partition: key(0),
+                    segment: SegmentId::new(4),
+                    base_offset: Offset::ZERO,
+                },
+                ApplyError::Lifetime,
+            ),
+            (dropped(&[TWO], 3), ApplyError::Segment),
+            (dropped(&[ONE, TWO], 3), ApplyError::Segment),
+            (dropped(&[ONE], 2), ApplyError::Offset),
+            (
+                Record::Epoch {
+                    partition: key(0),
+                    epoch: LeaderEpoch::ZERO,
+                    start_offset: Offset::new(4),
+                },
+                ApplyError::Offset,
+            ),
+        ];
+        for (record, error) in refused {
+            let mut state = log();
+            assert_eq!(state.apply(&record, NOW), Err(error), "{record:?}");
+            assert_eq!(state, log(), "{record:?} left a trace");
+        }
+    }
+
+    #[test]
+    fn a_deleted_partition_takes_no_record() {
+        let mut state = log();
+        state.apply(&Record::Removed { partition: key(0) }, NOW).unwrap();
+        assert_eq!(state.take_released(), [ONE, TWO]);
+        let start = Record::LogStart {
+            partition: key(0),
+            offset: Offset::ZERO,
+        };
+        assert_eq!(state.apply(&start, NOW), Err(ApplyError::Lifetime));
+    }
+
+    #[test]
+    fn a_cut_in_an_older_segment_releases_the_later_ones() {
+        let mut state = log();
+        state.apply(&seal(ONE, 0, 0, 3), NOW).unwrap();
+        assert_eq!(state.take_released(), [TWO]);
+        assert_eq!(state.offsets().end().get(), Offset::ZERO);
+        let ids = state
+            .segments()
+            .iter()
+            .map(|segment| (segment.id.get(), segment.sealed));
+        assert_eq!(ids.collect::<Vec<_>>(), [(1, true), (3, false)]);
+        assert_eq!(state.segments()[0].max_timestamp, None, "nothing is left of it");
+    }
+
+    #[test]
+    fn what_is_flushed_never_passes_a_cut() {
+        let mut state = log();
+        state.flushed_to(Offset::new(3));
+        state.flushed_to(Offset::new(1));
+        assert_eq!(
+            state.offsets().flushed().get(),
+            Offset::new(3),
+            "it never goes back by itself"
+        );
+        state.apply(&seal(ONE, 0, 0, 3), NOW).unwrap();
+        assert_eq!(state.offsets().flushed().get(), Offset::ZERO);
+    }
+}

@@ -247,6 +247,13 @@ impl Producers {
         // Markers are never refused, so there may be a few more than the limit: the bytes left are the bound.
         for _ in 0..take.count(PRODUCER_LEN, u32::MAX as usize, "producers")? {
             let id = ProducerId::new(take.i64()?);
+            if producers
+                .known
+                .last_key_value()
+                .is_some_and(|(&last, _)| last >= id)
+            {
+                return Err(FormatError::Field("producer order"));
+            }
             let producer = Producer::decode(take)?;
             if let Some(first) = producer.transaction {
                 producers.open.insert((first, id));
@@ -354,7 +361,7 @@ impl Producer {
         for _ in 0..count {
             let last_sequence = sequence_from(take.i32()?)?;
             let delta = take.i32()?;
-            let last_offset = take.offset("last offset")?;
+            let last_offset = take.last_offset()?;
             if delta < 0 || i64::from(delta) > last_offset.get() {
                 return Err(FormatError::Field("offset delta"));
             }

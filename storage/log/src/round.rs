@@ -60,9 +60,9 @@ impl RoundHeader {
                 id: JournalId::new(take.u64()?),
                 nonce: take.u64()?,
             },
-            incarnation: Incarnation::new(take.u64()?),
-            sequence: RoundSequence::new(take.u64()?),
-            settled: RoundSequence::new(take.u64()?),
+            incarnation: take.incarnation()?,
+            sequence: take.sequence()?,
+            settled: take.sequence()?,
             written_at: take.timestamp()?,
             length: take.u32()?,
             record_count: take.u32()?,
@@ -638,5 +638,22 @@ mod tests {
             "then at the ring's start"
         );
         assert!(matches!(reader.step(0, &ring), Step::End(point) if point.sequence == RoundSequence::new(2)));
+    }
+
+    #[test]
+    fn a_round_of_another_nonce_is_no_part_of_the_chain() {
+        let bytes = sealed(&[Record::Settle]);
+        let (zero, one) = (RoundSequence::new(0), Incarnation::new(1));
+        let from = ChainPoint::first(JOURNAL);
+        let ended = |journal| {
+            let mut reader = RoundReader::new(journal, BLOCK, from, zero, one);
+            matches!(reader.step(0, &bytes), Step::End(_))
+        };
+        assert!(!ended(JOURNAL));
+        assert!(ended(JournalIdentity { nonce: 98, ..JOURNAL }));
+        assert!(ended(JournalIdentity {
+            id: JournalId::new(3),
+            ..JOURNAL
+        }));
     }
 }

@@ -122,6 +122,12 @@ impl Segment {
         if index.as_ref().is_some_and(|index| index.end() > byte_end) {
             return Err(FormatError::Field("index end"));
         }
+        // Appends go on in the index of the segment that is not sealed; a sidecar stands for an index.
+        let (sealed, sidecar) = (flags & SEALED != 0, flags & SIDECAR != 0);
+        let grows = index.as_ref().is_some_and(|index| index.end() == byte_end);
+        if sidecar && (index.is_some() || !sealed) || !sealed && !grows {
+            return Err(FormatError::Field("segment flags"));
+        }
         Ok(Self {
             id,
             base_offset,
@@ -131,8 +137,8 @@ impl Segment {
             written,
             opened_at,
             max_timestamp,
-            sealed: flags & SEALED != 0,
-            sidecar: flags & SIDECAR != 0,
+            sealed,
+            sidecar,
             index,
         })
     }

@@ -9,8 +9,10 @@ pub mod messages;
 pub mod random;
 
 mod batches;
+mod formats;
 
 pub use batches::batches;
+pub use formats::{format_seeds, formats};
 
 use millstream_protocol::api::{API_TABLE, ApiSpec};
 use millstream_protocol::header::{RequestHeader, decode_response_header};

@@ -1,4 +1,4 @@
-//! Writes a target's first corpus: `fuzz-seeds requests|responses|batches FOLDER`.
+//! Writes a target's first corpus: `fuzz-seeds requests|responses|batches|formats FOLDER`.
 
 use std::path::Path;
 use std::{env, fs};
@@ -15,6 +15,7 @@ fn main() {
         "requests" => messages(Direction::Request),
         "responses" => messages(Direction::Response),
         "batches" => golden::batches().into_iter().map(|batch| batch.bytes).collect(),
+        "formats" => millstream_fuzz::format_seeds(),
         other => panic!("no target is called {other}"),
     };
     for (number, seed) in seeds.iter().enumerate() {

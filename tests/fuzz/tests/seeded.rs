@@ -106,3 +106,14 @@ fn batches_hold_under_mutation() {
         }
     }
 }
+
+#[test]
+fn formats_hold_under_mutation() {
+    let mut random = Random::new(5);
+    for seed in millstream_fuzz::format_seeds() {
+        millstream_fuzz::formats(&seed);
+        for _ in 0..4_000 {
+            millstream_fuzz::formats(&random.mutate(&seed));
+        }
+    }
+}

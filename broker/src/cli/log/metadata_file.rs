@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_machine::cluster::image::ClusterImage;
-use millstream_machine::cluster::record::{MetadataRecord, decode_batch};
+use millstream_machine::cluster::record::{ConfigChange, MetadataRecord, decode_batch};
+use millstream_protocol::types::TopicId;
 use serde::Serialize;
 
 use super::sink::Sink;
@@ -122,7 +123,7 @@ impl LogFile {
         sink.note(&format!("Dumping {}", self.path.display()))?;
         for entry in &self.entries {
             let shown: Vec<String> = match &entry.records {
-                Ok(records) => records.iter().map(|record| format!("{record:?}")).collect(),
+                Ok(records) => records.iter().map(show_record).collect(),
                 Err(error) => {
                     sink.damaged += 1;
                     vec![format!("(unreadable: {error})")]
@@ -146,6 +147,55 @@ impl LogFile {
             ))?;
         }
         Ok(())
+    }
+}
+
+/// The record's kind and fields, as the other dumps write them.
+fn show_record(record: &MetadataRecord) -> String {
+    let id = |id: &TopicId| String::from_utf8_lossy(&id.to_base64()).into_owned();
+    let changed = |changes: &[ConfigChange]| {
+        let shown = changes.iter().map(|change| match &change.value {
+            Some(value) => format!("{}={value}", change.name),
+            None => format!("{} (default)", change.name),
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    match record {
+        MetadataRecord::ClusterCreated { cluster_id } => format!("clusterCreated id: {cluster_id}"),
+        MetadataRecord::TopicCreated {
+            id: topic,
+            name,
+            partitions,
+            configs,
+        } => {
+            let configs: String = configs
+                .iter()
+                .map(|(name, value)| format!(" {name}={value}"))
+                .collect();
+            format!(
+                "topicCreated name: {name} id: {} partitions: {partitions}{configs}",
+                id(topic)
+            )
+        }
+        MetadataRecord::PartitionsAdded {
+            id: topic,
+            partitions,
+        } => {
+            format!("partitionsAdded id: {} partitions: {partitions}", id(topic))
+        }
+        MetadataRecord::TopicDeleted { id: topic } => format!("topicDeleted id: {}", id(topic)),
+        MetadataRecord::TopicPurged { id: topic } => format!("topicPurged id: {}", id(topic)),
+        MetadataRecord::TopicConfigChanged { id: topic, changes } => {
+            format!("topicConfigChanged id: {} {}", id(topic), changed(changes))
+        }
+        MetadataRecord::BrokerConfigChanged { broker, changes } => {
+            let broker = broker.map_or("all".to_owned(), |broker| broker.get().to_string());
+            format!("brokerConfigChanged broker: {broker} {}", changed(changes))
+        }
+        MetadataRecord::UncleanStart { broker } => format!("uncleanStart broker: {}", broker.get()),
+        MetadataRecord::ProducerIdBlock { first, count } => {
+            format!("producerIdBlock first: {} count: {count}", first.get())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the directory knows besides the records: its identity, checkpoints, partitions and their segments.
 
-use millstream_log::{Checkpoint, PartitionState, RecoveredPartition, Segment, layout};
+use millstream_log::{Checkpoint, FormatError, PartitionState, RecoveredPartition, Segment, layout};
 use serde::Serialize;
 
 use super::directory::{DataDirectory, checkpoint_slots, journal_ids};
@@ -69,6 +69,7 @@ pub fn dump_checkpoints(sink: &mut Sink, directory: &DataDirectory) -> Result<()
                         sink.put(&line, || line.to_text())?;
                     }
                 }
+                Err(FormatError::Short) => sink.note(&format!("{} is not written yet", name.display()))?,
                 // A torn slot is what the other one is for.
                 Err(error) => sink.note(&format!("{} does not read: {error}", name.display()))?,
             }
