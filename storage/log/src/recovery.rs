@@ -381,21 +381,39 @@ impl Replay {
             .collect()
     }
 
-    /// Tells the CRC of what was read (salted as [`ExtentCheck::crc`]); `None` where reading failed or the
-    /// file is too short.
+    /// Tells the CRC of what was read (salted as [`ExtentCheck::crc`]); `None` where the file is missing or too
+    /// short. What differs was never acknowledged: the log is cut before it.
     pub fn verified(&mut self, check: &ExtentCheck, crc: Option<u32>) {
         if crc == Some(check.crc) {
             return;
         }
-        let Some(folding) = self.partitions.get_mut(&check.partition) else {
+        let Some((folding, cut)) = self.doubtful(check) else {
             return;
         };
-        let Some(bad) = folding.extents.iter().find(|extent| extent.check == *check) else {
-            return;
-        };
-        if folding.cut.is_none_or(|cut| bad.cut.end_offset < cut.end_offset) {
-            folding.cut = Some(bad.cut);
+        if folding.cut.is_none_or(|known| cut.end_offset < known.end_offset) {
+            folding.cut = Some(cut);
         }
+    }
+
+    /// Tells that the device could not read it. It may be whole and acknowledged, so nothing is cut: the partition is
+    /// not served.
+    pub fn unreadable(&mut self, check: &ExtentCheck) {
+        let Some((folding, cut)) = self.doubtful(check) else {
+            return;
+        };
+        if folding.damage.is_none_or(|damage| cut.end_offset < damage.at) {
+            folding.damage = Some(Damage {
+                at: cut.end_offset,
+                reason: DamageReason::Segment,
+            });
+        }
+    }
+
+    /// The partition of a direct write that is not what it should be, and where its log ends without it.
+    fn doubtful(&mut self, check: &ExtentCheck) -> Option<(&mut Folding, Cut)> {
+        let folding = self.partitions.get_mut(&check.partition)?;
+        let cut = folding.extents.iter().find(|extent| extent.check == *check)?.cut;
+        Some((folding, cut))
     }
 
     /// The result, once every extent was verified.

@@ -345,6 +345,26 @@ fn start_reads_only_direct_writes_that_nobody_settled() {
     );
 }
 
+/// The device cannot read a direct write that may have been acknowledged: neither trusted nor cut.
+#[test]
+fn direct_write_that_cannot_be_read() {
+    let mut script = Script::new(1);
+    script.round(0, &[opened(0, 1), tail(0, 1, &A, &[batch(0)])]);
+    let roll = script.states[&key(0)].roll_record(segment(2));
+    script.round(1, &[roll, extent(2, 0, 1, &[blocks(1, 1)])]);
+    let mut replay = script.replay();
+    let check = replay.extents_to_verify()[0];
+    replay.unreadable(&check);
+    let recovered = replay.finish();
+    let found = of(&recovered, 0);
+    let damage = Damage {
+        at: Offset::new(1),
+        reason: DamageReason::Segment,
+    };
+    assert_eq!((found.cut, found.damage), (None, Some(damage)));
+    assert_eq!(end_of(&recovered, 0), 2, "what it claimed is still told");
+}
+
 /// A batch straddles the journal's head piece and the direct write, which is bad: the cut falls before the
 /// batch.
 #[test]
