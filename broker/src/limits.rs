@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Shards of one process: a fetch session's id names its shard.
+pub const SHARDS_MAX: usize = millstream_machine::fetch_session::SHARDS_MAX as usize;
+
 /// Connections of one shard. More are closed as they arrive.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Connections from one address over all shards.
@@ -46,6 +49,8 @@ pub const CONTROLLER_QUEUE: usize = 4_096;
 
 /// Incremental fetch sessions of one shard.
 pub const FETCH_SESSIONS_MAX: usize = 1_000;
+/// Partitions of all incremental fetch sessions of one shard.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// Longest wait that a fetch may ask for.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
 /// Bytes of records in one fetch response, whatever the client asks for.
@@ -61,6 +66,9 @@ pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 pub const FRAME_RATE_MIN: usize = 64 * 1024;
 /// Time for the kernel to take a send; a client that does not read for so long is closed.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time that connections have to get their last replies at the end.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Largest request (Kafka's `socket.request.max.bytes`).
 pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;

@@ -9,7 +9,7 @@ use super::args::ConfigArgs;
 use super::exit::output_failed;
 use super::{Exit, Failure};
 use crate::config::{Config, Key, Raw, Sources};
-use crate::startup::BrokerConfig;
+use crate::startup::{self, BrokerConfig};
 use crate::telemetry::logging::{self, LogHandle};
 
 /// Start a broker
@@ -80,17 +80,13 @@ pub fn run(args: StartArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     warn_if_open(&broker);
     reload_level_on_hangup(sources, log.clone())?;
-    let served = serve(&broker);
+    let served = serve(broker);
     log.flush();
     served
 }
 
-fn serve(broker: &BrokerConfig) -> Result<(), Failure> {
-    let listeners = &broker.listeners;
-    Err(Failure::new(
-        Exit::Failed,
-        format!("this build does not serve {listeners:?} yet"),
-    ))
+fn serve(broker: BrokerConfig) -> Result<(), Failure> {
+    startup::run(broker).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
 
 impl StartArgs {

@@ -18,7 +18,7 @@
 //! or sync nothing is appended until a restart has looked at what is there.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,8 @@ pub struct MetadataLog {
     bytes: u64,
     /// A write failed: what the file holds is not known.
     poisoned: bool,
+    /// The store is ours as long as this lives.
+    _lock: File,
 }
 
 /// What a store held when it was opened.
@@ -63,6 +65,10 @@ pub enum MetadataLogError {
         path: PathBuf,
         error: io::Error,
     },
+    /// Another process has it open.
+    Locked {
+        path: PathBuf,
+    },
     /// Written by a newer version.
     NewerFormat {
         path: PathBuf,
@@ -80,6 +86,7 @@ impl MetadataLog {
     /// Opens or creates the store. A torn end is cut, durably.
     pub fn open(directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
         fs::create_dir_all(directory).map_err(|error| io_error(directory, error))?;
+        let lock = lock(&directory.join("lock"))?;
         let base = newest_snapshot(directory)?;
         let mut contents = Contents::default();
         if base > 0 {
@@ -123,6 +130,7 @@ impl MetadataLog {
             last,
             bytes: good as u64,
             poisoned: false,
+            _lock: lock,
         };
         Ok((log, contents))
     }
@@ -192,6 +200,11 @@ impl fmt::Display for MetadataLogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MetadataLogError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            MetadataLogError::Locked { path } => write!(
+                f,
+                "another process uses this data directory (it holds {}); stop it, or choose another with --data-dir",
+                path.display()
+            ),
             MetadataLogError::NewerFormat { path, found } => write!(
                 f,
                 "{} has format {found}, this program knows {VERSION}: start the newer version that wrote it",
@@ -204,6 +217,21 @@ impl fmt::Display for MetadataLogError {
                 path.display()
             ),
         }
+    }
+}
+
+fn lock(path: &Path) -> Result<File, MetadataLogError> {
+    let fail = |error| io_error(path, error);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(MetadataLogError::Locked { path: path.into() }),
+        Err(TryLockError::Error(error)) => Err(fail(error)),
     }
 }
 
@@ -425,7 +453,7 @@ mod tests {
         let (_, contents) = MetadataLog::open(&directory.0).unwrap();
         assert_eq!(contents.snapshot.as_deref(), Some(&b"state"[..]));
         assert_eq!(contents.entries, [b"d".to_vec()]);
-        assert_eq!(listed(&directory.0).unwrap().len(), 2, "older files are gone");
+        assert_eq!(listed(&directory.0).unwrap().len(), 3, "older files are gone");
     }
 
     #[test]
@@ -461,6 +489,16 @@ mod tests {
                 "byte {at}"
             );
         }
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let directory = Directory::new("lock");
+        let _first = MetadataLog::open(&directory.0).unwrap();
+        assert!(matches!(
+            MetadataLog::open(&directory.0),
+            Err(MetadataLogError::Locked { .. })
+        ));
     }
 
     #[test]

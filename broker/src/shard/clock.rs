@@ -12,6 +12,11 @@ use millstream_storage::Now;
 pub fn now() -> Now {
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     let start = START.get_or_init(std::time::Instant::now);
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    Now { monotonic: Instant::from_nanos(start.elapsed().as_nanos() as u64), wall: TimestampMs::new(wall) }
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64);
+    Now {
+        monotonic: Instant::from_nanos(start.elapsed().as_nanos() as u64),
+        wall: TimestampMs::new(wall),
+    }
 }

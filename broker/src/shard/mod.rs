@@ -1,6 +1,19 @@
 //! A shard: one core, one ring, the partitions and connections that it owns.
 //! Invariant: everything of a shard is touched by its own thread only; other shards send it messages.
 
+pub mod budget;
+pub mod calls;
+pub mod clock;
+pub mod counters;
+pub mod host;
+mod image;
 pub mod mailbox;
+pub mod messages;
+mod shutdown;
 pub mod slab;
+mod sockets;
+pub mod state;
+pub mod table;
 pub mod token;
+pub mod turn;
+pub mod watchdog;

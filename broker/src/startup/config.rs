@@ -46,6 +46,19 @@ pub enum CoreSet {
     List(Vec<usize>),
 }
 
+impl BrokerConfig {
+    /// What clients of a listener that was bound to `bound` are told; `None`: the address by which they reached it.
+    pub fn advertised_for(&self, bound: SocketAddr) -> Option<HostPort> {
+        self.advertised.clone().or_else(|| {
+            let named = !bound.ip().is_unspecified();
+            named.then(|| HostPort {
+                host: bound.ip().to_string(),
+                port: bound.port(),
+            })
+        })
+    }
+}
+
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {

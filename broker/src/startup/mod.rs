@@ -2,8 +2,14 @@
 //! Invariants: nothing is served before the storage is replayed and an unclean start is recorded; every refusal to
 //! start says what to do about it.
 
+mod checks;
 mod config;
 mod error;
+mod membarrier;
+mod memory;
+mod run;
+mod signals;
 
 pub use config::{BrokerConfig, CoreSet, DEFAULT_NODE_ID, DEFAULT_PORT, HostPort};
 pub use error::StartError;
+pub use run::run;

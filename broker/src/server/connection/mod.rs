@@ -1,5 +1,258 @@
 //! One client connection, without its socket: bytes in, order, bytes out.
+//! Place: owned by the shard that accepted it; the shard's turn feeds it completions and carries out what it wants.
+//! Invariants: at most one receive and one send are in flight; a request starts only while the replies that the client
+//! has not read stay below [`REPLY_BACKLOG_MAX`]; what is held is charged ([`Connection::charge`]).
 
 pub mod pipeline;
 pub mod read;
 pub mod write;
+
+use std::net::SocketAddr;
+
+use millstream_protocol::time::{Duration, Instant};
+use millstream_ring::{Slice, SocketId};
+
+use crate::limits::{
+    FRAME_DEADLINE, FRAME_RATE_MIN, IDLE_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL,
+};
+use crate::shard::slab::Key;
+use pipeline::{Order, Pipeline, Reply, RequestSequence};
+use read::{FrameError, ReadSide, Want};
+use write::{Encoded, WriteSide};
+
+/// A connection and where it stands.
+#[derive(Debug)]
+pub struct Connection {
+    pub socket: SocketId,
+    pub peer: SocketAddr,
+    /// The address by which the client reached us.
+    pub local: SocketAddr,
+    /// Which of the broker's listeners it came by.
+    pub listener: usize,
+    pub phase: Phase,
+    pub read: ReadSide,
+    pub write: WriteSide,
+    pipeline: Pipeline,
+    /// A frame that has to wait for its turn in the order.
+    held: Option<Slice>,
+    /// A receive is in flight.
+    pub receiving: bool,
+    /// It waits for memory before it receives more of its frame.
+    pub starved: bool,
+    /// It is in the shard's list of connections with something to do.
+    pub is_ready: bool,
+    /// It is in the shard's list of connections with something to submit.
+    pub is_dirty: bool,
+    /// The call of a fetch that waits for records.
+    pub waiting_call: Option<Key>,
+    /// Bytes that the shard's budget is charged for it.
+    pub charged: usize,
+    last_request: Instant,
+    /// Sweeps in a row that found a frame begun, while we were receiving, and no whole one since.
+    frame_sweeps: u64,
+    /// Sweeps in a row that found the same send in flight.
+    send_sweeps: u64,
+}
+
+/// The life of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Open,
+    /// No new requests; it closes when what is in progress is answered and sent.
+    Draining,
+    /// Nothing more is answered; it closes when what was answered is sent.
+    Ending,
+    /// Its socket is being closed.
+    Closing,
+}
+
+/// The next thing that a connection's bytes ask for.
+#[derive(Debug)]
+pub enum NextRequest {
+    /// A whole request, which has started.
+    Frame(Slice, RequestSequence),
+    /// Nothing can start now.
+    None,
+    /// The bytes are not a request.
+    Bad(FrameError),
+}
+
+/// Why a sweep wants a connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    Idle,
+    /// A frame that does not get finished.
+    SlowFrame,
+    /// Replies that are not read.
+    SlowReader,
+}
+
+impl Connection {
+    pub fn new(
+        socket: SocketId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        listener: usize,
+        frame_limit: usize,
+        now: Instant,
+    ) -> Self {
+        Self {
+            socket,
+            peer,
+            local,
+            listener,
+            phase: Phase::Open,
+            read: ReadSide::new(frame_limit),
+            write: WriteSide::default(),
+            pipeline: Pipeline::default(),
+            held: None,
+            receiving: false,
+            starved: false,
+            is_ready: false,
+            is_dirty: false,
+            waiting_call: None,
+            charged: 0,
+            last_request: now,
+            frame_sweeps: 0,
+            send_sweeps: 0,
+        }
+    }
+
+    /// Starts the next request if one is there and may start.
+    pub fn next_request(&mut self, now: Instant) -> NextRequest {
+        if self.phase != Phase::Open || self.write.backlog() > REPLY_BACKLOG_MAX {
+            return NextRequest::None;
+        }
+        let frame = match self.held.take() {
+            Some(frame) => frame,
+            None => match self.read.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return NextRequest::None,
+                Err(error) => return NextRequest::Bad(error),
+            },
+        };
+        self.frame_sweeps = 0;
+        let is_produce = frame.first_chunk::<2>().is_some_and(|key| *key == PRODUCE_KEY);
+        let order = if is_produce {
+            Order::Pipelined
+        } else {
+            Order::Barrier
+        };
+        match self.pipeline.begin(order) {
+            Some(sequence) => {
+                self.last_request = now;
+                NextRequest::Frame(frame, sequence)
+            }
+            None => {
+                self.held = Some(frame);
+                NextRequest::None
+            }
+        }
+    }
+
+    /// Ends a request by encoding its reply: straight behind the earlier ones where its turn has come.
+    pub fn answer(&mut self, request: RequestSequence, encode: impl FnOnce(&mut Encoded)) {
+        if !self.answers() {
+            return;
+        }
+        if self.pipeline.finish_front(request) {
+            encode(self.write.tail());
+            self.release_replies();
+        } else {
+            let mut encoded = Encoded::default();
+            encode(&mut encoded);
+            self.pipeline.finish(request, Reply::Frame(encoded));
+        }
+    }
+
+    /// Ends a request that has no answer, or whose answer is that the connection closes.
+    pub fn finish(&mut self, request: RequestSequence, close: bool) {
+        if !self.answers() {
+            return;
+        }
+        self.pipeline
+            .finish(request, if close { Reply::Close } else { Reply::Silent });
+        self.release_replies();
+    }
+
+    /// What to receive now; nothing while a receive is in flight or no request would be taken.
+    pub fn want(&mut self) -> Want {
+        if self.phase != Phase::Open || self.receiving || self.held.is_some() && self.read.held_bytes() > 0 {
+            return Want::Nothing;
+        }
+        self.read.want()
+    }
+
+    /// Gives up on everything that is in progress: the peer is gone, or must go.
+    pub fn abandon(&mut self) {
+        self.phase = Phase::Ending;
+        self.pipeline = Pipeline::default();
+        self.held = None;
+        self.write = WriteSide::default();
+    }
+
+    /// Everything that was asked for is answered and sent.
+    pub fn is_drained(&self) -> bool {
+        self.pipeline.is_empty() && !self.write.is_pending() && !self.write.in_flight()
+    }
+
+    /// A whole request may be waiting to be looked at.
+    pub fn has_input(&self) -> bool {
+        self.phase == Phase::Open && (self.held.is_some() || self.read.held_bytes() >= 4)
+    }
+
+    /// Bytes that this connection keeps in memory.
+    pub fn charge(&self) -> usize {
+        self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
+    }
+
+    /// Looks at the deadlines; called every [`SWEEP_INTERVAL`].
+    pub fn sweep(&mut self, now: Instant) -> Option<Overdue> {
+        let inside = self.receiving && self.held.is_none() && self.read.is_inside_frame();
+        self.frame_sweeps = if inside { self.frame_sweeps + 1 } else { 0 };
+        self.send_sweeps = if self.write.in_flight() {
+            self.send_sweeps + 1
+        } else {
+            0
+        };
+        let sweeps = |span: std::time::Duration| span.as_secs() / SWEEP_INTERVAL.as_secs();
+        let slow_enough = sweeps(FRAME_DEADLINE) + (self.read.held_bytes() / FRAME_RATE_MIN) as u64;
+        if self.frame_sweeps > slow_enough {
+            Some(Overdue::SlowFrame)
+        } else if self.send_sweeps > sweeps(SEND_DEADLINE) {
+            Some(Overdue::SlowReader)
+        } else if self.pipeline.is_empty()
+            && now.saturating_since(self.last_request) > Duration::from(IDLE_DEADLINE)
+        {
+            Some(Overdue::Idle)
+        } else {
+            None
+        }
+    }
+
+    /// A send made progress.
+    pub fn sent(&mut self, n: usize, slices: Vec<Slice>) {
+        self.send_sweeps = 0;
+        self.write.sent(n, slices);
+    }
+
+    fn answers(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+
+    fn release_replies(&mut self) {
+        while let Some(reply) = self.pipeline.next_reply() {
+            match reply {
+                Reply::Frame(encoded) => self.write.push(encoded),
+                Reply::Silent => {}
+                Reply::Close => {
+                    self.phase = Phase::Ending;
+                    self.pipeline = Pipeline::default();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+const PRODUCE_KEY: [u8; 2] = [0, 0];

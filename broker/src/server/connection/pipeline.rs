@@ -4,8 +4,7 @@
 
 use std::collections::VecDeque;
 
-use millstream_ring::Slice;
-
+use super::write::Encoded;
 use crate::limits::REQUESTS_IN_FLIGHT_MAX;
 
 /// The place of a request on its connection, counted from zero.
@@ -24,8 +23,8 @@ pub enum Order {
 /// The end of a request.
 #[derive(Debug)]
 pub enum Reply {
-    /// These bytes, in order, length prefix included.
-    Bytes(Vec<Slice>),
+    /// This frame.
+    Frame(Encoded),
     /// Nothing is answered (acks=0).
     Silent,
     /// The connection closes once the earlier replies are out.
@@ -109,13 +108,15 @@ impl Pipeline {
 mod tests {
     use super::*;
 
-    fn bytes(text: &str) -> Reply {
-        Reply::Bytes(vec![Slice::from(text.as_bytes().to_vec())])
+    fn frame(text: &str) -> Reply {
+        let mut encoded = Encoded::default();
+        encoded.writer.raw(text.as_bytes());
+        Reply::Frame(encoded)
     }
 
     fn text(reply: Option<Reply>) -> Option<String> {
         match reply? {
-            Reply::Bytes(slices) => Some(String::from_utf8(slices[0].to_vec()).unwrap()),
+            Reply::Frame(encoded) => Some(String::from_utf8(encoded.writer.bytes().to_vec()).unwrap()),
             Reply::Silent => Some("silent".into()),
             Reply::Close => Some("close".into()),
         }
@@ -128,7 +129,7 @@ mod tests {
         let b = pipeline.begin(Order::Pipelined).unwrap();
         let c = pipeline.begin(Order::Pipelined).unwrap();
         assert!(!pipeline.finish_front(c));
-        pipeline.finish(c, bytes("c"));
+        pipeline.finish(c, frame("c"));
         assert!(pipeline.next_reply().is_none());
         assert!(pipeline.finish_front(a));
         assert!(pipeline.next_reply().is_none(), "b is still in progress");

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use millstream_protocol::primitive::Writer;
 use millstream_ring::Slice;
 
 use crate::limits::{SEND_BYTES_MAX, SEND_PIECES_MAX};
@@ -12,30 +13,79 @@ use crate::limits::{SEND_BYTES_MAX, SEND_PIECES_MAX};
 #[derive(Debug, Default)]
 pub struct WriteSide {
     queue: VecDeque<Slice>,
-    /// Small replies, copied one behind the other; they follow `queue`.
-    tail: Vec<u8>,
-    /// Bytes in `queue`, `tail` and the kernel's hands.
-    backlog: usize,
+    queue_bytes: usize,
+    /// Replies being encoded, one behind the other; they follow `queue`.
+    tail: Encoded,
     in_flight: bool,
+    /// Bytes in the kernel's hands.
+    in_flight_bytes: usize,
     /// The emptied list of an earlier send.
     spare: Vec<Slice>,
 }
 
-impl WriteSide {
-    /// Adds a small reply by copy.
-    pub fn push_small(&mut self, bytes: &[u8]) {
-        self.backlog += bytes.len();
-        self.tail.extend_from_slice(bytes);
+/// Encoded replies: own bytes, and the foreign bytes that belong between them.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    /// Its splices are filled by `records`, in order.
+    pub writer: Writer,
+    /// Record batches; one splice may take several.
+    pub records: Vec<Slice>,
+}
+
+impl Encoded {
+    pub fn is_empty(&self) -> bool {
+        self.writer.bytes().is_empty()
     }
 
-    /// Adds a piece of a reply.
-    pub fn push(&mut self, slice: Slice) {
-        if slice.is_empty() {
-            return;
+    fn len(&self) -> usize {
+        self.writer.bytes().len()
+            + self
+                .writer
+                .splices()
+                .iter()
+                .map(|splice| splice.len)
+                .sum::<usize>()
+    }
+
+    /// Own and foreign bytes in the order of the wire.
+    fn into_slices(self, mut push: impl FnMut(Slice)) {
+        let (bytes, splices) = self.writer.into_parts();
+        let own = Slice::from(bytes);
+        let mut records = self.records.into_iter();
+        let mut from = 0;
+        for splice in splices {
+            if splice.at > from {
+                push(own.subslice(from..splice.at));
+                from = splice.at;
+            }
+            let mut missing = splice.len;
+            while missing > 0 {
+                let slice = records.next().expect("a splice has its records");
+                missing = missing
+                    .checked_sub(slice.len())
+                    .expect("records fill their splice exactly");
+                push(slice);
+            }
         }
+        if from < own.len() {
+            push(own.subslice(from..own.len()));
+        }
+    }
+}
+
+impl WriteSide {
+    /// Where the next reply in order is encoded.
+    pub fn tail(&mut self) -> &mut Encoded {
+        if self.tail.writer.bytes().is_empty() {
+            self.tail.writer = Writer::with_capacity(TAIL_CAPACITY);
+        }
+        &mut self.tail
+    }
+
+    /// Adds a reply that was encoded elsewhere.
+    pub fn push(&mut self, encoded: Encoded) {
         self.seal_tail();
-        self.backlog += slice.len();
-        self.queue.push_back(slice);
+        self.enqueue(encoded);
     }
 
     /// What to send now. Nothing while a send is in flight.
@@ -56,15 +106,18 @@ impl WriteSide {
             bytes += slice.len();
             pieces.push(slice);
         }
+        self.queue_bytes -= bytes;
         self.in_flight = true;
+        self.in_flight_bytes = bytes;
         Some(pieces)
     }
 
     /// Takes a completed send back: `n` bytes of `slices` are out.
     pub fn sent(&mut self, n: usize, mut slices: Vec<Slice>) {
-        assert!(self.in_flight);
+        assert!(self.in_flight && n <= self.in_flight_bytes);
         self.in_flight = false;
-        self.backlog -= n;
+        self.queue_bytes += self.in_flight_bytes - n;
+        self.in_flight_bytes = 0;
         let mut gone = n;
         let mut whole = 0;
         while whole < slices.len() && slices[whole].len() <= gone {
@@ -82,21 +135,13 @@ impl WriteSide {
         self.spare = slices;
     }
 
-    /// The send in flight failed: nothing more will leave.
-    pub fn failed(&mut self) {
-        self.in_flight = false;
-        self.queue.clear();
-        self.tail = Vec::new();
-        self.backlog = 0;
-    }
-
     pub fn in_flight(&self) -> bool {
         self.in_flight
     }
 
     /// Bytes not yet taken by the kernel.
     pub fn backlog(&self) -> usize {
-        self.backlog
+        self.queue_bytes + self.tail.len() + self.in_flight_bytes
     }
 
     /// Something waits for [`WriteSide::take_send`].
@@ -106,10 +151,19 @@ impl WriteSide {
 
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.queue.push_back(Slice::from(std::mem::take(&mut self.tail)));
+            let tail = std::mem::take(&mut self.tail);
+            self.enqueue(tail);
         }
     }
+
+    fn enqueue(&mut self, encoded: Encoded) {
+        self.queue_bytes += encoded.len();
+        encoded.into_slices(|slice| self.queue.push_back(slice));
+    }
 }
+
+/// A few small replies without growing.
+const TAIL_CAPACITY: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -119,13 +173,19 @@ mod tests {
         slices.iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
+    fn small(side: &mut WriteSide, bytes: &[u8]) {
+        side.tail().writer.raw(bytes);
+    }
+
     #[test]
     fn small_replies_are_joined_and_order_is_kept() {
         let mut side = WriteSide::default();
-        side.push_small(b"ab");
-        side.push_small(b"cd");
-        side.push(Slice::from(b"EF".to_vec()));
-        side.push_small(b"gh");
+        small(&mut side, b"ab");
+        small(&mut side, b"cd");
+        let mut other = Encoded::default();
+        other.writer.raw(b"EF");
+        side.push(other);
+        small(&mut side, b"gh");
         let pieces = side.take_send().unwrap();
         assert_eq!(pieces.len(), 3);
         assert_eq!(joined(&pieces), b"abcdEFgh");
@@ -137,13 +197,34 @@ mod tests {
     }
 
     #[test]
+    fn records_stand_where_they_were_spliced() {
+        let mut side = WriteSide::default();
+        let tail = side.tail();
+        tail.writer.raw(b"head");
+        tail.writer.records_splice(5, true).unwrap();
+        tail.writer.raw(b"mid");
+        tail.writer.records_splice(0, true).unwrap();
+        tail.writer.records_splice(2, true).unwrap();
+        tail.records = [&b"ABC"[..], b"DE", b"FG"]
+            .map(|bytes| Slice::from(bytes.to_vec()))
+            .to_vec();
+        let pieces = side.take_send().unwrap();
+        assert_eq!(joined(&pieces), b"head\x06ABCDEmid\x01\x03FG");
+        side.sent(joined(&pieces).len(), pieces);
+        assert_eq!(side.backlog(), 0);
+    }
+
+    #[test]
     fn a_short_send_goes_on_where_it_ended() {
         for n in 0..=8 {
             let mut side = WriteSide::default();
-            side.push(Slice::from(b"abc".to_vec()));
-            side.push(Slice::from(b"defgh".to_vec()));
+            for bytes in [&b"abc"[..], b"defgh"] {
+                let mut piece = Encoded::default();
+                piece.writer.raw(bytes);
+                side.push(piece);
+            }
             let pieces = side.take_send().unwrap();
-            side.push_small(b"ij");
+            small(&mut side, b"ij");
             side.sent(n, pieces);
             let rest = side.take_send().unwrap();
             assert_eq!(joined(&rest), &b"abcdefghij"[n..], "after {n}");

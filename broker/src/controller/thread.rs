@@ -1,0 +1,401 @@
+//! The controller's thread: decides, makes decisions durable, hands images out, and answers when all shards have them.
+//!
+//! Invariants: nothing is decided on an image that is not durable or about to be with the same sync; an answer leaves
+//! when every shard has installed the image that holds the decision; after a failed write nothing is decided any more.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource};
+use millstream_machine::cluster::controller::{
+    Controller, Decision, DeleteTopic, GrowTopic, NewTopic, Refusal,
+};
+use millstream_machine::cluster::image::ClusterImage;
+use millstream_machine::cluster::record::{MetadataRecord, encode_batch};
+use millstream_machine::config::settings::BrokerSettings;
+use millstream_machine::limits::ClusterLimits;
+use millstream_protocol::message::{
+    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    IncrementalAlterConfigsRequest,
+};
+use millstream_protocol::types::{BrokerId, TopicId};
+
+use super::client::{ShardLine, ToShard};
+use super::command::{Action, Body, Command, Outcome};
+use super::metadata_log::MetadataStore;
+use crate::shard::mailbox::ShardId;
+use crate::shard::slab::Key;
+
+/// The controller, to be moved to its thread.
+pub struct ControllerThread<S> {
+    parts: ControllerParts<S>,
+    /// In the order of their images.
+    waiting: VecDeque<Waiting>,
+}
+
+/// What a controller is made of.
+pub struct ControllerParts<S> {
+    pub store: S,
+    pub image: Arc<ClusterImage>,
+    pub settings: Arc<BrokerSettings>,
+    pub node: BrokerId,
+    pub limits: ClusterLimits,
+    /// By shard.
+    pub shards: Vec<ShardLine>,
+    pub commands: flume::Receiver<Command>,
+    /// Draws a topic id that was never drawn.
+    pub new_id: fn() -> TopicId,
+}
+
+/// An answer that waits for the shards.
+struct Waiting {
+    /// Records of the image that must be installed.
+    records: u64,
+    shard: ShardId,
+    call: Key,
+    outcome: Outcome,
+}
+
+/// What was decided about one request.
+struct Decided {
+    records: Vec<MetadataRecord>,
+    outcome: Outcome,
+}
+
+impl<S: MetadataStore> ControllerThread<S> {
+    pub fn new(parts: ControllerParts<S>) -> Self {
+        Self {
+            parts,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Starts the thread; it ends with [`Command::Stop`].
+    pub fn start(mut self) -> std::io::Result<JoinHandle<()>>
+    where
+        S: Send + 'static,
+    {
+        let run = move || {
+            while let Ok(first) = self.parts.commands.recv() {
+                if !self.step(Some(first)) {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("controller".into()).spawn(run)
+    }
+
+    /// Handles `first` and what else has come; never waits. False: it was told to stop.
+    pub fn step(&mut self, first: Option<Command>) -> bool {
+        let more = self.parts.commands.try_iter().take(BATCH_MAX);
+        let batch: Vec<Command> = first.into_iter().chain(more).collect();
+        let go_on = self.handle(batch);
+        self.answer_installed();
+        go_on
+    }
+
+    /// Decides a batch of commands and makes it durable with one sync. False: it was told to stop.
+    fn handle(&mut self, batch: Vec<Command>) -> bool {
+        let mut image = ClusterImage::clone(&self.parts.image);
+        let mut records = Vec::new();
+        let mut answers = Vec::new();
+        let mut go_on = true;
+        for command in batch {
+            match command {
+                Command::Look => {}
+                Command::Stop => go_on = false,
+                Command::Ask { shard, call, action } => {
+                    let decided = self.decide(&image, &action);
+                    image = image.apply(&decided.records);
+                    records.extend(decided.records);
+                    answers.push((shard, call, decided.outcome));
+                }
+            }
+        }
+        let committed = records.is_empty() || self.commit(image, &records);
+        for (shard, call, outcome) in answers {
+            let outcome = if committed { outcome } else { Outcome::Unavailable };
+            let records = self.parts.image.records();
+            self.waiting.push_back(Waiting {
+                records,
+                shard,
+                call,
+                outcome,
+            });
+        }
+        go_on
+    }
+
+    fn commit(&mut self, image: ClusterImage, records: &[MetadataRecord]) -> bool {
+        if let Err(error) = self.parts.store.append(&encode_batch(records)) {
+            tracing::error!(%error, "the metadata log cannot be written: topics and configurations stay as they are");
+            return false;
+        }
+        let parts = &mut self.parts;
+        parts.image = Arc::new(image);
+        for shard in &parts.shards {
+            shard.tell(ToShard::Image(parts.image.clone()));
+        }
+        if parts.store.log_bytes() > SNAPSHOT_BYTES
+            && let Err(error) = parts.store.replace(&parts.image.encode_snapshot())
+        {
+            tracing::error!(%error, "a metadata snapshot cannot be written");
+        }
+        true
+    }
+
+    fn answer_installed(&mut self) {
+        let installed = self
+            .parts
+            .shards
+            .iter()
+            .map(ShardLine::installed)
+            .min()
+            .unwrap_or(u64::MAX);
+        while self
+            .waiting
+            .front()
+            .is_some_and(|first| first.records <= installed)
+        {
+            let Some(Waiting {
+                shard, call, outcome, ..
+            }) = self.waiting.pop_front()
+            else {
+                return;
+            };
+            self.parts.shards[shard.0].tell(ToShard::Answer { call, outcome });
+        }
+    }
+
+    fn decide(&self, image: &ClusterImage, action: &Action) -> Decided {
+        let controller = Controller {
+            image,
+            settings: &self.parts.settings,
+            limits: &self.parts.limits,
+            broker: self.parts.node,
+        };
+        match action {
+            Action::AutoCreate(names) => self.auto_create(controller, names),
+            Action::CreateTopics(body) => self.create_topics(controller, body),
+            Action::DeleteTopics(body) => delete_topics(controller, body),
+            Action::CreatePartitions(body) => create_partitions(controller, body),
+            Action::AlterConfigs(body) => alter_configs(controller, body),
+            Action::IncrementalAlterConfigs(body) => incremental_alter_configs(controller, body),
+            Action::ProducerIds => match controller.allocate_producer_ids() {
+                record @ MetadataRecord::ProducerIdBlock { first, count } => Decided {
+                    records: vec![record],
+                    outcome: Outcome::ProducerIds { first, count },
+                },
+                other => unreachable!("producer ids come as a block and not as {other:?}"),
+            },
+        }
+    }
+
+    fn auto_create(&self, controller: Controller<'_>, names: &[String]) -> Decided {
+        let mut image = controller.image.clone();
+        let mut records = Vec::new();
+        let mut answers = Vec::new();
+        for name in names {
+            let decision = Controller {
+                image: &image,
+                ..controller
+            }
+            .auto_create_topic(name, &mut || (self.parts.new_id)());
+            image = image.apply(&decision.records);
+            records.extend(decision.records);
+            answers.extend(decision.answers);
+        }
+        Decided {
+            records,
+            outcome: Outcome::Created(answers),
+        }
+    }
+
+    fn create_topics(&self, controller: Controller<'_>, body: &Body) -> Decided {
+        let request: CreateTopicsRequest<'_> = body.decode();
+        let assignments: Vec<Vec<(i32, &[i32])>> = request
+            .topics
+            .iter()
+            .map(|topic| {
+                topic
+                    .assignments
+                    .iter()
+                    .map(|one| (one.partition_index, &*one.broker_ids))
+                    .collect()
+            })
+            .collect();
+        let configs: Vec<Vec<(&str, Option<&str>)>> = request
+            .topics
+            .iter()
+            .map(|topic| {
+                topic
+                    .configs
+                    .iter()
+                    .map(|config| (config.name, config.value))
+                    .collect()
+            })
+            .collect();
+        let topics: Vec<NewTopic<'_>> = request
+            .topics
+            .iter()
+            .zip(assignments.iter().zip(&configs))
+            .map(|(topic, (assignments, configs))| NewTopic {
+                name: topic.name,
+                partitions: topic.num_partitions,
+                replication_factor: topic.replication_factor,
+                assignments,
+                configs,
+            })
+            .collect();
+        let decision = controller.create_topics(&topics, &mut || (self.parts.new_id)());
+        decided(decision, request.validate_only, Outcome::Created)
+    }
+}
+
+fn delete_topics(controller: Controller<'_>, body: &Body) -> Decided {
+    let request: DeleteTopicsRequest<'_> = body.decode();
+    let by_name = request.topic_names.iter().map(|name| DeleteTopic {
+        name: Some(name),
+        id: TopicId::ZERO,
+    });
+    let by_either = request.topics.iter().map(|topic| DeleteTopic {
+        name: topic.name,
+        id: topic.topic_id,
+    });
+    let topics: Vec<DeleteTopic<'_>> = by_name.chain(by_either).collect();
+    decided(controller.delete_topics(&topics), false, Outcome::Deleted)
+}
+
+fn create_partitions(controller: Controller<'_>, body: &Body) -> Decided {
+    let request: CreatePartitionsRequest<'_> = body.decode();
+    let assignments: Vec<Option<Vec<&[i32]>>> = request
+        .topics
+        .iter()
+        .map(|topic| {
+            Some(
+                topic
+                    .assignments
+                    .as_ref()?
+                    .iter()
+                    .map(|one| &*one.broker_ids)
+                    .collect(),
+            )
+        })
+        .collect();
+    let topics: Vec<GrowTopic<'_>> = request
+        .topics
+        .iter()
+        .zip(&assignments)
+        .map(|(topic, assignments)| GrowTopic {
+            name: topic.name,
+            partitions: topic.count,
+            assignments: assignments.as_deref(),
+        })
+        .collect();
+    decided(
+        controller.create_partitions(&topics),
+        request.validate_only,
+        Outcome::Grown,
+    )
+}
+
+fn alter_configs(controller: Controller<'_>, body: &Body) -> Decided {
+    let request: AlterConfigsRequest<'_> = body.decode();
+    let changes: Vec<Vec<AlterConfig<'_>>> = request
+        .resources
+        .iter()
+        .map(|resource| {
+            let configs = resource.configs.iter();
+            configs
+                .map(|config| AlterConfig {
+                    name: config.name,
+                    operation: SET,
+                    value: config.value,
+                })
+                .collect()
+        })
+        .collect();
+    let resources: Vec<AlterResource<'_>> = request
+        .resources
+        .iter()
+        .zip(&changes)
+        .map(|(resource, changes)| AlterResource {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            changes,
+        })
+        .collect();
+    altered(controller.alter_configs(&resources), request.validate_only)
+}
+
+fn incremental_alter_configs(controller: Controller<'_>, body: &Body) -> Decided {
+    let request: IncrementalAlterConfigsRequest<'_> = body.decode();
+    let changes: Vec<Vec<AlterConfig<'_>>> = request
+        .resources
+        .iter()
+        .map(|resource| {
+            let configs = resource.configs.iter();
+            configs
+                .map(|config| AlterConfig {
+                    name: config.name,
+                    operation: config.config_operation,
+                    value: config.value,
+                })
+                .collect()
+        })
+        .collect();
+    let resources: Vec<AlterResource<'_>> = request
+        .resources
+        .iter()
+        .zip(&changes)
+        .map(|(resource, changes)| AlterResource {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            changes,
+        })
+        .collect();
+    altered(
+        controller.incremental_alter_configs(&resources),
+        request.validate_only,
+    )
+}
+
+fn altered<T>(decision: Decision<T>, validate_only: bool) -> Decided {
+    let answers = decision
+        .answers
+        .into_iter()
+        .map(|answer| answer.map(|_| ()))
+        .collect();
+    decided(
+        Decision {
+            records: decision.records,
+            answers,
+        },
+        validate_only,
+        Outcome::Altered,
+    )
+}
+
+fn decided<T>(
+    decision: Decision<T>,
+    validate_only: bool,
+    outcome: fn(Vec<Result<T, Refusal>>) -> Outcome,
+) -> Decided {
+    let records = if validate_only {
+        Vec::new()
+    } else {
+        decision.records
+    };
+    Decided {
+        records,
+        outcome: outcome(decision.answers),
+    }
+}
+
+/// Commands decided with one sync.
+const BATCH_MAX: usize = 256;
+/// The log is replaced by a snapshot when it is longer than this.
+const SNAPSHOT_BYTES: u64 = 4 << 20;
+/// IncrementalAlterConfigs' number for it.
+const SET: i8 = 0;

@@ -1,0 +1,306 @@
+//! Questions about one partition, each with one answer: ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
+//! Invariant: every question is answered exactly once, by the partition's owner, whatever happens to the partition.
+
+use millstream_log::PartitionKey;
+use millstream_machine::partition::fetch::{Isolation, check_epoch};
+use millstream_machine::partition::list_offsets::{OffsetAnswer, OffsetSpec};
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
+use millstream_storage::{FoundTime, LogId, ReadError, ReadId, TimeOutcome};
+
+use super::record_search;
+use crate::error;
+use crate::shard::calls::PendingRead;
+use crate::shard::messages::{Origin, PeerMessage};
+use crate::shard::state::Shard;
+
+/// A question.
+#[derive(Clone, Copy, Debug)]
+pub enum Query {
+    /// Which offset belongs to a timestamp (as on the wire, with its special values)?
+    Offset {
+        timestamp: i64,
+        current_leader_epoch: i32,
+        committed: bool,
+        version: i16,
+    },
+    /// Where does an epoch end?
+    EpochEnd {
+        leader_epoch: i32,
+        current_leader_epoch: i32,
+    },
+    /// Drop the records before this offset, -1 for all that can be read.
+    DeleteRecords { before: i64 },
+}
+
+/// An answer; what a question does not ask for stays -1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryAnswer {
+    pub error: ErrorCode,
+    pub offset: i64,
+    pub timestamp: i64,
+    pub leader_epoch: i32,
+}
+
+/// Where a question came from.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryOrigin {
+    pub origin: Origin,
+    pub slot: usize,
+}
+
+/// A DeleteRecords that waits until the new start is durable.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingTrim {
+    pub log: LogId,
+    pub start: Offset,
+    pub origin: QueryOrigin,
+}
+
+impl QueryAnswer {
+    pub fn error(error: ErrorCode) -> Self {
+        Self {
+            error,
+            offset: -1,
+            timestamp: -1,
+            leader_epoch: -1,
+        }
+    }
+
+    fn offset(offset: Offset) -> Self {
+        Self {
+            offset: offset.get(),
+            ..Self::error(ErrorCode::None)
+        }
+    }
+}
+
+impl Shard {
+    /// Answers a question about a partition of this shard, now or when the disk has spoken.
+    pub(crate) fn query(&mut self, origin: QueryOrigin, partition: PartitionKey, query: Query) {
+        let answer = match query {
+            Query::Offset {
+                timestamp,
+                current_leader_epoch,
+                committed,
+                version,
+            } => {
+                let spec = OffsetSpec::from_wire(timestamp, version);
+                let isolation = if committed {
+                    Isolation::ReadCommitted
+                } else {
+                    Isolation::ReadUncommitted
+                };
+                spec.and_then(|spec| {
+                    self.offset_query(origin, partition, spec, current_leader_epoch, isolation)
+                })
+            }
+            Query::EpochEnd {
+                leader_epoch,
+                current_leader_epoch,
+            } => self
+                .epoch_query(partition, leader_epoch, current_leader_epoch)
+                .map(Some),
+            Query::DeleteRecords { before } => self.delete_records(origin, partition, before),
+        };
+        match answer {
+            Ok(Some(answer)) => self.deliver_answer(origin, answer),
+            Ok(None) => {}
+            Err(error) => self.deliver_answer(origin, QueryAnswer::error(error)),
+        }
+    }
+
+    fn offset_query(
+        &mut self,
+        origin: QueryOrigin,
+        partition: PartitionKey,
+        spec: OffsetSpec,
+        current_leader_epoch: i32,
+        isolation: Isolation,
+    ) -> Result<Option<QueryAnswer>, ErrorCode> {
+        let (_, owned) = self
+            .partitions
+            .find(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let (log, epoch) = (owned.log, owned.rules.leader_epoch);
+        check_epoch(LeaderEpoch::checked(current_leader_epoch), epoch).map_err(|error| error.code())?;
+        match spec.answer(&owned.marks, isolation) {
+            OffsetAnswer::Known(offset) => {
+                let leader_epoch = self.partitions.logs.epoch_of(log, offset).unwrap_or(epoch).get();
+                Ok(Some(QueryAnswer {
+                    leader_epoch,
+                    ..QueryAnswer::offset(offset)
+                }))
+            }
+            OffsetAnswer::Nothing => Ok(Some(QueryAnswer::error(ErrorCode::None))),
+            OffsetAnswer::SearchFrom { at, bound } => self.search(origin, log, at, bound),
+            OffsetAnswer::SearchMax { bound } => match self.partitions.logs.max_timestamp(log) {
+                Some(at) => self.search(origin, log, at, bound),
+                None => Ok(Some(QueryAnswer::error(ErrorCode::None))),
+            },
+        }
+    }
+
+    fn search(
+        &mut self,
+        origin: QueryOrigin,
+        log: LogId,
+        at: TimestampMs,
+        bound: Offset,
+    ) -> Result<Option<QueryAnswer>, ErrorCode> {
+        let pending = PendingRead::Search { origin, at };
+        let read = self
+            .reads
+            .insert(pending)
+            .map_err(|_| ErrorCode::ThrottlingQuotaExceeded)?;
+        let outcome = self
+            .partitions
+            .logs
+            .offset_for_time(log, at, bound, ReadId(read.to_bits()));
+        if let Ok(TimeOutcome::Pending) = outcome {
+            return Ok(None);
+        }
+        self.reads.remove(read);
+        match outcome {
+            Ok(TimeOutcome::Ready(found)) => Ok(Some(answer_found(found, at))),
+            Ok(TimeOutcome::Pending) => unreachable!("returned above"),
+            Err(error) => Err(error::read(&error)),
+        }
+    }
+
+    /// A search on the disk ended.
+    pub(crate) fn search_done(
+        &mut self,
+        origin: QueryOrigin,
+        at: TimestampMs,
+        result: Result<Option<FoundTime>, ReadError>,
+    ) {
+        let answer = match result {
+            Ok(found) => answer_found(found, at),
+            Err(error) => QueryAnswer::error(error::read(&error)),
+        };
+        self.deliver_answer(origin, answer);
+    }
+
+    fn epoch_query(
+        &mut self,
+        partition: PartitionKey,
+        leader_epoch: i32,
+        current_leader_epoch: i32,
+    ) -> Result<QueryAnswer, ErrorCode> {
+        let (_, owned) = self
+            .partitions
+            .find(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let current = owned.rules.leader_epoch;
+        check_epoch(LeaderEpoch::checked(current_leader_epoch), current).map_err(|error| error.code())?;
+        let nothing = QueryAnswer::error(ErrorCode::None);
+        let Some(asked) = LeaderEpoch::checked(leader_epoch) else {
+            return Ok(nothing);
+        };
+        if asked == current {
+            let offset = owned.marks.end().0;
+            return Ok(QueryAnswer {
+                leader_epoch,
+                ..QueryAnswer::offset(offset)
+            });
+        }
+        if asked > current {
+            return Ok(nothing);
+        }
+        Ok(
+            match self.partitions.logs.end_offset_for_epoch(owned.log, asked) {
+                Some((epoch, end)) => QueryAnswer {
+                    leader_epoch: epoch.get(),
+                    ..QueryAnswer::offset(end)
+                },
+                None => nothing,
+            },
+        )
+    }
+
+    fn delete_records(
+        &mut self,
+        origin: QueryOrigin,
+        partition: PartitionKey,
+        before: i64,
+    ) -> Result<Option<QueryAnswer>, ErrorCode> {
+        let (_, owned) = self
+            .partitions
+            .find(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let (log, start, high_watermark) = (owned.log, owned.marks.start(), owned.marks.high_watermark().0);
+        let before = match before {
+            -1 => high_watermark,
+            _ => Offset::checked(before)
+                .filter(|before| *before <= high_watermark)
+                .ok_or(ErrorCode::OffsetOutOfRange)?,
+        };
+        if before <= start {
+            return Ok(Some(QueryAnswer::offset(start)));
+        }
+        let start = self
+            .partitions
+            .logs
+            .delete_records(log, before, self.now)
+            .map_err(|error| error::trim(&error))?;
+        self.trims.push(PendingTrim { log, start, origin });
+        Ok(None)
+    }
+
+    /// A log's first offset rose, durably.
+    pub(crate) fn start_moved(&mut self, log: LogId, start: Offset) {
+        self.partitions.raise_start(log, start);
+        self.settle_trims(|trim| {
+            (trim.log == log && trim.start <= start).then(|| QueryAnswer::offset(start))
+        });
+    }
+
+    /// Answers the trims of a log that will not move any more.
+    pub(crate) fn fail_trims(&mut self, log: LogId, error: ErrorCode) {
+        self.settle_trims(|trim| (trim.log == log).then(|| QueryAnswer::error(error)));
+    }
+
+    fn settle_trims(&mut self, answer: impl Fn(&PendingTrim) -> Option<QueryAnswer>) {
+        let (settled, waiting) = std::mem::take(&mut self.trims)
+            .into_iter()
+            .partition(|trim| answer(trim).is_some());
+        self.trims = waiting;
+        let settled: Vec<PendingTrim> = settled;
+        for trim in settled {
+            let answer = answer(&trim).expect("it was sorted out for its answer");
+            self.deliver_answer(trim.origin, answer);
+        }
+    }
+
+    fn deliver_answer(&mut self, to: QueryOrigin, answer: QueryAnswer) {
+        if to.origin.shard == self.id {
+            self.answered_query(to.origin.call, to.slot, answer);
+        } else {
+            self.mail.send(
+                to.origin.shard,
+                PeerMessage::Answer {
+                    call: to.origin.call,
+                    slot: to.slot,
+                    answer,
+                },
+            );
+        }
+    }
+}
+
+/// The exact record inside the batch that was found.
+fn answer_found(found: Option<FoundTime>, at: TimestampMs) -> QueryAnswer {
+    let Some(found) = found else {
+        return QueryAnswer::error(ErrorCode::None);
+    };
+    match record_search::first_at(&found.batch, at) {
+        Ok((offset, timestamp)) => QueryAnswer {
+            error: ErrorCode::None,
+            offset: offset.get(),
+            timestamp: timestamp.get(),
+            leader_epoch: found.leader_epoch.get(),
+        },
+        Err(_) => QueryAnswer::error(ErrorCode::CorruptMessage),
+    }
+}

@@ -1,0 +1,95 @@
+//! From a frame to its handler: one look at the API table, nothing else.
+//! Invariants: a version that is not served is answered where the client can read the answer, else the connection
+//! closes; a body that does not decode closes its connection and nothing else.
+
+use millstream_protocol::api::{self, ApiKey, ApiSpec};
+use millstream_protocol::error::DecodeError;
+use millstream_protocol::header::RequestHeader;
+use millstream_protocol::primitive::Reader;
+use millstream_protocol::types::CorrelationId;
+use millstream_ring::Slice;
+
+use super::connection::pipeline::RequestSequence;
+use super::handlers;
+use super::reply::ReplyTo;
+use crate::shard::slab::Key;
+use crate::shard::state::Shard;
+
+/// A request on its way to a handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub to: ReplyTo,
+    /// The whole frame; record batches are borrowed from it.
+    pub frame: &'a Slice,
+    pub client_id: Option<&'a str>,
+}
+
+/// Decodes what is left of the frame and answers it, now or later.
+pub type Handler = fn(&mut Shard, Request<'_>, &mut Reader<'_>) -> Result<(), DecodeError>;
+
+/// Handles one frame of a connection.
+pub fn dispatch(shard: &mut Shard, connection: Key, request: RequestSequence, frame: &Slice) {
+    shard.counters.requests += 1;
+    if let Err(error) = route(shard, connection, request, frame) {
+        let peer = shard
+            .connections
+            .get(connection)
+            .map(|connection| connection.peer);
+        if let Some(peer) = peer {
+            shard.complain(format_args!("closing {peer}: {error}"));
+        }
+        shard.abort(connection);
+    }
+}
+
+fn route(
+    shard: &mut Shard,
+    connection: Key,
+    request: RequestSequence,
+    frame: &Slice,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(frame);
+    let (key, version, correlation) = (reader.i16()?, reader.i16()?, CorrelationId::new(reader.i32()?));
+    let spec = api::spec(key).ok_or(DecodeError::UnknownApi(key))?;
+    let to = ReplyTo {
+        connection,
+        request,
+        spec,
+        version,
+        correlation,
+    };
+    if !spec.serves(version) {
+        return handlers::unsupported::handle(shard, to, frame);
+    }
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader)?;
+    handler(spec)(
+        shard,
+        Request {
+            to,
+            frame,
+            client_id: header.client_id,
+        },
+        &mut reader,
+    )
+}
+
+fn handler(spec: &ApiSpec) -> Handler {
+    match spec.key {
+        ApiKey::Produce => handlers::produce::handle,
+        ApiKey::Fetch => handlers::fetch::handle,
+        ApiKey::ListOffsets => handlers::list_offsets::handle,
+        ApiKey::Metadata => handlers::metadata::handle,
+        ApiKey::ApiVersions => handlers::api_versions::handle,
+        ApiKey::CreateTopics => handlers::create_topics::handle,
+        ApiKey::DeleteTopics => handlers::delete_topics::handle,
+        ApiKey::DeleteRecords => handlers::delete_records::handle,
+        ApiKey::InitProducerId => handlers::init_producer_id::handle,
+        ApiKey::OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle,
+        ApiKey::DescribeConfigs => handlers::describe_configs::handle,
+        ApiKey::AlterConfigs => handlers::alter_configs::handle,
+        ApiKey::CreatePartitions => handlers::create_partitions::handle,
+        ApiKey::IncrementalAlterConfigs => handlers::incremental_alter_configs::handle,
+        ApiKey::DescribeCluster => handlers::describe_cluster::handle,
+    }
+}

@@ -1,0 +1,72 @@
+//! Requests that the controller decides: sent there, answered when it has answered.
+
+use std::fmt;
+
+use millstream_machine::cluster::controller::Refusal;
+use millstream_protocol::error::ErrorCode;
+
+use crate::controller::command::{Action, Outcome};
+use crate::server::reply::ReplyTo;
+use crate::shard::calls::Call;
+use crate::shard::slab::Key;
+use crate::shard::state::Shard;
+
+/// A request that waits for the controller.
+pub struct AdminCall {
+    to: ReplyTo,
+    finish: Finish,
+}
+
+/// Turns the controller's outcome into the reply.
+type Finish = Box<dyn FnOnce(&mut Shard, ReplyTo, Outcome)>;
+
+impl fmt::Debug for AdminCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminCall")
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks the controller; `finish` answers the request with what it says.
+pub fn start(
+    shard: &mut Shard,
+    to: ReplyTo,
+    action: Action,
+    finish: impl FnOnce(&mut Shard, ReplyTo, Outcome) + 'static,
+) {
+    match shard.calls.insert(Call::Admin(AdminCall {
+        to,
+        finish: Box::new(finish),
+    })) {
+        Ok(key) => {
+            if shard.controller.ask(shard.id, key, action).is_err() {
+                shard.controller_answered(key, Outcome::Unavailable);
+            }
+        }
+        Err(_) => shard.finish_silently(to, true),
+    }
+}
+
+/// What an item is answered when the controller cannot decide now.
+pub fn unavailable() -> Refusal {
+    let message = "The broker's metadata cannot be written at present; its log says why.";
+    Refusal {
+        code: ErrorCode::RequestTimedOut,
+        message: message.into(),
+    }
+}
+
+/// The text of a refusal; none where the code says it all.
+pub fn message(refusal: &Refusal) -> Option<&str> {
+    Some(refusal.message.as_str()).filter(|message| !message.is_empty())
+}
+
+impl Shard {
+    /// The controller has answered a call.
+    pub(crate) fn controller_answered(&mut self, key: Key, outcome: Outcome) {
+        if let Some(Call::Admin(call)) = self.calls.remove(key) {
+            (call.finish)(self, call.to, outcome);
+        }
+    }
+}

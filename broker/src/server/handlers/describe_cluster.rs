@@ -1,0 +1,45 @@
+//! DescribeCluster: the brokers as this connection should see them.
+
+use millstream_protocol::error::{DecodeError, ErrorCode};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::describe_cluster::{
+    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
+};
+use millstream_protocol::primitive::Reader;
+
+use crate::server::dispatch::Request;
+use crate::shard::state::Shard;
+
+pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let body = DescribeClusterRequest::decode(reader, request.to.version)?;
+    let Some(advertised) = shard.advertised(request.to.connection) else {
+        return Ok(());
+    };
+    let image = shard.image.clone();
+    if body.endpoint_type != BROKERS {
+        let answer = DescribeClusterResponse {
+            error_code: ErrorCode::UnsupportedEndpointType as i16,
+            error_message: Some("This address is a broker's: ask for brokers."),
+            endpoint_type: body.endpoint_type,
+            ..DescribeClusterResponse::default()
+        };
+        shard.reply(request.to, &answer);
+        return Ok(());
+    }
+    let broker = DescribeClusterBroker {
+        broker_id: shard.options.node_id,
+        host: &advertised.host,
+        port: i32::from(advertised.port),
+        ..DescribeClusterBroker::default()
+    };
+    let answer = DescribeClusterResponse {
+        cluster_id: image.cluster_id().unwrap_or_default(),
+        controller_id: shard.options.node_id,
+        brokers: vec![broker],
+        ..DescribeClusterResponse::default()
+    };
+    shard.reply(request.to, &answer);
+    Ok(())
+}
+
+const BROKERS: i8 = 1;

@@ -1,0 +1,93 @@
+//! DescribeConfigs: every configuration with its value, source, type and documentation.
+
+use millstream_machine::cluster::alter_configs::ConfigResource;
+use millstream_machine::cluster::controller::Refusal;
+use millstream_machine::config::effective::DescribedConfig;
+use millstream_protocol::error::{DecodeError, ErrorCode};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use millstream_protocol::primitive::Reader;
+use millstream_protocol::types::BrokerId;
+
+use super::admin;
+use crate::server::dispatch::Request;
+use crate::shard::state::Shard;
+
+pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let body = DescribeConfigsRequest::decode(reader, request.to.version)?;
+    let described: Vec<_> = body
+        .resources
+        .iter()
+        .map(|resource| describe(shard, resource))
+        .collect();
+    let results = body
+        .resources
+        .iter()
+        .zip(&described)
+        .map(|(resource, described)| {
+            let (code, message, configs) = match described {
+                Ok(configs) => (ErrorCode::None, None, configs.as_slice()),
+                Err(refusal) => (refusal.code, admin::message(refusal), &[][..]),
+            };
+            DescribeConfigsResult {
+                error_code: code as i16,
+                error_message: message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+                configs: configs.iter().map(|config| result(config, &body)).collect(),
+            }
+        });
+    shard.reply(
+        request.to,
+        &DescribeConfigsResponse {
+            results: results.collect(),
+            ..Default::default()
+        },
+    );
+    Ok(())
+}
+
+fn describe(shard: &Shard, resource: &DescribeConfigsResource<'_>) -> Result<Vec<DescribedConfig>, Refusal> {
+    let node = BrokerId::new(shard.options.node_id);
+    let layers = shard.image.config_layers(node, &shard.options.settings);
+    let names = resource.configuration_keys.as_deref();
+    match ConfigResource::from_wire(resource.resource_type, resource.resource_name, node)? {
+        ConfigResource::Topic(name) => match shard.image.topic_by_name(name) {
+            Some(topic) => Ok(layers.describe_topic(&topic.configs, names)),
+            None => Err(Refusal {
+                code: ErrorCode::UnknownTopicOrPartition,
+                message: String::new(),
+            }),
+        },
+        ConfigResource::Broker(Some(_)) => Ok(layers.describe_broker(names)),
+        ConfigResource::Broker(None) => Ok(layers.describe_cluster(names)),
+    }
+}
+
+fn result<'a>(
+    config: &'a DescribedConfig,
+    request: &DescribeConfigsRequest<'_>,
+) -> DescribeConfigsResourceResult<'a> {
+    let synonyms = config
+        .synonyms
+        .iter()
+        .filter(|_| request.include_synonyms)
+        .map(|synonym| DescribeConfigsSynonym {
+            name: synonym.name,
+            value: synonym.value.as_deref(),
+            source: synonym.source as i8,
+        });
+    DescribeConfigsResourceResult {
+        name: config.name,
+        value: config.value.as_deref(),
+        read_only: config.read_only,
+        config_source: config.source as i8,
+        is_sensitive: config.sensitive,
+        synonyms: synonyms.collect(),
+        config_type: config.kind as i8,
+        documentation: request.include_documentation.then_some(config.documentation),
+    }
+}

@@ -1,0 +1,142 @@
+//! Metadata: brokers and topics as this connection should see them; topics that are missing may be created.
+
+use millstream_machine::cluster::image::{ClusterImage, TopicImage};
+use millstream_machine::cluster::topic_name;
+use millstream_protocol::error::{DecodeError, ErrorCode};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::metadata::{
+    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use millstream_protocol::primitive::Reader;
+use millstream_protocol::types::TopicId;
+
+use super::admin;
+use crate::controller::command::Action;
+use crate::server::dispatch::Request;
+use crate::server::reply::ReplyTo;
+use crate::shard::state::Shard;
+
+/// Which topics are asked for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    All,
+    These(Vec<AskedTopic>),
+}
+
+#[derive(Debug, Clone)]
+pub struct AskedTopic {
+    /// `None`: asked for by id.
+    pub name: Option<String>,
+    pub id: TopicId,
+}
+
+pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let to = request.to;
+    let body = MetadataRequest::decode(reader, to.version)?;
+    let asked = match &body.topics {
+        None => Asked::All,
+        // Before version 1 there was no null, and an empty list meant all.
+        Some(topics) if topics.is_empty() && to.version == 0 => Asked::All,
+        Some(topics) => {
+            let topic =
+                |topic: &millstream_protocol::message::metadata::MetadataRequestTopic<'_>| AskedTopic {
+                    name: topic.name.map(str::to_owned),
+                    id: topic.topic_id,
+                };
+            Asked::These(topics.iter().map(topic).collect())
+        }
+    };
+    let creates = body.allow_auto_topic_creation && shard.is_on("auto.create.topics.enable");
+    let missing = if creates {
+        missing(shard, &asked)
+    } else {
+        Vec::new()
+    };
+    if missing.is_empty() {
+        answer(shard, to, &asked);
+    } else {
+        admin::start(shard, to, Action::AutoCreate(missing), move |shard, to, _| {
+            answer(shard, to, &asked)
+        });
+    }
+    Ok(())
+}
+
+/// Names that are asked for, could be topics and are none.
+fn missing(shard: &Shard, asked: &Asked) -> Vec<String> {
+    let Asked::These(topics) = asked else {
+        return Vec::new();
+    };
+    let names = topics.iter().filter_map(|topic| topic.name.as_ref());
+    let unknown =
+        names.filter(|name| shard.image.topic_by_name(name).is_none() && topic_name::check(name).is_ok());
+    unknown.cloned().collect()
+}
+
+fn answer(shard: &mut Shard, to: ReplyTo, asked: &Asked) {
+    let Some(advertised) = shard.advertised(to.connection) else {
+        return;
+    };
+    let image = shard.image.clone();
+    let node = shard.options.node_id;
+    let topics = match asked {
+        Asked::All => image.topics().map(|topic| known(&image, node, topic)).collect(),
+        Asked::These(topics) => topics.iter().map(|asked| one(&image, node, asked)).collect(),
+    };
+    let broker = MetadataResponseBroker {
+        node_id: node,
+        host: &advertised.host,
+        port: i32::from(advertised.port),
+        rack: None,
+    };
+    let body = MetadataResponse {
+        brokers: vec![broker],
+        cluster_id: image.cluster_id(),
+        controller_id: node,
+        topics,
+        ..MetadataResponse::default()
+    };
+    shard.reply(to, &body);
+}
+
+fn one<'a>(image: &'a ClusterImage, node: i32, asked: &'a AskedTopic) -> MetadataResponseTopic<'a> {
+    let (found, error) = match &asked.name {
+        Some(name) => (image.topic_by_name(name), name_error(name)),
+        None => (image.topic(asked.id), ErrorCode::UnknownTopicId),
+    };
+    match found {
+        Some(topic) => known(image, node, topic),
+        None => MetadataResponseTopic {
+            error_code: error as i16,
+            name: asked.name.as_deref().or(Some("")),
+            topic_id: asked.id,
+            ..MetadataResponseTopic::default()
+        },
+    }
+}
+
+fn name_error(name: &str) -> ErrorCode {
+    match topic_name::check(name) {
+        Ok(()) => ErrorCode::UnknownTopicOrPartition,
+        Err(_) => ErrorCode::InvalidTopicException,
+    }
+}
+
+fn known<'a>(image: &ClusterImage, node: i32, topic: &'a TopicImage) -> MetadataResponseTopic<'a> {
+    let leader_epoch = image.leader_epoch(topic).get();
+    let partition = |partition_index| MetadataResponsePartition {
+        partition_index,
+        leader_id: node,
+        leader_epoch,
+        replica_nodes: vec![node],
+        isr_nodes: vec![node],
+        ..MetadataResponsePartition::default()
+    };
+    MetadataResponseTopic {
+        name: Some(&topic.name),
+        topic_id: topic.id,
+        partitions: (0..topic.partitions as i32).map(partition).collect(),
+        ..MetadataResponseTopic::default()
+    }
+}

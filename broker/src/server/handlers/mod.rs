@@ -1,0 +1,21 @@
+//! One API a file: decode, decide through the machines, answer now or park a call.
+//! Invariant: a handler never waits; what is not known yet becomes a call that answers later.
+
+pub mod admin;
+pub mod alter_configs;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod fetch;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod query;
+pub mod unsupported;

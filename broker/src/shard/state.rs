@@ -1,0 +1,348 @@
+//! All that a shard is, except for its ring.
+//! Invariant: touched by its own thread only; whatever is in here is bounded by `limits`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use millstream_log::PartitionKey;
+use millstream_machine::cluster::image::ClusterImage;
+use millstream_machine::config::settings::BrokerSettings;
+use millstream_machine::fetch_session::FetchSessions;
+use millstream_machine::purgatory::{Released, WaitFor};
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::time::{Duration, Instant};
+use millstream_protocol::types::TopicId;
+use millstream_ring::{Ring, SocketId};
+use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs};
+
+use super::budget::Budget;
+use super::calls::{Call, PendingRead, Waiting};
+use super::counters::Counters;
+use super::mailbox::{Mailboxes, ShardId};
+use super::messages::{Origin, PeerMessage};
+use super::slab::{Key, Slab};
+use super::table::ShardTable;
+use crate::controller::client::{ControllerClient, ToShard};
+use crate::limits::{
+    CALLS_MAX, CLIENT_COMPLAINTS_PER_SECOND, CONNECTIONS_MAX, FETCH_SESSION_PARTITIONS_MAX,
+    FETCH_SESSIONS_MAX, SWEEP_INTERVAL,
+};
+use crate::partition::query::{PendingTrim, QueryOrigin};
+use crate::partition::service::Partitions;
+use crate::server::connection::Connection;
+use crate::startup::HostPort;
+
+/// One shard.
+pub struct Shard {
+    pub id: ShardId,
+    pub options: ShardOptions,
+    pub table: ShardTable,
+    /// The moment of the present turn.
+    pub now: Now,
+    pub counters: Counters,
+    pub lifecycle: Lifecycle,
+    pub image: Arc<ClusterImage>,
+    pub partitions: Partitions,
+    pub connections: Slab<Connection>,
+    pub calls: Slab<Call>,
+    pub reads: Slab<PendingRead>,
+    pub trims: Vec<PendingTrim>,
+    pub sessions: FetchSessions,
+    pub budget: Budget,
+    pub mail: Mailboxes<PeerMessage>,
+    pub controller: ControllerClient,
+    /// Ids for idempotent producers that this shard may give out.
+    pub producer_ids: Range<i64>,
+    pub(super) listening: Vec<Listening>,
+    /// Connections with input to look at.
+    pub(super) ready: VecDeque<Key>,
+    /// Connections with something to submit.
+    pub(super) dirty: Vec<Key>,
+    pub(super) next_sweep: Instant,
+    pub(super) drain_until: Instant,
+    /// State of the generator of session numbers.
+    pub(super) random: u64,
+    pub(super) complaints_left: u32,
+    pub(super) events: Vec<LogEvent>,
+    /// Kept for their memory.
+    pub(crate) waits: Vec<WaitFor>,
+    pub(crate) released: Vec<Released<Waiting>>,
+}
+
+/// What a shard is told when it is made.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    pub node_id: i32,
+    /// Kafka's broker settings as they were started with.
+    pub settings: Arc<BrokerSettings>,
+    /// What clients are told to connect to, by listener.
+    pub listeners: Arc<[Listener]>,
+    /// Largest request.
+    pub request_bytes_max: usize,
+    /// Memory for requests and replies.
+    pub memory_bytes: usize,
+    /// Random; another one for each shard.
+    pub seed: u64,
+}
+
+/// An address that the broker listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub bound: SocketAddr,
+    /// `None`: the address by which the client reached us.
+    pub advertised: Option<HostPort>,
+}
+
+/// The life of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    Running,
+    /// Accepts nothing new; what is in progress is answered.
+    Draining,
+    /// All connections are closed; the logs are being flushed.
+    Flushing,
+    Stopped,
+}
+
+/// A listening socket of this shard.
+#[derive(Debug)]
+pub struct Listening {
+    pub socket: SocketId,
+    pub armed: bool,
+}
+
+/// A topic as handlers need it.
+#[derive(Clone, Debug)]
+pub struct TopicRef {
+    pub name: Arc<str>,
+    pub id: TopicId,
+    pub partitions: i32,
+}
+
+impl Shard {
+    pub fn new(
+        id: ShardId,
+        options: ShardOptions,
+        table: ShardTable,
+        logs: ShardLogs,
+        mail: Mailboxes<PeerMessage>,
+        controller: ControllerClient,
+        now: Now,
+    ) -> Self {
+        let budget = Budget::new(options.memory_bytes);
+        let random = options.seed;
+        Self {
+            id,
+            options,
+            table,
+            now,
+            counters: Counters::default(),
+            lifecycle: Lifecycle::Running,
+            image: Arc::new(ClusterImage::default()),
+            partitions: Partitions::new(logs, now.monotonic),
+            connections: Slab::new(CONNECTIONS_MAX),
+            calls: Slab::new(CALLS_MAX),
+            reads: Slab::new(CALLS_MAX),
+            trims: Vec::new(),
+            sessions: FetchSessions::new(id.0 as u16, FETCH_SESSIONS_MAX, FETCH_SESSION_PARTITIONS_MAX),
+            budget,
+            mail,
+            controller,
+            producer_ids: 0..0,
+            listening: Vec::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
+            drain_until: Instant::MAX,
+            random,
+            complaints_left: CLIENT_COMPLAINTS_PER_SECOND,
+            events: Vec::new(),
+            waits: Vec::new(),
+            released: Vec::new(),
+        }
+    }
+
+    /// Takes the image that the start has made, before anything is served.
+    pub fn install_first_image(&mut self, image: Arc<ClusterImage>) {
+        let records = image.records();
+        self.install_image(image);
+        self.controller.installed(records);
+    }
+
+    /// Takes the listening sockets, in the order of the options' listeners.
+    pub fn take_listeners(&mut self, ring: &mut impl Ring, sockets: Vec<SocketId>) {
+        self.listening = sockets
+            .into_iter()
+            .map(|socket| Listening { socket, armed: false })
+            .collect();
+        self.listen(ring);
+    }
+
+    /// Sends a piece of a request to its owner.
+    pub(crate) fn forward(&mut self, owner: usize, message: PeerMessage) {
+        self.counters.forwarded += 1;
+        self.mail.send(ShardId(owner), message);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lifecycle != Lifecycle::Running
+    }
+
+    /// A random number (SplitMix64: Steele, Lea, Flood 2014).
+    pub(crate) fn draw(&mut self) -> u32 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 32) as u32
+    }
+
+    /// Mail came in meanwhile.
+    pub fn has_mail(&self) -> bool {
+        self.mail.has_mail() || self.controller.has_mail()
+    }
+
+    pub(super) fn handle_peer_message(&mut self, ring: &mut impl Ring, from: ShardId, message: PeerMessage) {
+        let origin = |call| Origin { shard: from, call };
+        match message {
+            PeerMessage::Connection {
+                socket,
+                peer,
+                listener,
+            } => self.adopt_from(ring, socket, peer, listener),
+            PeerMessage::Produce { call, terms, pieces } => self.produce_pieces(origin(call), terms, pieces),
+            PeerMessage::Produced { call, answers } => self.produced(call, answers),
+            PeerMessage::Fetch { call, terms, pieces } => self.fetch_pieces(origin(call), terms, &pieces),
+            PeerMessage::Fetched { call, round, answers } => self.fetched(call, round, answers),
+            PeerMessage::Watch { call, terms, above } => self.watch_for(origin(call), terms, &above),
+            PeerMessage::Woken { call, round } => self.fetch_again(call, round),
+            PeerMessage::Query {
+                call,
+                slot,
+                partition,
+                query,
+            } => {
+                self.query(
+                    QueryOrigin {
+                        origin: origin(call),
+                        slot,
+                    },
+                    partition,
+                    query,
+                );
+            }
+            PeerMessage::Answer { call, slot, answer } => self.answered_query(call, slot, answer),
+        }
+    }
+
+    pub(super) fn handle_controller_message(&mut self, ring: &mut impl Ring, message: ToShard) {
+        match message {
+            ToShard::Image(image) => {
+                let records = image.records();
+                self.install_image(image);
+                self.controller.installed(records);
+            }
+            ToShard::Answer { call, outcome } => self.controller_answered(call, outcome),
+            ToShard::Shutdown => self.begin_shutdown(ring),
+        }
+    }
+
+    /// The address that this connection's client should connect to.
+    pub(crate) fn advertised(&self, connection: Key) -> Option<HostPort> {
+        let connection = self.connections.get(connection)?;
+        let listener = &self.options.listeners[connection.listener];
+        Some(listener.advertised.clone().unwrap_or_else(|| HostPort {
+            host: connection.local.ip().to_canonical().to_string(),
+            port: listener.bound.port(),
+        }))
+    }
+
+    /// Whether a boolean setting of the broker is on.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.options.settings.is_on(name)
+    }
+
+    pub(super) fn handle_log_event(&mut self, event: LogEvent) {
+        match event {
+            LogEvent::Flushed { log, upto } => self.advance_log(log, |marks| marks.flush(upto)),
+            LogEvent::ReadDone { read, result } => self.finish_read(read, |shard, pending| match pending {
+                PendingRead::Fetch { work, index } => shard.read_done(work, index, result),
+                PendingRead::Starting | PendingRead::Search { .. } => {}
+            }),
+            LogEvent::TimeFound { read, result } => self.finish_read(read, |shard, pending| match pending {
+                PendingRead::Search { origin, at } => shard.search_done(origin, at, result),
+                PendingRead::Starting | PendingRead::Fetch { .. } => {}
+            }),
+            LogEvent::StartMoved { log, start } => self.start_moved(log, start),
+            LogEvent::Fenced { log, key, reason } => self.fenced(log, key, &reason),
+            LogEvent::WritesStopped { reason } => self.writes_stopped(&reason),
+            LogEvent::Deleted { key } => tracing::debug!(?key, "a deleted partition's files are gone"),
+            LogEvent::Space(state) => {
+                tracing::warn!(shard = self.id.0, ?state, "space for appends on the disk")
+            }
+        }
+    }
+
+    fn finish_read(&mut self, read: ReadId, then: impl FnOnce(&mut Self, PendingRead)) {
+        if let Some(pending) = self.reads.remove(Key::from_bits(read.0)) {
+            then(self, pending);
+        }
+    }
+
+    fn fenced(&mut self, log: LogId, key: PartitionKey, reason: &str) {
+        let name = self.topic_by_id(key.topic).map(|topic| topic.name);
+        tracing::error!(
+            topic = name.as_deref(),
+            partition = key.partition.get(),
+            reason,
+            "a partition is fenced"
+        );
+        self.give_up_log(log);
+    }
+
+    fn writes_stopped(&mut self, reason: &str) {
+        tracing::error!(
+            shard = self.id.0,
+            reason,
+            "no more appends on this shard until a restart; reads go on"
+        );
+        for log in self.partitions.all_logs() {
+            self.give_up_log(log);
+        }
+    }
+
+    fn give_up_log(&mut self, log: LogId) {
+        let mut released = std::mem::take(&mut self.released);
+        self.partitions.abandon(log, &mut released);
+        self.release(&mut released);
+        self.released = released;
+        self.fail_trims(log, ErrorCode::KafkaStorageError);
+    }
+
+    /// Releases requests whose deadline has passed.
+    pub(super) fn expire_waits(&mut self) {
+        let due = self
+            .next_wait_deadline()
+            .is_some_and(|deadline| deadline <= self.now.monotonic);
+        if due {
+            let mut released = std::mem::take(&mut self.released);
+            self.partitions
+                .purgatory
+                .expire(self.now.monotonic, &mut released);
+            self.release(&mut released);
+            self.released = released;
+        }
+    }
+
+    pub(super) fn next_wait_deadline(&self) -> Option<Instant> {
+        self.partitions.purgatory.next_deadline()
+    }
+
+    /// The connection is gone: nothing need wait on its behalf.
+    pub(super) fn cancel_waits(&mut self, waiting_call: Option<Key>) {
+        if let Some(call) = waiting_call {
+            self.drop_fetch(call);
+        }
+    }
+}

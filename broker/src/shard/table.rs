@@ -1,0 +1,161 @@
+//! What all shards know of each other: who owns a partition, and how many connections each has.
+//! Invariant: ownership is a pure function of the partition and the number of shards; the counts are atomics.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use millstream_log::PartitionKey;
+
+use super::mailbox::ShardId;
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
+
+/// Shared by all shards of a process.
+#[derive(Clone, Debug)]
+pub struct ShardTable {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Connections by shard.
+    connections: Vec<AtomicUsize>,
+    /// Touched when a connection opens or closes, never for a request.
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Connections of all shards that the process has descriptors for.
+    connections_max: usize,
+}
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    TooMany,
+    TooManyFromAddress,
+}
+
+impl ShardTable {
+    /// `connections_max`: of all shards together.
+    pub fn new(shards: usize, connections_max: usize) -> Self {
+        let connections = (0..shards).map(|_| AtomicUsize::new(0)).collect();
+        let connections_max = connections_max.min(shards * CONNECTIONS_MAX);
+        let shared = Shared {
+            connections,
+            addresses: Mutex::default(),
+            connections_max,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub fn shards(&self) -> usize {
+        self.shared.connections.len()
+    }
+
+    /// The shard that a partition lives on.
+    pub fn owner(&self, partition: PartitionKey) -> ShardId {
+        ShardId(millstream_storage::shard_of(partition, self.shards()))
+    }
+
+    /// Counts a connection from this address, or refuses it. [`ShardTable::connection_closed`] undoes it.
+    pub fn admit(&self, address: IpAddr) -> Result<(), Refused> {
+        let total: usize = self
+            .shared
+            .connections
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
+        if total >= self.shared.connections_max {
+            return Err(Refused::TooMany);
+        }
+        let mut addresses = self
+            .shared
+            .addresses
+            .lock()
+            .expect("nothing panics while it is held");
+        let count = addresses.entry(address).or_default();
+        if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+            return Err(Refused::TooManyFromAddress);
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    /// The shard with the fewest connections.
+    pub fn emptiest(&self) -> ShardId {
+        let counts = self.shared.connections.iter().enumerate();
+        let (shard, _) = counts
+            .min_by_key(|(_, count)| count.load(Ordering::Relaxed))
+            .expect("there is a shard");
+        ShardId(shard)
+    }
+
+    /// No shard has a connection.
+    pub fn is_drained(&self) -> bool {
+        self.shared
+            .connections
+            .iter()
+            .all(|count| count.load(Ordering::Relaxed) == 0)
+    }
+
+    pub fn connection_opened(&self, shard: ShardId) {
+        self.shared.connections[shard.0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn connection_closed(&self, shard: ShardId, address: IpAddr) {
+        self.shared.connections[shard.0].fetch_sub(1, Ordering::Relaxed);
+        let mut addresses = self
+            .shared
+            .addresses
+            .lock()
+            .expect("nothing panics while it is held");
+        if let Some(count) = addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::TooMany => f.write_str("there are as many connections as may be"),
+            Refused::TooManyFromAddress => f.write_str("there are as many from this address as may be"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_spread_and_are_bounded() {
+        let table = ShardTable::new(2, 3);
+        let address: IpAddr = [127, 0, 0, 1].into();
+        for expected in [0, 1, 0] {
+            table.admit(address).unwrap();
+            assert_eq!(table.emptiest(), ShardId(expected));
+            table.connection_opened(ShardId(expected));
+        }
+        assert_eq!(table.admit(address), Err(Refused::TooMany));
+        table.connection_closed(ShardId(0), address);
+        table.admit(address).unwrap();
+        assert_eq!(table.emptiest(), ShardId(0));
+    }
+
+    #[test]
+    fn one_address_cannot_take_all() {
+        let table = ShardTable::new(4, usize::MAX);
+        let greedy: IpAddr = [10, 0, 0, 1].into();
+        for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
+            table.admit(greedy).unwrap();
+        }
+        assert_eq!(table.admit(greedy), Err(Refused::TooManyFromAddress));
+        table.admit([10, 0, 0, 2].into()).unwrap();
+    }
+}

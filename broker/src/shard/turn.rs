@@ -1,0 +1,136 @@
+//! The shard's turn: completions in, everything that follows from them, submissions out.
+//!
+//! ```text
+//! completions ─► connections (bytes → frames) ─► handlers ─► partitions ─► answers
+//! mail of other shards, of the controller ───────────┘            │
+//! deadlines due ──────────────────────────────────────────────────┘
+//! storage's turn (one round) · mail out · sends joined, receives armed ─► the caller enters the ring once
+//! ```
+//! Place: called by [`super::host`] on a core, and by tests on a simulated ring; a plain function of its completions.
+//! Invariants: no turn waits; what exceeds the turn's budget is carried over, connection by connection in turn.
+
+use std::mem;
+
+use millstream_protocol::time::{Duration, Instant};
+use millstream_ring::{Completion, Ring};
+use millstream_storage::Now;
+
+use super::mailbox::ShardId;
+use super::state::{Lifecycle, Shard};
+use super::token::Tag;
+use crate::limits::{BYTES_PER_TURN, MESSAGES_PER_TURN, SWEEP_INTERVAL};
+
+/// What a shard wants after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More work waits: enter the ring without waiting and turn again.
+    Busy,
+    /// Nothing to do before this moment, unless something comes.
+    Wait(Instant),
+    /// The shard has shut down: everything is flushed and closed.
+    Finished,
+}
+
+impl Shard {
+    /// One turn. `completions` is emptied.
+    pub fn turn(&mut self, ring: &mut impl Ring, now: Now, completions: &mut Vec<Completion>) -> Next {
+        self.now = now;
+        self.counters.turns += 1;
+        for completion in completions.drain(..) {
+            self.complete(ring, completion);
+        }
+        self.handle_events();
+        self.read_mail(ring);
+        self.serve_ready_connections();
+        self.handle_deadlines(ring);
+        self.drive_storage(ring);
+        let mail_left = self.mail.flush(ring);
+        self.submit_dirty_connections(ring);
+        self.advance_shutdown();
+        self.next(mail_left)
+    }
+
+    fn complete(&mut self, ring: &mut impl Ring, completion: Completion) {
+        match Tag::of(completion.token) {
+            None => self
+                .partitions
+                .complete(completion, ring, self.now, &mut self.events),
+            Some(Tag::Accept(listener)) => self.accepted(ring, listener, completion),
+            Some(Tag::Receive(connection)) => self.received(connection, completion.result),
+            Some(Tag::Send(connection)) => self.sent(connection, completion.result),
+            Some(Tag::Close(connection)) => self.closed(connection),
+            Some(Tag::Discard) => {}
+        }
+    }
+
+    fn read_mail(&mut self, ring: &mut impl Ring) {
+        let mut budget = MESSAGES_PER_TURN;
+        let own = self.id;
+        for from in (0..self.table.shards()).map(ShardId).filter(|from| *from != own) {
+            while budget > 0 {
+                let Some(message) = self.mail.receive(from) else {
+                    break;
+                };
+                budget -= 1;
+                self.handle_peer_message(ring, from, message);
+            }
+        }
+        while let Some(message) = self.controller.receive() {
+            self.handle_controller_message(ring, message);
+        }
+    }
+
+    /// Looks at the connections that had input, each within its own budget, until the turn's is used up.
+    fn serve_ready_connections(&mut self) {
+        let mut bytes = 0;
+        for _ in 0..self.ready.len() {
+            if bytes >= BYTES_PER_TURN {
+                break;
+            }
+            let Some(connection) = self.ready.pop_front() else {
+                break;
+            };
+            bytes += self.serve(connection);
+        }
+    }
+
+    fn handle_deadlines(&mut self, ring: &mut impl Ring) {
+        self.expire_waits();
+        if self.now.monotonic >= self.next_sweep {
+            self.next_sweep = self.now.monotonic + Duration::from(SWEEP_INTERVAL);
+            self.sweep(ring);
+        }
+    }
+
+    fn drive_storage(&mut self, ring: &mut impl Ring) {
+        self.partitions.turn(ring, self.now, &mut self.events);
+        self.handle_events();
+    }
+
+    fn handle_events(&mut self) {
+        let mut events = mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.handle_log_event(event);
+        }
+        self.events = events;
+    }
+
+    fn next(&self, mail_left: bool) -> Next {
+        if self.lifecycle == Lifecycle::Stopped {
+            return Next::Finished;
+        }
+        if mail_left || !self.ready.is_empty() || !self.events.is_empty() || self.mail.has_mail() {
+            return Next::Busy;
+        }
+        let deadlines = [self.partitions.next_deadline(), self.shutdown_deadline()];
+        let next = deadlines
+            .into_iter()
+            .flatten()
+            .fold(self.next_sweep, Instant::min);
+        if next <= self.now.monotonic {
+            Next::Busy
+        } else {
+            Next::Wait(next)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the host must offer before anything is opened, each refusal with what to do.
+
+use std::fs;
+use std::path::Path;
+
+use millstream_ring::uring::{UringOptions, UringRing};
+use millstream_ring::{IoErrorKind, Ring, SocketId};
+
+use super::config::{BrokerConfig, CoreSet};
+use super::error::StartError;
+use crate::limits::{DESCRIPTORS_RESERVED, SHARDS_MAX};
+
+/// The oldest kernel whose ring has what we use.
+const KERNEL_MIN: (u32, u32) = (6, 1);
+
+/// Refuses a kernel that is too old.
+pub fn kernel() -> Result<(), StartError> {
+    let found = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    match version(&found) {
+        Some(version) if version < KERNEL_MIN => Err(StartError::KernelTooOld {
+            found: found.trim().to_owned(),
+            needed: "6.1",
+        }),
+        // A version that cannot be read is left to the ring to judge.
+        _ => Ok(()),
+    }
+}
+
+/// Makes a ring, or says why this host has none.
+pub fn ring(options: UringOptions) -> Result<UringRing, StartError> {
+    UringRing::new(options).map_err(|error| StartError::RingUnavailable(error.to_string()))
+}
+
+/// Makes the data directory.
+pub fn data_dir(path: &Path) -> Result<(), StartError> {
+    let refuse = |reason: String| StartError::DataDir {
+        path: path.into(),
+        reason,
+    };
+    fs::create_dir_all(path)
+        .map_err(|error| refuse(format!("{error}; create it, or name another with --data-dir")))?;
+    let probe = path.join(".write-probe");
+    fs::write(&probe, b"x")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| {
+            refuse(format!(
+                "{error}; give this user the right to write there, or name another with --data-dir"
+            ))
+        })
+}
+
+/// Binds all addresses, so that one in use is found before anything is replayed.
+pub fn listen(
+    ring: &mut UringRing,
+    config: &BrokerConfig,
+) -> Result<Vec<(SocketId, std::net::SocketAddr)>, StartError> {
+    if config.listeners.is_empty() {
+        return Err(StartError::Config(
+            "there is no address to listen on; give one with --listen HOST:PORT".into(),
+        ));
+    }
+    let listen = |address: &std::net::SocketAddr| {
+        ring.listen(*address).map_err(|error| match error.kind() {
+            IoErrorKind::AddressInUse => StartError::AddressInUse(*address),
+            _ => StartError::Listen {
+                address: *address,
+                reason: error.to_string(),
+            },
+        })
+    };
+    config.listeners.iter().map(listen).collect()
+}
+
+/// The cores to run on, out of those that this process may use.
+pub fn cores(wanted: &CoreSet) -> Result<Vec<usize>, StartError> {
+    let allowed: Vec<usize> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect();
+    if allowed.is_empty() {
+        return Err(StartError::Config(
+            "the cores of this host cannot be listed".into(),
+        ));
+    }
+    match wanted {
+        CoreSet::All => Ok(allowed),
+        CoreSet::List(list) if list.len() > SHARDS_MAX => Err(StartError::Config(format!(
+            "at most {SHARDS_MAX} cores can be used"
+        ))),
+        CoreSet::Count(count) if (1..=allowed.len()).contains(count) => Ok(allowed[..*count].to_vec()),
+        CoreSet::Count(count) => Err(StartError::Config(format!(
+            "{count} cores are asked for, this process may use {}; choose 1 to {} with --cores",
+            allowed.len(),
+            allowed.len()
+        ))),
+        CoreSet::List(list) => match list.iter().find(|core| !allowed.contains(core)) {
+            None if !list.is_empty() => Ok(list.clone()),
+            None => Err(StartError::Config("the list of cores is empty".into())),
+            Some(core) => Err(StartError::Config(format!(
+                "core {core} is not one of those that this process may use: {allowed:?}"
+            ))),
+        },
+    }
+}
+
+/// Connections that the descriptors of this process allow. The soft limit is raised as far as it goes.
+pub fn connections_max() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024) as usize;
+    // Files and sockets share them: half for each, and some that stay free.
+    let connections = limit.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+    if connections < CONNECTIONS_COMFORTABLE {
+        tracing::warn!(
+            descriptors = limit,
+            connections,
+            "this process may open few descriptors; raise the limit (ulimit -n, LimitNOFILE) for more connections"
+        );
+    }
+    connections
+}
+
+/// Memory of this host in bytes.
+pub fn host_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+const CONNECTIONS_COMFORTABLE: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_are_compared_as_numbers() {
+        assert_eq!(version("6.18.44-fc-v669\n"), Some((6, 18)));
+        assert_eq!(version("5.15.0-91-generic"), Some((5, 15)));
+        assert!(version("6.1.0").unwrap() >= KERNEL_MIN && version("5.19.1").unwrap() < KERNEL_MIN);
+        assert_eq!(version("unknown"), None);
+    }
+
+    #[test]
+    fn cores_that_are_not_there_are_refused() {
+        assert!(cores(&CoreSet::Count(0)).is_err());
+        assert!(cores(&CoreSet::Count(100_000)).is_err());
+        assert!(cores(&CoreSet::List(vec![100_000])).is_err());
+        assert_eq!(cores(&CoreSet::Count(1)).unwrap().len(), 1);
+    }
+}

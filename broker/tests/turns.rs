@@ -1,0 +1,635 @@
+//! The shard's turn on a simulated ring: order, forwarding, long polling, limits and hostile clients.
+
+mod support;
+
+use std::time::Duration;
+
+use millstream_protocol::api::ApiKey;
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::message::Records;
+use millstream_protocol::message::api_versions::ApiVersionsRequest;
+use millstream_protocol::message::create_topics::{
+    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
+};
+use millstream_protocol::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use millstream_protocol::message::produce::{
+    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use millstream_protocol::record::batch::Batches;
+use millstream_protocol::record::builder::BatchBuilder;
+use millstream_protocol::types::TimestampMs;
+use millstream_ring::simulated::{Faults, SimOptions};
+use support::{Client, Setup, SimBroker, decoded, request, response};
+
+const PRODUCE: i16 = 9;
+const FETCH: i16 = 11;
+const SOON: Duration = Duration::from_secs(5);
+
+fn batch(values: &[&str]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    for value in values {
+        builder.push(
+            TimestampMs::new(1_700_000_000_000),
+            None,
+            Some(value.as_bytes()),
+            &[],
+        );
+    }
+    builder.build()
+}
+
+fn produce<'a>(topic: &'a str, batches: &'a [(i32, Vec<u8>)], acks: i16) -> ProduceRequest<'a> {
+    let partition_data = batches
+        .iter()
+        .map(|(index, records)| PartitionProduceData {
+            index: *index,
+            records: Some(records),
+        })
+        .collect();
+    ProduceRequest {
+        acks,
+        timeout_ms: 10_000,
+        topic_data: vec![TopicProduceData {
+            name: topic,
+            partition_data,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn fetch<'a>(topic: &'a str, from: &[(i32, i64)], wait: Duration, bytes_min: i32) -> FetchRequest<'a> {
+    let partitions = from
+        .iter()
+        .map(|(partition, fetch_offset)| FetchPartition {
+            partition: *partition,
+            fetch_offset: *fetch_offset,
+            partition_max_bytes: 1 << 20,
+            ..Default::default()
+        })
+        .collect();
+    FetchRequest {
+        max_wait_ms: wait.as_millis() as i32,
+        min_bytes: bytes_min,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic,
+            partitions,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// Produces and gives the base offset or error of each partition.
+#[track_caller]
+fn produced(client: &mut Client, broker: &mut SimBroker, body: &ProduceRequest<'_>) -> Vec<(i32, i16, i64)> {
+    client.call(broker, ApiKey::Produce, PRODUCE, body, |r| {
+        offsets(&decoded::<ProduceResponse<'_>>(r, PRODUCE))
+    })
+}
+
+fn offsets(answer: &ProduceResponse<'_>) -> Vec<(i32, i16, i64)> {
+    let partitions = answer
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    partitions
+        .map(|partition| (partition.index, partition.error_code, partition.base_offset))
+        .collect()
+}
+
+/// The values of a fetch response by partition, and its errors.
+fn values(answer: &FetchResponse<'_>) -> Vec<(i32, i16, Vec<String>)> {
+    let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+    partitions
+        .map(|partition| {
+            let bytes = match partition.records {
+                Records::Bytes(bytes) => bytes,
+                _ => &[],
+            };
+            let mut found = Vec::new();
+            for batch in Batches::new(bytes) {
+                let batch = batch.unwrap();
+                batch.verify_crc().unwrap();
+                for record in batch.records().unwrap() {
+                    found.push(String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap());
+                }
+            }
+            (partition.partition_index, partition.error_code, found)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn fetched(
+    client: &mut Client,
+    broker: &mut SimBroker,
+    body: &FetchRequest<'_>,
+) -> Vec<(i32, i16, Vec<String>)> {
+    client.call(broker, ApiKey::Fetch, FETCH, body, |r| {
+        values(&decoded::<FetchResponse<'_>>(r, FETCH))
+    })
+}
+
+#[test]
+fn records_come_back_from_every_partition_whatever_the_shards() {
+    for (shards, seed) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+        let mut broker = SimBroker::start(Setup {
+            shards,
+            seed,
+            ..Setup::default()
+        });
+        let mut client = broker.connect();
+        for round in 0..3i64 {
+            let batches: Vec<_> = (0..4)
+                .map(|index| (index, batch(&[&format!("{index}-{round}"), "x"])))
+                .collect();
+            let expected: Vec<_> = (0..4).map(|index| (index, 0, 2 * round)).collect();
+            assert_eq!(
+                produced(&mut client, &mut broker, &produce("t", &batches, -1)),
+                expected
+            );
+        }
+        let from: Vec<_> = (0..4).map(|index| (index, 2)).collect();
+        let found = fetched(&mut client, &mut broker, &fetch("t", &from, Duration::ZERO, 1));
+        for (place, (index, error, values)) in found.into_iter().enumerate() {
+            assert_eq!((index, error), (place as i32, 0));
+            assert_eq!(
+                values,
+                [format!("{index}-1"), "x".into(), format!("{index}-2"), "x".into()]
+            );
+        }
+    }
+}
+
+#[test]
+fn replies_leave_in_request_order_through_short_transfers() {
+    for seed in 0..20 {
+        let options = SimOptions {
+            socket_buffer: 700,
+            ..SimOptions::default()
+        };
+        let mut broker = SimBroker::start(Setup {
+            shards: 3,
+            seed,
+            options,
+            ..Setup::default()
+        });
+        let mut client = broker.connect();
+        let mut wire = Vec::new();
+        for correlation in 0..60 {
+            // Different sizes and owners, and a barrier now and then.
+            if correlation % 13 == 12 {
+                let body = ApiVersionsRequest {
+                    client_software_name: "t",
+                    client_software_version: "1",
+                };
+                wire.extend(request(ApiKey::ApiVersions, 3, correlation, &body));
+            } else {
+                let batches = [(correlation % 4, batch(&vec!["v"; 1 + 7 * correlation as usize]))];
+                wire.extend(request(
+                    ApiKey::Produce,
+                    PRODUCE,
+                    correlation,
+                    &produce("t", &batches, 1),
+                ));
+            }
+        }
+        client.send_bytes(&mut broker, &wire);
+        for expected in 0..60 {
+            let frame = client.receive(&mut broker);
+            let found = i32::from_be_bytes(*frame.first_chunk::<4>().unwrap());
+            assert_eq!(found, expected, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = |seed| {
+        let mut broker = SimBroker::start(Setup {
+            shards: 2,
+            seed,
+            ..Setup::default()
+        });
+        let mut client = broker.connect();
+        for index in 0..4 {
+            produced(
+                &mut client,
+                &mut broker,
+                &produce("t", &[(index, batch(&["a", "b"]))], -1),
+            );
+        }
+        broker.world.trace()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_fetch_waits_for_records_wherever_they_are_written() {
+    for seed in 0..10 {
+        let mut broker = SimBroker::start(Setup {
+            shards: 2,
+            seed,
+            ..Setup::default()
+        });
+        let (mut reader, mut writer) = (broker.connect(), broker.connect());
+        for index in 0..4 {
+            let all: Vec<_> = (0..4)
+                .map(|partition| (partition, i64::from(partition < index)))
+                .collect();
+            reader.send(
+                &mut broker,
+                ApiKey::Fetch,
+                FETCH,
+                &fetch("t", &all, Duration::from_secs(30), 1),
+            );
+            broker.run_for(Duration::from_millis(20));
+            assert!(reader.poll().is_none(), "nothing to tell yet");
+            produced(
+                &mut writer,
+                &mut broker,
+                &produce("t", &[(index, batch(&["new"]))], -1),
+            );
+            let began = broker.world.now();
+            let frame = reader.receive(&mut broker);
+            assert!(
+                broker.world.now() - began < Duration::from_millis(50),
+                "it is woken, not timed out"
+            );
+            let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+            assert_eq!(found[index as usize].2, ["new"]);
+        }
+    }
+}
+
+#[test]
+fn a_fetch_ends_at_its_deadline() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let began = broker.world.now();
+    let found = fetched(
+        &mut client,
+        &mut broker,
+        &fetch("t", &[(0, 0), (1, 0)], Duration::from_millis(300), 1),
+    );
+    let waited = broker.world.now() - began;
+    assert!(
+        (Duration::from_millis(300)..Duration::from_millis(400)).contains(&waited),
+        "{waited:?}"
+    );
+    assert_eq!(found, [(0, 0, vec![]), (1, 0, vec![])]);
+}
+
+#[test]
+fn fewer_bytes_than_asked_for_wait() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let (mut reader, mut writer) = (broker.connect(), broker.connect());
+    reader.send(
+        &mut broker,
+        ApiKey::Fetch,
+        FETCH,
+        &fetch("t", &[(0, 0), (1, 0)], Duration::from_secs(20), 200),
+    );
+    for round in 0..2 {
+        assert!(reader.poll().is_none());
+        produced(
+            &mut writer,
+            &mut broker,
+            &produce("t", &[(round, batch(&["0123456789"; 5]))], -1),
+        );
+        broker.run_for(Duration::from_millis(10));
+    }
+    let frame = reader.receive(&mut broker);
+    let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+    assert_eq!(
+        found
+            .iter()
+            .map(|(_, _, values)| values.len())
+            .collect::<Vec<_>>(),
+        [5, 5]
+    );
+}
+
+#[test]
+fn unacknowledged_produce_is_silent_and_its_error_closes_after_earlier_replies() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let (good, bad) = ([(0, batch(&["a"]))], [(77, batch(&["a"]))]);
+    client.send(&mut broker, ApiKey::Produce, PRODUCE, &produce("t", &good, 0));
+    let answered = client.send(&mut broker, ApiKey::Produce, PRODUCE, &produce("t", &good, -1));
+    client.send(&mut broker, ApiKey::Produce, PRODUCE, &produce("t", &bad, 0));
+    client.send(&mut broker, ApiKey::Produce, PRODUCE, &produce("t", &good, -1));
+    let frames = client.receive_end(&mut broker, SOON);
+    assert_eq!(frames.len(), 1, "one reply, then the end");
+    let (correlation, found) = response(&frames[0], ApiKey::Produce, PRODUCE, |r| {
+        offsets(&decoded(r, PRODUCE))
+    });
+    assert_eq!((correlation, found), (answered, vec![(0, 0, 1)]));
+}
+
+#[test]
+fn topics_are_created_for_all_shards_before_the_answer() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 3,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let body = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "new",
+            num_partitions: 5,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let code = client.call(&mut broker, ApiKey::CreateTopics, 5, &body, |r| {
+        decoded::<CreateTopicsResponse<'_>>(r, 5).topics[0].error_code
+    });
+    assert_eq!(code, 0);
+    let batches: Vec<_> = (0..5).map(|index| (index, batch(&["first"]))).collect();
+    let found = produced(&mut client, &mut broker, &produce("new", &batches, -1));
+    assert_eq!(found, (0..5).map(|index| (index, 0, 0)).collect::<Vec<_>>());
+}
+
+#[test]
+fn metadata_creates_what_is_missing() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let mut ask = |broker: &mut SimBroker, name, create| {
+        let topics = vec![MetadataRequestTopic {
+            name: Some(name),
+            ..Default::default()
+        }];
+        let body = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: create,
+            ..Default::default()
+        };
+        client.call(broker, ApiKey::Metadata, 9, &body, |r| {
+            let answer = decoded::<MetadataResponse<'_>>(r, 9);
+            (answer.topics[0].error_code, answer.topics[0].partitions.len())
+        })
+    };
+    assert_eq!(
+        ask(&mut broker, "auto", false),
+        (ErrorCode::UnknownTopicOrPartition as i16, 0)
+    );
+    assert_eq!(ask(&mut broker, "auto", true), (0, 1));
+    assert_eq!(
+        ask(&mut broker, "a b", true),
+        (ErrorCode::InvalidTopicException as i16, 0)
+    );
+}
+
+#[test]
+fn hostile_bytes_close_their_connection_and_nothing_else() {
+    let mut random = 42u64;
+    let mut next = move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as u32
+    };
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut bystander = broker.connect();
+    let good = [(0, batch(&["ok"]))];
+    let valid = request(ApiKey::Produce, PRODUCE, 1, &produce("t", &good, -1));
+    let mut attacks: Vec<Vec<u8>> = vec![
+        (-1i32).to_be_bytes().to_vec(),
+        i32::MAX.to_be_bytes().to_vec(),
+        b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n".to_vec(),
+        0i32.to_be_bytes().to_vec(),
+        [&1i32.to_be_bytes()[..], b"x"].concat(),
+        [&8i32.to_be_bytes()[..], &[0x7f, 0xff, 0, 0, 0, 0, 0, 1]].concat(),
+    ];
+    for _ in 0..150 {
+        // A length that is right, and a body that is not.
+        let mut body: Vec<u8> = valid[4..].to_vec();
+        for _ in 0..1 + next() % 6 {
+            let at = next() as usize % body.len();
+            body[at] = next() as u8;
+        }
+        body.truncate(1 + next() as usize % body.len());
+        attacks.push([&(body.len() as i32).to_be_bytes()[..], &body].concat());
+    }
+    for attack in attacks {
+        let mut client = broker.connect();
+        client.send_bytes(&mut broker, &attack);
+        broker.run_for(Duration::from_millis(2));
+        drop(client);
+    }
+    let (_, error, offset) = produced(&mut bystander, &mut broker, &produce("t", &good, -1))[0];
+    assert_eq!(error, 0, "and the log took only whole batches: {offset}");
+    let found = fetched(
+        &mut bystander,
+        &mut broker,
+        &fetch("t", &[(0, 0)], Duration::ZERO, 1),
+    );
+    assert!(found[0].2.iter().all(|value| value == "ok"), "{found:?}");
+    broker.run_for(Duration::from_millis(50));
+    let open: usize = broker
+        .shards
+        .iter()
+        .map(|shard| shard.shard.connections.len())
+        .sum();
+    assert_eq!(open, 1, "only the bystander is left");
+}
+
+#[test]
+fn a_frame_that_drips_is_given_up() {
+    let mut broker = SimBroker::start(Setup::default());
+    let mut slow = broker.connect();
+    let mut idle = broker.connect();
+    slow.send_bytes(&mut broker, &1000i32.to_be_bytes());
+    for _ in 0..29 {
+        slow.send_bytes(&mut broker, &[0]);
+        broker.run_for(Duration::from_secs(1));
+    }
+    assert!(slow.poll().is_none() && !slow.ended, "thirty seconds are allowed");
+    broker.run_for(Duration::from_secs(5));
+    assert!(slow.poll().is_none() && slow.ended, "and no more");
+    assert!(idle.poll().is_none() && !idle.ended, "who sends nothing may stay");
+    broker.run_for(Duration::from_secs(700));
+    assert!(idle.poll().is_none() && idle.ended, "but not for ever");
+}
+
+#[test]
+fn who_does_not_read_is_bounded_and_closed() {
+    let options = SimOptions {
+        socket_buffer: 4096,
+        ..SimOptions::default()
+    };
+    let mut broker = SimBroker::start(Setup {
+        options,
+        ..Setup::default()
+    });
+    let mut writer = broker.connect();
+    for _ in 0..4 {
+        let large = "x".repeat(200_000);
+        produced(
+            &mut writer,
+            &mut broker,
+            &produce("t", &[(0, batch(&[&large]))], -1),
+        );
+    }
+    let mut deaf = broker.connect();
+    let frame = request(ApiKey::Fetch, FETCH, 1, &fetch("t", &[(0, 0)], Duration::ZERO, 1));
+    let mut most = 0;
+    for _ in 0..2_000 {
+        deaf.try_send_bytes(&frame);
+        broker.step();
+        let charged = broker.shards[0].shard.budget.used();
+        most = most.max(charged);
+    }
+    assert!(
+        most < 3 << 20,
+        "{most} bytes are held for a client that does not read"
+    );
+    broker.run_for(Duration::from_secs(65));
+    assert_eq!(
+        broker.shards[0].shard.connections.len(),
+        1,
+        "it was closed, the writer was not"
+    );
+}
+
+#[test]
+fn large_frames_that_drip_do_not_hold_more_than_the_budget() {
+    let memory_bytes = 4 << 20;
+    let mut broker = SimBroker::start(Setup {
+        memory_bytes,
+        request_bytes_max: 2 << 20,
+        ..Setup::default()
+    });
+    let mut drippers: Vec<Client> = (0..8).map(|_| broker.connect()).collect();
+    let declared = (2i32 << 20).to_be_bytes();
+    for client in &mut drippers {
+        client.send_bytes(&mut broker, &declared);
+    }
+    let chunk = vec![0u8; 64 * 1024];
+    for _ in 0..200 {
+        for client in &mut drippers {
+            client.try_send_bytes(&chunk[..16 * 1024]);
+        }
+        broker.run_for(Duration::from_micros(300));
+        let used = broker.shards[0].shard.budget.used();
+        assert!(used <= memory_bytes + (2 << 20) + (64 << 10), "{used} bytes");
+    }
+    let mut bystander = broker.connect();
+    let good = [(0, batch(&["ok"]))];
+    assert_eq!(
+        produced(&mut bystander, &mut broker, &produce("t", &good, -1)),
+        [(0, 0, 0)]
+    );
+}
+
+#[test]
+fn large_requests_complete_one_after_the_other_when_memory_is_short() {
+    let mut broker = SimBroker::start(Setup {
+        memory_bytes: 1 << 20,
+        request_bytes_max: 1 << 20,
+        ..Setup::default()
+    });
+    let value = "y".repeat(600_000);
+    let batches = [(0, batch(&[&value]))];
+    let frame = request(ApiKey::Produce, PRODUCE, 1, &produce("t", &batches, -1));
+    let mut clients: Vec<(Client, usize)> = (0..4).map(|_| (broker.connect(), 0)).collect();
+    let mut answered = 0;
+    broker.run_until(Duration::from_secs(30), |broker| {
+        for (client, sent) in &mut clients {
+            *sent += client.try_send_bytes(&frame[*sent..]);
+            answered += usize::from(client.poll().is_some());
+        }
+        broker.step();
+        answered == 4
+    });
+}
+
+#[test]
+fn the_end_answers_what_is_in_progress_and_flushes() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let (mut reader, mut writer) = (broker.connect(), broker.connect());
+    produced(&mut writer, &mut broker, &produce("t", &[(0, batch(&["a"]))], -1));
+    reader.send(
+        &mut broker,
+        ApiKey::Fetch,
+        FETCH,
+        &fetch("t", &[(0, 1), (1, 0)], Duration::from_secs(100), 1),
+    );
+    writer.send(
+        &mut broker,
+        ApiKey::Produce,
+        PRODUCE,
+        &produce("t", &[(1, batch(&["b"]))], -1),
+    );
+    broker.run_for(Duration::from_millis(3));
+    broker.shut_down();
+    broker.run_until(SOON, |broker| broker.shards.iter().all(|shard| shard.finished));
+    assert!(reader.poll().is_some(), "the parked fetch was answered");
+    assert!(writer.poll().is_some(), "the produce was acknowledged");
+    assert!(
+        broker.world.connect(broker.address).is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[test]
+fn accepts_that_end_are_armed_again_and_resets_hurt_nobody_else() {
+    for seed in 0..10 {
+        let faults = Faults {
+            ended_accepts: 500,
+            resets: 3,
+            ..Faults::default()
+        };
+        let options = SimOptions {
+            faults,
+            ..SimOptions::default()
+        };
+        let mut broker = SimBroker::start(Setup {
+            shards: 2,
+            seed,
+            options,
+            ..Setup::default()
+        });
+        let mut good = 0;
+        for _ in 0..30 {
+            let mut client = broker.connect();
+            client.send(
+                &mut broker,
+                ApiKey::Produce,
+                PRODUCE,
+                &produce("t", &[(1, batch(&["z"]))], -1),
+            );
+            broker.run_until(SOON, |_| {
+                let answered = client.poll().is_some();
+                good += usize::from(answered);
+                answered || client.ended
+            });
+        }
+        assert!(good > 15, "{good} of 30");
+    }
+}
