@@ -287,14 +287,17 @@ impl Replay {
         self.apply_records(journal, round)
     }
 
-    /// Takes in a rescue file's round: bytes of partitions whose segments failed. Only the bytes count, the
-    /// rest is in a checkpoint.
+    /// Takes in a rescue file's round, after the checkpoints and before the journals: bytes of partitions whose
+    /// segments failed. Only tail records count; the rest of those partitions is in a checkpoint.
     pub fn rescued_round(&mut self, round: &Round<'_>) -> Result<(), ReplayError> {
         let mut records = round.records();
         while let Some(record) = records.next() {
             let record = record.map_err(|error| round_error(round, error))?;
-            if let Some(folding) = record.partition().and_then(|key| self.partitions.get_mut(&key)) {
-                folding.collect(&record, round.header.sequence);
+            if let Record::Tail { partition, .. } = record
+                && let Some(folding) = self.partitions.get_mut(&partition)
+            {
+                // The journal has let go of these bytes: its floor does not count them.
+                folding.collect(&record, folding.floor);
             }
         }
         Ok(())
