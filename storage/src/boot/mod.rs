@@ -9,6 +9,7 @@
 //! Invariants: nothing is served before the new checkpoints are durable; a start that is interrupted
 //! anywhere and begun again gives the same logs; no segment is deleted unless a committed record says so.
 
+mod accept;
 mod door;
 mod files;
 mod journals;
@@ -21,6 +22,7 @@ use millstream_log::{FormatError, Identity, layout};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{AlignedBuf, Ring};
 
+pub use self::accept::AcceptedLoss;
 pub use self::lock::DirectoryLock;
 
 use self::door::Door;
@@ -66,6 +68,23 @@ pub fn open<R: Ring>(
     seed: u64,
     now: Now,
 ) -> Result<Booted, OpenError> {
+    open_accepting(ring, dir, options, shards, topics, seed, now, &[])
+}
+
+/// As [`open`], for an operator who gives up what cannot be read: the named partitions are cut as told and
+/// count as sound again. Durable on return; let go of the shards without [`ShardLogs::begin_shutdown`], so
+/// that the next start is an unclean one and leader epochs rise over offsets that are given out anew.
+#[expect(clippy::too_many_arguments, reason = "what a start needs, and the losses")]
+pub fn open_accepting<R: Ring>(
+    ring: &mut R,
+    dir: &Path,
+    options: &StorageOptions,
+    shards: usize,
+    topics: &dyn Fn(TopicId) -> TopicFate,
+    seed: u64,
+    now: Now,
+    losses: &[AcceptedLoss],
+) -> Result<Booted, OpenError> {
     assert!(shards > 0 && options.journal_bytes >= JOURNAL_BYTES_MIN);
     let mut door = Door::new(ring);
     let mut random = Random(seed);
@@ -81,7 +100,8 @@ pub fn open<R: Ring>(
     };
     let identity = open_identity(&mut door, dir, &mut random, now)?;
     let mut report = Vec::new();
-    let found = journals::replay(&mut door, dir, &mut report)?;
+    let mut found = journals::replay(&mut door, dir, &mut report)?;
+    accept::accept_losses(&mut found.recovered.partitions, losses);
     let scan = SegmentScan::new(&mut door, dir)?;
     let opening = shards::Opening {
         dir,

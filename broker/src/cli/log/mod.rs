@@ -9,6 +9,7 @@ mod dump;
 mod journal_dump;
 mod metadata_file;
 mod partition_bytes;
+mod repair;
 mod sink;
 mod state_dump;
 
@@ -25,15 +26,18 @@ pub struct LogArgs {
 #[derive(Debug, clap::Subcommand)]
 enum LogCommand {
     Dump(dump::DumpArgs),
+    Repair(repair::RepairArgs),
 }
 
 pub fn run(args: &LogArgs) -> Result<(), Failure> {
     match &args.command {
         LogCommand::Dump(args) => dump::run(args),
+        LogCommand::Repair(args) => repair::run(args),
     }
 }
 
 const AFTER_HELP: &str = "\
 Examples:
   millstream log dump
-  millstream log dump --data-dir /var/lib/millstream --topic orders --records";
+  millstream log dump --data-dir /var/lib/millstream --topic orders --records
+  millstream log repair";
