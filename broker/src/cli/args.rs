@@ -12,8 +12,8 @@ use crate::config::{Config, Key, Raw, Sources, units};
 /// Where to read the configuration from.
 #[derive(Debug, Default, Clone, clap::Args)]
 pub struct ConfigArgs {
-    /// Configuration file [default: ./millstream.toml, then /etc/millstream/millstream.toml, if there is one]
-    #[arg(long, value_name = "FILE", env = "MILLSTREAM_CONFIG")]
+    /// Configuration file [default: millstream.toml here or in /etc/millstream, if there is one]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -21,8 +21,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ClientArgs {
-    /// Brokers to start from, separated by commas [default: MILLSTREAM_BROKERS, or what the configuration
-    /// file says, or 127.0.0.1:9092]
+    /// Brokers to start from, separated by commas [default: as configured, else 127.0.0.1:9092]
     #[arg(long, short = 'b', value_name = "HOST:PORT")]
     pub brokers: Option<String>,
 

@@ -17,6 +17,7 @@ use crate::client::{Consumer, FetchedRecord, Position};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConsumeArgs {
+    /// The topic to read
     topic: String,
 
     /// Only this partition; may be given several times [default: all]

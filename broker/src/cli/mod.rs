@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
 ///
 /// Without a command it starts a broker on 127.0.0.1:9092 that keeps its records in ./millstream-data.
 #[derive(Debug, Parser)]
-#[command(name = "millstream", version, propagate_version = true, after_help = AFTER_HELP, styles = args::STYLES)]
+#[command(name = "millstream", version, after_help = AFTER_HELP, styles = args::STYLES)]
 #[command(max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]

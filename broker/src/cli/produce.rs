@@ -25,6 +25,7 @@ use crate::client::{Acks, ClientError, Partitioner, Producer};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ProduceArgs {
+    /// The topic to write to
     topic: String,
 
     /// Values to write, instead of standard input

@@ -90,7 +90,7 @@ pub fn run(args: &RepairArgs) -> Result<(), Failure> {
     }
     if let Some(loss) = losses.iter().find(|loss| loss.below_start) {
         let message = format!(
-            "{}-{} is damaged at the very start of what it serves, so that nothing would be left; delete the topic instead",
+            "{}-{} is damaged at the very start of what it serves: nothing would be left; delete the topic instead",
             loss.topic, loss.partition
         );
         return Err(Failure::new(Exit::Damaged, message));

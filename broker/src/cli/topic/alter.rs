@@ -8,6 +8,7 @@ use crate::cli::output::tell;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct AlterArgs {
+    /// The topic
     name: String,
 
     /// How many partitions it shall have; partitions can be added, never taken away

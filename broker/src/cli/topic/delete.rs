@@ -8,7 +8,8 @@ use crate::cli::output::{confirm, tell};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DeleteArgs {
-    #[arg(required = true)]
+    /// The topics
+    #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 
     /// It is no error if a topic does not exist

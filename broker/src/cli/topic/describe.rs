@@ -11,7 +11,8 @@ use crate::client::{ConfigEntry, ConfigSource, Topic, Watermarks};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DescribeArgs {
-    #[arg(required = true)]
+    /// The topics
+    #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 
     /// Show every config, not only those that were set

@@ -12,6 +12,7 @@ use crate::client::Position;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct TrimArgs {
+    /// The topic
     name: String,
 
     /// The first record to keep: an offset, -N for the last N, a time such as 2026-11-21T12:00 or 7d (ago),
