@@ -1,0 +1,273 @@
+//! One partition while it is replayed.
+//!
+//! Place: [`super::Replay`] passes it the records of its home journal, in order.
+//! Invariants: records that its checkpoint entry holds already change nothing but what is dirty; nothing is applied
+//! once the partition is damaged, save its deletion.
+
+use alloc::vec::Vec;
+
+use millstream_protocol::types::TimestampMs;
+
+use super::dirty::DirtySegments;
+use super::{Cut, Damage, DamageReason, ExtentCheck, RecoveredPartition};
+use crate::checkpoint::PartitionEntry;
+use crate::id::{Incarnation, JournalId, PartitionKey, RoundSequence, SegmentId};
+use crate::partition::PartitionState;
+use crate::record::Record;
+
+/// A partition while it is replayed.
+#[derive(Debug)]
+pub(super) struct Folding {
+    pub(super) home: JournalId,
+    pub(super) incarnation: Incarnation,
+    state: PartitionState,
+    as_of: RoundSequence,
+    pub(super) floor: RoundSequence,
+    dirty: DirtySegments,
+    pub(super) extents: Vec<PendingExtent>,
+    pub(super) damage: Option<Damage>,
+    /// A lost round may have held records of this partition.
+    doubted: Option<RoundSequence>,
+    pub(super) cut: Option<Cut>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingExtent {
+    pub(super) round: RoundSequence,
+    pub(super) check: ExtentCheck,
+    /// Where the log ends if the extent is bad.
+    pub(super) cut: Cut,
+}
+
+impl Folding {
+    /// As a checkpoint has it.
+    pub(super) fn known(entry: PartitionEntry, home: JournalId, incarnation: Incarnation) -> Self {
+        let PartitionEntry {
+            state,
+            as_of,
+            floor,
+            damage,
+        } = entry;
+        Self {
+            home,
+            incarnation,
+            state,
+            as_of,
+            floor,
+            dirty: DirtySegments::default(),
+            extents: Vec::new(),
+            damage,
+            doubted: None,
+            cut: None,
+        }
+    }
+
+    /// As it is before the round that opens it.
+    pub(super) fn opened(
+        key: PartitionKey,
+        home: JournalId,
+        incarnation: Incarnation,
+        sequence: RoundSequence,
+    ) -> Self {
+        let (state, as_of) = (PartitionState::new(key), sequence.previous());
+        Self::known(
+            PartitionEntry {
+                state,
+                as_of,
+                floor: sequence,
+                damage: None,
+            },
+            home,
+            incarnation,
+        )
+    }
+
+    pub(super) fn apply(&mut self, record: &Record<'_>, sequence: RoundSequence, at: TimestampMs) {
+        if self.state.is_removed() {
+            return;
+        }
+        if sequence > self.as_of {
+            if self.damage.is_some() && !matches!(record, Record::Removed { .. }) {
+                return;
+            }
+            let before = self.end();
+            if !self.settle_doubt(record, before) {
+                self.fence(DamageReason::JournalRound);
+                return;
+            }
+            if self.state.apply(record, at).is_err() {
+                self.refuse();
+                return;
+            }
+            self.note_extent(record, sequence, before);
+        }
+        self.collect(record, sequence);
+    }
+
+    /// Keeps the bytes that the segment may lack.
+    pub(super) fn collect(&mut self, record: &Record<'_>, sequence: RoundSequence) {
+        if let Record::Tail {
+            segment,
+            position,
+            bytes,
+            ..
+        } = *record
+            && sequence >= self.floor
+            && let Some(known) = self.state.segment(segment)
+        {
+            let kept = self
+                .dirty
+                .add(segment, position, bytes, known.written, known.byte_end, sequence);
+            if kept.is_err() {
+                self.refuse();
+            }
+        }
+        if let Record::Seal {
+            segment, byte_end, ..
+        } = *record
+            && sequence > self.as_of
+        {
+            self.dirty.truncate(segment, byte_end);
+            self.extents.retain(|extent| {
+                extent.check.segment != segment || extent.check.position + extent.check.length <= byte_end
+            });
+        }
+    }
+
+    /// Where the log ends by whole batches.
+    fn end(&self) -> Option<Cut> {
+        let active = self.state.active()?;
+        Some(Cut {
+            segment: active.id,
+            byte_end: active.batch_end,
+            end_offset: active.end_offset,
+        })
+    }
+
+    fn note_extent(&mut self, record: &Record<'_>, round: RoundSequence, before: Option<Cut>) {
+        if let Record::Extent {
+            partition,
+            segment,
+            position,
+            length,
+            crc,
+            ..
+        } = *record
+        {
+            let cut = before.expect("an extent was applied to an open log");
+            let check = ExtentCheck {
+                partition,
+                segment,
+                position,
+                length,
+                crc,
+            };
+            self.extents.push(PendingExtent { round, check, cut });
+        }
+    }
+
+    /// Whether the record may be applied: one that goes on exactly at the end proves that the lost round held
+    /// nothing of this partition, one that goes on elsewhere proves the opposite.
+    fn settle_doubt(&mut self, record: &Record<'_>, before: Option<Cut>) -> bool {
+        let Some(before) = before.filter(|_| self.doubted.is_some()) else {
+            return true;
+        };
+        let continues = match *record {
+            Record::Tail { batches, .. } | Record::Extent { batches, .. } => batches
+                .first()
+                .is_none_or(|batch| batch.summary.base_offset == before.end_offset),
+            Record::Seal { end_offset, .. } => end_offset == before.end_offset,
+            Record::Epoch { start_offset, .. } => start_offset == before.end_offset,
+            _ => return true,
+        };
+        if continues {
+            self.doubted = None;
+        }
+        continues
+    }
+
+    pub(super) fn doubt(&mut self, lost: RoundSequence) {
+        if self.doubted.is_some() {
+            self.fence(DamageReason::JournalRound);
+        }
+        if lost > self.as_of {
+            self.doubted = Some(lost);
+        }
+    }
+
+    /// The record does not fit.
+    fn refuse(&mut self) {
+        let reason = match self.doubted {
+            Some(_) => DamageReason::JournalRound,
+            None => DamageReason::Inconsistent,
+        };
+        self.fence(reason);
+    }
+
+    fn fence(&mut self, reason: DamageReason) {
+        let at = self.state.offsets().end().get();
+        self.damage.get_or_insert(Damage { at, reason });
+    }
+
+    /// Segments that the last record took out of the manifest.
+    pub(super) fn release(&mut self) -> Vec<SegmentId> {
+        let released = self.state.take_released();
+        for &segment in &released {
+            self.dirty.forget(segment);
+            self.extents.retain(|extent| extent.check.segment != segment);
+        }
+        released
+    }
+
+    pub(super) fn finish(
+        mut self,
+        after: RoundSequence,
+        unlinks: &mut Vec<SegmentId>,
+    ) -> Option<RecoveredPartition> {
+        unlinks.extend(self.release());
+        if self.state.is_removed() {
+            return None;
+        }
+        if self.doubted.is_some() {
+            self.fence(DamageReason::JournalRound);
+        }
+        // One append's records share a round, so this is only seen where a round was written by a bug; it is
+        // cut all the same.
+        let incomplete = self
+            .state
+            .active()
+            .is_some_and(|active| active.batch_end < active.byte_end);
+        let mut cut = if incomplete && self.cut.is_none() {
+            self.end()
+        } else {
+            self.cut
+        };
+        // Only what was flushed is ever deleted, so a cut below the log's start contradicts itself.
+        if cut.is_some_and(|cut| cut.end_offset < self.state.offsets().start().get()) {
+            self.fence(DamageReason::Inconsistent);
+            cut = None;
+        }
+        if let Some(cut) = cut {
+            self.dirty.truncate(cut.segment, cut.byte_end);
+            let beyond = self
+                .state
+                .segments()
+                .iter()
+                .rev()
+                .take_while(|segment| segment.id != cut.segment);
+            beyond.for_each(|segment| self.dirty.forget(segment.id));
+        }
+        let end = cut.map_or(self.state.offsets().end().get(), |cut| cut.end_offset);
+        self.state.flushed_to(end);
+        let floor = self.dirty.floor().unwrap_or(after);
+        let dirty = self.dirty.into_runs();
+        Some(RecoveredPartition {
+            state: self.state,
+            home: self.home,
+            dirty,
+            floor,
+            cut,
+            damage: self.damage,
+        })
+    }
+}
