@@ -80,13 +80,9 @@ pub fn run(args: StartArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     warn_if_open(&broker);
     reload_level_on_hangup(sources, log.clone())?;
-    let served = serve(broker);
+    let served = startup::run(broker).map_err(|error| Failure::new(Exit::Failed, error.to_string()));
     log.flush();
     served
-}
-
-fn serve(broker: BrokerConfig) -> Result<(), Failure> {
-    startup::run(broker).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
 
 impl StartArgs {

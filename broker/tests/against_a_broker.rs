@@ -1,0 +1,307 @@
+//! The tools against the broker, both as the user starts them: the same binary, a socket between them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+#[test]
+fn records_go_in_and_come_out_in_every_compression() {
+    let broker = Broker::start("codecs");
+    let lines: String = (0..500)
+        .map(|number| format!("key-{} value {number}\n", number % 7))
+        .collect();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        broker.run_with(&["produce", codec, "-z", codec, "-K", " ", "-H", "h=1"], &lines);
+        let read = broker.run(&["consume", codec, "-F", "%k %s %h\\n"]);
+        assert_eq!(read, lines.replace('\n', " h=1\n"), "{codec}");
+    }
+    assert_eq!(broker.run(&["consume", "zstd", "--from", "-1"]), "value 499\n");
+    assert_eq!(
+        broker.run(&["consume", "zstd", "--from", "7", "-n", "2", "-F", "%o,"]),
+        "7,8,"
+    );
+    assert_eq!(
+        broker.run(&["consume", "zstd", "--from", "1h", "-n", "1", "-F", "%o"]),
+        "0"
+    );
+
+    let json = broker.run(&["consume", "gzip", "--json", "-n", "3"]);
+    broker.run_with(&["produce", "copy", "--json"], &json);
+    let copied = broker.run(&["consume", "copy", "-F", "%T %k %s %h\\n"]);
+    assert_eq!(
+        copied,
+        broker.run(&["consume", "gzip", "-n", "3", "-F", "%T %k %s %h\\n"])
+    );
+}
+
+#[test]
+fn topics_live_through_their_commands() {
+    let broker = Broker::start("topics");
+    broker.run(&["topic", "create", "t", "-p", "3", "-s", "retention.ms=7d"]);
+    assert_eq!(broker.fails(&["topic", "create", "t"], 5), "");
+    broker.run(&["topic", "create", "t", "--if-not-exists"]);
+    broker.run(&[
+        "topic",
+        "alter",
+        "t",
+        "-p",
+        "4",
+        "-s",
+        "max.message.bytes=2MiB",
+        "-u",
+        "retention.ms",
+    ]);
+    let described = broker.run(&["topic", "describe", "t"]);
+    assert!(
+        described.contains("4 partitions") && described.contains("2097152"),
+        "{described}"
+    );
+    assert!(!described.contains("retention.ms"), "{described}");
+    broker.run_with(&["produce", "t", "-p", "3"], "a\nb\nc\n");
+    let trimmed = broker.run(&["topic", "trim", "t", "--before", "-1", "-p", "3", "-y"]);
+    assert!(
+        trimmed
+            .lines()
+            .last()
+            .unwrap()
+            .split_whitespace()
+            .eq(["3", "0", "2", "3"]),
+        "{trimmed}"
+    );
+    assert_eq!(broker.run(&["consume", "t"]), "c\n");
+    assert!(
+        broker
+            .run(&["topic", "list", "--json"])
+            .contains("\"partitions\": 4")
+    );
+    assert!(broker.run(&["cluster", "info", "--apis"]).contains("Produce"));
+    broker.run(&["topic", "delete", "t", "-y"]);
+    for gone in [
+        &["topic", "delete", "t", "-y"][..],
+        &["consume", "t"],
+        &["topic", "describe", "t"],
+    ] {
+        broker.fails(gone, 4);
+    }
+    broker.fails(&["topic", "create", "no blanks"], 1);
+}
+
+#[test]
+fn a_killed_brokers_directory_is_dumped_as_it_is_found() {
+    let mut broker = Broker::start("dump");
+    broker.run_with(&["produce", "t", "--timestamp", "@1000", "-k", "k"], "one\ntwo\n");
+    broker.process.kill().unwrap();
+    broker.process.wait().unwrap();
+    let dump = broker.run(&["log", "dump", "--records"]);
+    for part in [
+        "baseOffset: 0 lastOffset: 1 count: 2",
+        "CreateTime: 1000",
+        "isvalid: true storedIn: journal",
+        "| offset: 1 CreateTime: 1000 keySize: 1 valueSize: 3 sequence: -1 headerKeys: [] key: k payload: two",
+    ] {
+        assert!(dump.contains(part), "{part}\n{dump}");
+    }
+    assert!(
+        broker
+            .run(&["log", "dump", "--journal"])
+            .contains("| tail partition: t-0")
+    );
+    assert!(
+        broker
+            .run(&["log", "dump", "--metadata"])
+            .contains("| topicCreated name: t")
+    );
+    assert!(
+        broker
+            .run(&["log", "dump", "--state"])
+            .contains("partition: t-0 start: 0 end: 2")
+    );
+    assert!(
+        broker
+            .run(&["log", "dump", "--checkpoint"])
+            .contains("checkpoint: journal")
+    );
+    broker.fails(&["log", "dump", "-t", "nope"], 4);
+    assert!(
+        broker
+            .run(&["log", "repair", "--scan"])
+            .contains("No partition is damaged")
+    );
+}
+
+#[test]
+fn damage_is_named_and_given_up_only_when_told_to() {
+    let mut broker = Broker::start("repair");
+    let line = format!("{}\n", "x".repeat(999));
+    broker.run_with(&["produce", "t"], &line.repeat(3_000));
+    broker.run_with(&["produce", "other"], "untouched\n");
+    broker.stop();
+
+    let segment = broker.run(&["log", "dump", "-t", "t", "--json", "--state"]);
+    let id = segment
+        .split("\"id\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let path = broker
+        .directory
+        .join(format!("millstream-data/segments/{}/{id}.seg", &id[14..]));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[2_000_000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    broker.run(&["log", "repair"]);
+    let shown = broker.fails(&["log", "repair", "--scan"], 6);
+    let from: i64 = shown
+        .split("offsets ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        shown.starts_with("t-0: ") && shown.contains(&format!("offsets {from} to 2999")),
+        "{shown}"
+    );
+    assert!((1..2_100).contains(&from), "{shown}");
+    assert_eq!(
+        broker
+            .fails(&["log", "dump", "-t", "t"], 6)
+            .matches("isvalid: false")
+            .count(),
+        1
+    );
+
+    assert!(
+        broker
+            .run(&["log", "repair", "--scan", "--accept-loss"])
+            .contains("are lost")
+    );
+    assert!(
+        broker
+            .run(&["log", "repair", "--scan"])
+            .contains("No partition is damaged")
+    );
+    broker.restart();
+    assert_eq!(broker.run(&["consume", "t"]).lines().count() as i64, from);
+    assert_eq!(broker.run(&["consume", "other"]), "untouched\n");
+    broker.run_with(&["produce", "t"], "again\n");
+    let last = broker.run(&["consume", "t", "--from", "-1", "-F", "%o %s"]);
+    assert_eq!(last, format!("{from} again"));
+}
+
+/// A broker on a free port, in a directory of its own.
+struct Broker {
+    process: Child,
+    address: String,
+    directory: PathBuf,
+}
+
+impl Broker {
+    fn start(name: &str) -> Broker {
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        let (process, address) = Broker::launch(&directory);
+        Broker {
+            process,
+            address,
+            directory,
+        }
+    }
+
+    /// Waits for the line that says where it listens.
+    fn launch(directory: &Path) -> (Child, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command
+            .current_dir(directory)
+            .args(["start", "--listen", "127.0.0.1:0", "--cores", "2"]);
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut seen = String::new();
+        let address = loop {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("the broker is not ready:\n{seen}"))
+                .unwrap();
+            if let Some(rest) = line.split("ready on ").nth(1) {
+                break rest.split([':', ' ', ',']).take(2).collect::<Vec<_>>().join(":");
+            }
+            seen.push_str(&line);
+        };
+        // Nobody else reads its log; a full pipe must not hold it up.
+        std::thread::spawn(move || lines.for_each(drop));
+        (process, address)
+    }
+
+    /// In good order.
+    fn stop(&mut self) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.process.wait().unwrap().success());
+    }
+
+    fn restart(&mut self) {
+        (self.process, self.address) = Broker::launch(&self.directory);
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> String {
+        self.expect(arguments, input, 0)
+    }
+
+    /// What it printed before it failed with this code.
+    fn fails(&self, arguments: &[&str], code: i32) -> String {
+        self.expect(arguments, "", code)
+    }
+
+    fn expect(&self, arguments: &[&str], input: &str, code: i32) -> String {
+        let output = self.millstream(arguments, input);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn millstream(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command
+            .current_dir(&self.directory)
+            .args(arguments)
+            .env("MILLSTREAM_BROKERS", &self.address);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        // A tool that fails early does not read all of it.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        output
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
