@@ -190,7 +190,7 @@ impl fmt::Display for CheckError {
             CheckError::Uring(error) => write!(f, "io_uring cannot be set up: {error}"),
             CheckError::MemoryLock { limit } => write!(
                 f,
-                "only {} of memory may be locked and {MEMORY_LOCK_MIN} bytes are needed; raise it with \
+                "only {} bytes of memory may be locked and {MEMORY_LOCK_MIN} bytes are needed; raise it with \
                  ulimit -l, LimitMEMLOCK= of systemd or --ulimit memlock= of docker",
                 show(limit.soft)
             ),

@@ -1,6 +1,5 @@
 //! What the host must offer before anything is opened, each refusal with what to do.
 
-use std::fs;
 use std::path::Path;
 
 use millstream_ring::uring::{UringOptions, UringRing};
@@ -10,43 +9,18 @@ use super::config::{BrokerConfig, CoreSet};
 use super::error::StartError;
 use crate::limits::{DESCRIPTORS_RESERVED, SHARDS_MAX};
 
-/// The oldest kernel whose ring has what we use.
-const KERNEL_MIN: (u32, u32) = (6, 1);
-
-/// Refuses a kernel that is too old.
-pub fn kernel() -> Result<(), StartError> {
-    let found = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    match version(&found) {
-        Some(version) if version < KERNEL_MIN => Err(StartError::KernelTooOld {
-            found: found.trim().to_owned(),
-            needed: "6.1",
-        }),
-        // A version that cannot be read is left to the ring to judge.
-        _ => Ok(()),
+/// Refuses a host or a directory that the broker cannot run on, and tells what only makes it slow. Raises the limits of
+/// this process and makes the data directory.
+pub fn host(data_dir: &Path, shards: usize) -> Result<(), StartError> {
+    for warning in millstream_tuning::checks::before_start(data_dir, shards).map_err(StartError::Host)? {
+        tracing::warn!("{warning}");
     }
+    Ok(())
 }
 
 /// Makes a ring, or says why this host has none.
 pub fn ring(options: UringOptions) -> Result<UringRing, StartError> {
     UringRing::new(options).map_err(|error| StartError::RingUnavailable(error.to_string()))
-}
-
-/// Makes the data directory.
-pub fn data_dir(path: &Path) -> Result<(), StartError> {
-    let refuse = |reason: String| StartError::DataDir {
-        path: path.into(),
-        reason,
-    };
-    fs::create_dir_all(path)
-        .map_err(|error| refuse(format!("{error}; create it, or name another with --data-dir")))?;
-    let probe = path.join(".write-probe");
-    fs::write(&probe, b"x")
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| {
-            refuse(format!(
-                "{error}; give this user the right to write there, or name another with --data-dir"
-            ))
-        })
 }
 
 /// Binds all addresses, so that one in use is found before anything is replayed.
@@ -119,34 +93,11 @@ pub fn connections_max() -> usize {
     connections
 }
 
-/// Memory of this host in bytes.
-pub fn host_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::parse::<u32>);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 const CONNECTIONS_COMFORTABLE: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kernel_versions_are_compared_as_numbers() {
-        assert_eq!(version("6.18.44-fc-v669\n"), Some((6, 18)));
-        assert_eq!(version("5.15.0-91-generic"), Some((5, 15)));
-        assert!(version("6.1.0").unwrap() >= KERNEL_MIN && version("5.19.1").unwrap() < KERNEL_MIN);
-        assert_eq!(version("unknown"), None);
-    }
 
     #[test]
     fn cores_that_are_not_there_are_refused() {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+
+use millstream_tuning::checks::CheckError;
 
 /// A refusal to start. Its text is for the operator: what is wrong, then what to do.
 #[derive(Debug)]
@@ -13,12 +14,10 @@ pub enum StartError {
     AddressInUse(SocketAddr),
     /// The address cannot be bound for another reason.
     Listen { address: SocketAddr, reason: String },
-    /// The kernel is older than the one that the ring needs.
-    KernelTooOld { found: String, needed: &'static str },
+    /// The host or the data directory lacks something.
+    Host(CheckError),
     /// io_uring is switched off or filtered away.
     RingUnavailable(String),
-    /// The data directory cannot be created, read, written or opened without the page cache.
-    DataDir { path: PathBuf, reason: String },
     /// What lies in the data directory cannot be served (locked, newer format, damaged metadata log).
     Storage(String),
     /// A thread could not be started.
@@ -37,22 +36,12 @@ impl fmt::Display for StartError {
                 f,
                 "cannot listen on {address}: {reason}; choose an address of this host with --listen HOST:PORT"
             ),
-            StartError::KernelTooOld { found, needed } => write!(
-                f,
-                "this kernel ({found}) is too old; Linux {needed} or newer is needed for its io_uring"
-            ),
+            StartError::Host(error) => write!(f, "{error}"),
             StartError::RingUnavailable(reason) => write!(
                 f,
                 "io_uring cannot be used: {reason}; set kernel.io_uring_disabled=0 (sysctl), or in a container allow \
                  io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile"
             ),
-            StartError::DataDir { path, reason } => {
-                write!(
-                    f,
-                    "the data directory {} cannot be used: {reason}",
-                    path.display()
-                )
-            }
             StartError::Storage(reason) => write!(f, "{reason}"),
             StartError::Thread(reason) => write!(f, "a thread could not be started: {reason}"),
         }

@@ -1,8 +1,9 @@
 //! How the memory of a broker is shared out over its shards and purposes.
 
 use millstream_machine::config::settings::BrokerSettings;
+use millstream_tuning::budget::Budget;
+use millstream_tuning::profile::Profile;
 
-use super::checks;
 use crate::limits::REQUEST_BYTES_MAX;
 
 /// Bytes for each shard, and the largest request that they allow.
@@ -13,23 +14,20 @@ pub struct MemoryPlan {
     pub request_bytes_max: usize,
 }
 
-/// Shares out `memory` (by default a quarter of the host's): half to the batch cache, a quarter to requests and
-/// replies, the rest stays for everything else.
+/// Shares out `memory` (by default a part of the host's) as the host's budget does.
 pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> MemoryPlan {
-    let memory = memory.unwrap_or_else(|| checks::host_memory().unwrap_or(MEMORY_UNKNOWN) / 4);
-    let each = memory.max(MEMORY_MIN) / shards as u64;
-    let requests_bytes = (each / 4).min(REQUESTS_MAX) as usize;
+    let budget = Budget::plan(&Profile::read(), shards, memory);
+    // One pool for what comes and what goes: a reply is there because a request was.
+    let requests_bytes = (budget.request_bytes + budget.reply_bytes).min(REQUESTS_MAX) as usize;
     let configured = settings.number("socket.request.max.bytes").max(1) as usize;
     MemoryPlan {
-        cache_bytes: (each / 2).min(CACHE_MAX),
+        cache_bytes: budget.cache_bytes.min(CACHE_MAX),
         requests_bytes,
         // A single frame may take half: the other half keeps everybody else going.
         request_bytes_max: configured.min(REQUEST_BYTES_MAX).min(requests_bytes / 2),
     }
 }
 
-const MEMORY_UNKNOWN: u64 = 4 << 30;
-const MEMORY_MIN: u64 = 64 << 20;
 /// More for one shard's cache is asked for, not assumed.
 const CACHE_MAX: u64 = 1 << 30;
 const REQUESTS_MAX: u64 = 512 << 20;
@@ -44,7 +42,7 @@ mod tests {
         for (memory, shards) in [(1 << 30, 1), (1 << 30, 8), (64 << 30, 2), (1, 1)] {
             let plan = plan(Some(memory), shards, &settings);
             let used = (plan.cache_bytes + plan.requests_bytes as u64) * shards as u64;
-            assert!(used <= memory.max(MEMORY_MIN));
+            assert!(used <= Budget::plan(&Profile::read(), shards, Some(memory)).total_bytes);
             assert!(plan.request_bytes_max * 2 <= plan.requests_bytes && plan.request_bytes_max > 0);
         }
         assert_eq!(

@@ -36,11 +36,10 @@ use crate::shard::{clock, host};
 /// Runs a broker until it is told to end.
 pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     membarrier::register();
-    checks::kernel()?;
     let cores = checks::cores(&config.cores)?;
     let settings = Arc::new(settings(&config)?);
     let signals = Signals::install()?;
-    checks::data_dir(&config.data_dir)?;
+    checks::host(&config.data_dir, cores.len())?;
     let mut ring = checks::ring(UringOptions::default())?;
     let bound = checks::listen(&mut ring, &config)?;
     let addresses: Vec<SocketAddr> = bound.iter().map(|(_, address)| *address).collect();
