@@ -1,11 +1,11 @@
 //! `millstream consume`: records to standard output.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::args::ClientArgs;
-use super::exit::output_failed;
+use super::exit::{Exit, output_failed};
 use super::position::parse_position;
 use super::record_format::{JsonRecord, RecordFormat};
 use crate::client::{Consumer, FetchedRecord, Position};
@@ -65,11 +65,13 @@ pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
         args.partition.clone()
     };
     let mut consumer = Consumer::new(&mut cluster, &args.topic, &partitions, args.from)?;
+    let patience = args.client.timeout;
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut printer = Printer {
         args,
         text: Vec::new(),
     };
+    let mut progress = (consumer.read_so_far(), Instant::now());
     while left > 0 && (args.follow || !consumer.at_end()) {
         consumer.poll(POLL_WAIT, |record| {
             printer.add(&record);
@@ -77,6 +79,12 @@ pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
             left > 0
         })?;
         printer.flush()?;
+        if consumer.read_so_far() != progress.0 {
+            progress = (consumer.read_so_far(), Instant::now());
+        } else if !args.follow && !consumer.at_end() && progress.1.elapsed() > patience {
+            let message = "the broker gives no more records, although there are some; its log may tell why";
+            return Err(Failure::new(Exit::Failed, message));
+        }
     }
     Ok(())
 }

@@ -92,6 +92,11 @@ impl<'c> Consumer<'c> {
         self.assigned.iter().all(|assigned| assigned.next >= assigned.end)
     }
 
+    /// A number that grows with every offset that was read.
+    pub fn read_so_far(&self) -> i64 {
+        self.assigned.iter().map(|assigned| assigned.next).sum()
+    }
+
     /// One round over the leaders: waits up to `wait` for records and gives them to `each`, until it returns
     /// `false`.
     pub fn poll(
