@@ -233,6 +233,7 @@ pub(super) fn make<R: Ring>(
     dir: &Path,
     head: &CheckpointHead,
     builder: CheckpointBuilder,
+    unlinks: &[millstream_log::SegmentId],
 ) -> Result<(), OpenError> {
     let id = head.journal.id;
     let path = unfinished_path(dir, id);
@@ -246,11 +247,13 @@ pub(super) fn make<R: Ring>(
     door.must("cannot reserve the journal's space in", &path, allocate)?;
     door.must("cannot flush", &path, Op::Datasync { file })?;
     door.close(file);
+    // Slots without this name would be those of a journal that was lost.
+    door.sync_dir(dir)?;
     for slot in 0..2 {
         let (file, _) = door.open(&dir.join(layout::checkpoint(id, slot)), true)?;
         door.close(file);
     }
-    write_checkpoint(door, dir, head, builder, &[])?;
+    write_checkpoint(door, dir, head, builder, unlinks)?;
     door.sync_dir(dir)?;
     door.rename(&path, &dir.join(layout::journal(id)))?;
     door.sync_dir(dir)

@@ -382,7 +382,7 @@ impl Opening<'_> {
         head.tail = floor.chain;
         let unlink_list: Vec<SegmentId> = unlinks.iter().copied().collect();
         if is_new {
-            journals::make(door, self.dir, &head, builder)?;
+            journals::make(door, self.dir, &head, builder, &unlink_list)?;
         } else {
             journals::write_checkpoint(door, self.dir, &head, builder, &unlink_list)?;
         }
