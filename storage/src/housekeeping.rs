@@ -39,7 +39,8 @@ impl ShardLogs {
         now: Now,
     ) -> Result<Offset, DeleteRecordsError> {
         let id = log;
-        let log = self.logs.get_mut(log).ok_or(DeleteRecordsError::UnknownLog)?;
+        let log = self.logs.get_mut(log).filter(|log| !log.state.is_removed());
+        let log = log.ok_or(DeleteRecordsError::UnknownLog)?;
         if log.damage.is_some() {
             return Err(DeleteRecordsError::Fenced);
         }
@@ -117,9 +118,12 @@ impl ShardLogs {
                 made: &mut made,
                 spare: &mut self.spare,
             };
+            let charged = *growth.charged;
             let freed = log.chunks.shrink(&mut growth);
             self.cache_bytes -= freed;
-            self.reads.forget_range(segment, start, end);
+            if self.cache_bytes < charged {
+                self.reads.forget_range(segment, start, end);
+            }
             if made > 0 {
                 self.cache_order.push_back(id);
             }

@@ -483,6 +483,11 @@ impl Serving {
             let found = match walk.next() {
                 WalkStep::Batch(found) => found,
                 WalkStep::End => break,
+                // What is whole before the damage is served; the read that begins at the damage meets it.
+                WalkStep::Damaged if begin.is_some() => {
+                    more = false;
+                    break;
+                }
                 WalkStep::Damaged => {
                     return Err(Stop::Damaged {
                         at: self.next_offset(),
@@ -494,7 +499,13 @@ impl Serving {
                 // Skipped bytes are not served; a wrong length among them shows at the next header.
                 continue;
             }
-            check(&walk, &found, last, cold_bytes, segment)?;
+            if let Err(damage) = check(&walk, &found, last, cold_bytes, segment) {
+                if begin.is_none() {
+                    return Err(damage);
+                }
+                more = false;
+                break;
+            }
             if let Some(damage) = log.damage
                 && found.last_offset >= damage.at
             {
