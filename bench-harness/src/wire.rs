@@ -1,6 +1,8 @@
 //! The few Kafka messages that a load needs, as bytes.
 //! Invariant: a request's body starts right after the correlation id, and so does an answer's payload.
 
+use std::time::SystemTime;
+
 use millstream_protocol::api::ApiKey;
 use millstream_protocol::error::{DecodeError, EncodeError, ErrorCode};
 use millstream_protocol::header::{RequestHeader, encode_response_header};
@@ -21,15 +23,28 @@ use millstream_protocol::types::{CorrelationId, TimestampMs};
 pub const PRODUCE_VERSION: i16 = 7;
 pub const FETCH_VERSION: i16 = 11;
 
-/// A batch of `records` records without keys, with values of `record_bytes` bytes that differ for each
-/// `seed`.
+/// A batch of `records` records of this moment, without keys, with values of `record_bytes` bytes that differ
+/// for each `seed`.
 pub fn batch(records: usize, record_bytes: usize, seed: u64) -> Vec<u8> {
+    // Any old time would do but for retention, which would delete what has just been produced.
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    batch_at(
+        TimestampMs::new(now.as_millis() as i64),
+        records,
+        record_bytes,
+        seed,
+    )
+}
+
+fn batch_at(timestamp: TimestampMs, records: usize, record_bytes: usize, seed: u64) -> Vec<u8> {
     let mut noise = Noise::new(seed);
     let mut value = vec![0; record_bytes];
     let mut builder = BatchBuilder::new();
     for _ in 0..records {
         noise.fill(&mut value);
-        builder.push(TimestampMs::new(TIMESTAMP_MS), None, Some(&value), &[]);
+        builder.push(timestamp, None, Some(&value), &[]);
     }
     builder.build()
 }
@@ -247,9 +262,6 @@ const CLIENT_ID: &str = "millstream-bench";
 const REQUEST_TIMEOUT_MS: i32 = 30_000;
 const FETCH_WAIT_MS: i32 = 500;
 
-/// Any fixed time: the load is the same bytes in every run.
-const TIMESTAMP_MS: i64 = 1_767_225_600_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,15 +300,16 @@ mod tests {
 
     #[test]
     fn batches_have_their_records_a_right_crc_and_differ_by_seed() {
-        let one = batch(10, 1024, 1);
+        let batch = |seed| batch_at(TimestampMs::new(1), 10, 1024, seed);
+        let one = batch(1);
         let mut seen = Vec::new();
         check_batches(&one, |view| {
             seen.push((view.record_count(), view.records().unwrap().count()))
         })
         .unwrap();
         assert_eq!(seen, [(10, 10)]);
-        assert_ne!(one, batch(10, 1024, 2));
-        assert_eq!(one, batch(10, 1024, 1));
+        assert_ne!(one, batch(2));
+        assert_eq!(one, batch(1));
         let mut torn = one.clone();
         *torn.last_mut().unwrap() ^= 1;
         assert!(check_batches(&torn, |_| ()).is_err());
