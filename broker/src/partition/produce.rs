@@ -17,7 +17,7 @@ use crate::error;
 use crate::shard::calls::{Call, Waiting};
 use crate::shard::messages::{Origin, PeerMessage};
 use crate::shard::slab::Key;
-use crate::shard::state::Shard;
+use crate::shard::state::{Lifecycle, Shard};
 
 /// What holds for all batches of a request.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +140,10 @@ impl Shard {
             .find(partition)
             .ok_or_else(|| refuse(ErrorCode::UnknownTopicOrPartition))?;
         let log = owned.log;
+        if self.lifecycle >= Lifecycle::Flushing {
+            // The logs are being closed; another shard's request came too late.
+            return Err(refuse(ErrorCode::NotLeaderOrFollower));
+        }
         let checked = owned
             .rules
             .produce

@@ -12,7 +12,7 @@ use super::record_search;
 use crate::error;
 use crate::shard::calls::PendingRead;
 use crate::shard::messages::{Origin, PeerMessage};
-use crate::shard::state::Shard;
+use crate::shard::state::{Lifecycle, Shard};
 
 /// A question.
 #[derive(Clone, Copy, Debug)]
@@ -229,6 +229,9 @@ impl Shard {
             .partitions
             .find(partition)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if self.lifecycle >= Lifecycle::Flushing {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
         let (log, start, high_watermark) = (owned.log, owned.marks.start(), owned.marks.high_watermark().0);
         let before = match before {
             -1 => high_watermark,

@@ -122,7 +122,12 @@ impl Shard {
             }
         };
         if ended && connection.phase == Phase::Open {
-            connection.phase = Phase::Draining;
+            if connection.waiting_call.is_some() {
+                // Nobody is left to tell about new records.
+                connection.abandon();
+            } else {
+                connection.phase = Phase::Draining;
+            }
         }
         self.recharge(key);
         self.mark_ready(key);
@@ -169,15 +174,22 @@ impl Shard {
             connection.is_ready = false;
         }
         for _ in 0..FRAMES_PER_CONNECTION_TURN {
+            let may_append = !self.table.is_congested();
             let Some(connection) = self.connections.get_mut(key) else {
                 return bytes;
             };
-            match connection.next_request(self.now.monotonic) {
+            match connection.next_request(self.now.monotonic, may_append) {
                 NextRequest::Frame(frame, request) => {
                     bytes += frame.len();
+                    // Its frame is whole: the next one may need the reserve more.
+                    self.budget.release_reserve(key);
                     dispatch::dispatch(self, key, request, &frame);
                 }
                 NextRequest::None => break,
+                NextRequest::Congested => {
+                    self.congested.push(key);
+                    break;
+                }
                 NextRequest::Bad(error) => {
                     self.refuse_frame(key, error);
                     return bytes;
@@ -201,6 +213,17 @@ impl Shard {
         if !connection.is_ready && connection.has_input() {
             connection.is_ready = true;
             self.ready.push_back(key);
+        }
+    }
+
+    /// Says whether this shard's logs are short of room, and lets held writes go on when none is any more.
+    pub(super) fn heed_congestion(&mut self) {
+        self.table
+            .set_congested(self.id, self.partitions.logs.is_congested());
+        if !self.congested.is_empty() && !self.table.is_congested() {
+            for key in std::mem::take(&mut self.congested) {
+                self.mark_ready(key);
+            }
         }
     }
 
@@ -279,7 +302,7 @@ impl Shard {
     }
 
     /// Lets connections that waited for memory ask again.
-    pub(super) fn feed_starved(&mut self) {
+    pub(crate) fn feed_starved(&mut self) {
         while let Some(key) = self.budget.next_waiting() {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.starved = false;

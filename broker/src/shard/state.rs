@@ -60,6 +60,8 @@ pub struct Shard {
     pub(super) ready: VecDeque<Key>,
     /// Connections with something to submit.
     pub(super) dirty: Vec<Key>,
+    /// Connections with a write that waits for room in the logs.
+    pub(super) congested: Vec<Key>,
     pub(super) next_sweep: Instant,
     pub(super) drain_until: Instant,
     /// State of the generator of session numbers.
@@ -96,7 +98,7 @@ pub struct Listener {
 }
 
 /// The life of a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lifecycle {
     Running,
     /// Accepts nothing new; what is in progress is answered.
@@ -154,6 +156,7 @@ impl Shard {
             listening: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
+            congested: Vec::new(),
             next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
             drain_until: Instant::MAX,
             random,

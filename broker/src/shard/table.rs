@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use millstream_log::PartitionKey;
@@ -22,6 +22,8 @@ pub struct ShardTable {
 struct Shared {
     /// Connections by shard.
     connections: Vec<AtomicUsize>,
+    /// Shards whose logs are short of room, by shard.
+    congested: Vec<AtomicBool>,
     /// Touched when a connection opens or closes, never for a request.
     addresses: Mutex<HashMap<IpAddr, usize>>,
     /// Connections of all shards that the process has descriptors for.
@@ -39,9 +41,11 @@ impl ShardTable {
     /// `connections_max`: of all shards together.
     pub fn new(shards: usize, connections_max: usize) -> Self {
         let connections = (0..shards).map(|_| AtomicUsize::new(0)).collect();
+        let congested = (0..shards).map(|_| AtomicBool::new(false)).collect();
         let connections_max = connections_max.min(shards * CONNECTIONS_MAX);
         let shared = Shared {
             connections,
+            congested,
             addresses: Mutex::default(),
             connections_max,
         };
@@ -90,6 +94,22 @@ impl ShardTable {
             .min_by_key(|(_, count)| count.load(Ordering::Relaxed))
             .expect("there is a shard");
         ShardId(shard)
+    }
+
+    /// Writes should wait: the logs of a shard are short of room.
+    pub fn is_congested(&self) -> bool {
+        self.shared
+            .congested
+            .iter()
+            .any(|shard| shard.load(Ordering::Relaxed))
+    }
+
+    pub fn set_congested(&self, shard: ShardId, congested: bool) {
+        let flag = &self.shared.congested[shard.0];
+        // Every shard reads it for each request: it is written only where it changes.
+        if flag.load(Ordering::Relaxed) != congested {
+            flag.store(congested, Ordering::Relaxed);
+        }
     }
 
     /// No shard has a connection.

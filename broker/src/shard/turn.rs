@@ -44,6 +44,7 @@ impl Shard {
         self.serve_ready_connections();
         self.handle_deadlines(ring);
         self.drive_storage(ring);
+        self.heed_congestion();
         let mail_left = self.mail.flush(ring);
         self.submit_dirty_connections(ring);
         self.advance_shutdown();
@@ -122,7 +123,13 @@ impl Shard {
         if mail_left || !self.ready.is_empty() || !self.events.is_empty() || self.mail.has_mail() {
             return Next::Busy;
         }
-        let deadlines = [self.partitions.next_deadline(), self.shutdown_deadline()];
+        // Another shard's room comes back without a word.
+        let congestion = (!self.congested.is_empty()).then(|| self.now.monotonic + CONGESTION_STEP);
+        let deadlines = [
+            self.partitions.next_deadline(),
+            self.shutdown_deadline(),
+            congestion,
+        ];
         let next = deadlines
             .into_iter()
             .flatten()
@@ -134,3 +141,6 @@ impl Shard {
         }
     }
 }
+
+/// How often a shard that holds writes back looks for room.
+const CONGESTION_STEP: Duration = Duration::from_millis(1);

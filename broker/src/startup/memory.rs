@@ -21,7 +21,7 @@ pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> Me
     let requests_bytes = (budget.request_bytes + budget.reply_bytes).min(REQUESTS_MAX) as usize;
     let configured = settings.number("socket.request.max.bytes").max(1) as usize;
     MemoryPlan {
-        cache_bytes: budget.cache_bytes.min(CACHE_MAX),
+        cache_bytes: memory.map_or(budget.cache_bytes.min(CACHE_MAX), |_| budget.cache_bytes),
         requests_bytes,
         // A single frame may take half: the other half keeps everybody else going.
         request_bytes_max: configured.min(REQUEST_BYTES_MAX).min(requests_bytes / 2),
@@ -29,7 +29,7 @@ pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> Me
 }
 
 /// More for one shard's cache is asked for, not assumed.
-const CACHE_MAX: u64 = 1 << 30;
+const CACHE_MAX: u64 = 384 << 20;
 const REQUESTS_MAX: u64 = 512 << 20;
 
 #[cfg(test)]

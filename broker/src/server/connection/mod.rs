@@ -73,6 +73,8 @@ pub enum NextRequest {
     Frame(Slice, RequestSequence),
     /// Nothing can start now.
     None,
+    /// A write waits until the logs have room.
+    Congested,
     /// The bytes are not a request.
     Bad(FrameError),
 }
@@ -118,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// Starts the next request if one is there and may start.
-    pub fn next_request(&mut self, now: Instant) -> NextRequest {
+    /// Starts the next request if one is there and may start. `may_append`: the logs have room.
+    pub fn next_request(&mut self, now: Instant, may_append: bool) -> NextRequest {
         if self.phase != Phase::Open || self.write.backlog() > REPLY_BACKLOG_MAX {
             return NextRequest::None;
         }
@@ -133,6 +135,10 @@ impl Connection {
         };
         self.frame_sweeps = 0;
         let is_produce = frame.first_chunk::<2>().is_some_and(|key| *key == PRODUCE_KEY);
+        if is_produce && !may_append {
+            self.held = Some(frame);
+            return NextRequest::Congested;
+        }
         let order = if is_produce {
             Order::Pipelined
         } else {

@@ -36,6 +36,8 @@ pub struct ProduceCall {
     answers: Vec<ProduceAnswer>,
     /// Shards whose part is not answered yet.
     outstanding: usize,
+    /// Bytes that the shard's budget is charged for it: another shard holds its frame.
+    charged: usize,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     };
     let mut call = ProduceCall::new(to, acks, body.topic_data.len());
     let sorted = sort(shard, request, &body.topic_data, &mut call);
-    start(shard, call, terms, sorted);
+    start(shard, call, terms, sorted, request.frame.len());
     Ok(())
 }
 
@@ -179,10 +181,18 @@ fn sort_partition<'a>(
     }
 }
 
-fn start(shard: &mut Shard, mut call: ProduceCall, terms: ProduceTerms, sorted: Sorted<'_>) {
+fn start(
+    shard: &mut Shard,
+    mut call: ProduceCall,
+    terms: ProduceTerms,
+    sorted: Sorted<'_>,
+    frame_bytes: usize,
+) {
     let has_local = !sorted.local.is_empty();
     let remote = sorted.remote.iter().filter(|pieces| !pieces.is_empty()).count();
     call.outstanding = remote + usize::from(has_local);
+    call.charged = if remote > 0 { frame_bytes } else { 0 };
+    shard.budget.recharge(0, call.charged);
     if call.outstanding == 0 {
         answer(shard, &call);
         return;
@@ -243,6 +253,10 @@ impl Shard {
             let Some(Call::Produce(call)) = self.calls.remove(key) else {
                 return;
             };
+            if call.charged > 0 {
+                self.budget.recharge(call.charged, 0);
+                self.feed_starved();
+            }
             answer(self, &call);
         }
     }
@@ -257,6 +271,7 @@ impl ProduceCall {
             partitions: Vec::new(),
             answers: Vec::new(),
             outstanding: 0,
+            charged: 0,
         }
     }
 
