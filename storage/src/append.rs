@@ -79,7 +79,8 @@ impl ShardLogs {
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost + cost;
         if used > ring / 2 && log.shadow.is_none() {
-            if log.pending.is_empty() {
+            // A shadow that ends inside a block that only rounds hold would need those rounds kept for it.
+            if log.pending.is_empty() && !log.dirty.has_open_block() {
                 let (state, point) = (log.state.clone(), self.journal.point());
                 log.shadow = Some(Box::new(Shadow { state, point }));
             } else if used > ring / 4 * 3 {

@@ -94,6 +94,13 @@ impl DirtyRuns {
         self.runs.front().map(|run| run.since)
     }
 
+    /// The block being filled is in rounds only, and the next record goes on in its middle: a replay must meet
+    /// all of it.
+    pub(crate) fn has_open_block(&self) -> bool {
+        let open = |run: &Run| !run.closed && !run.to.is_aligned();
+        !self.image_needed && self.runs.back().is_some_and(open)
+    }
+
     /// The segment that the next write-behind is for.
     pub(crate) fn front_segment(&self) -> Option<SegmentId> {
         self.runs.front().map(|run| run.segment)
