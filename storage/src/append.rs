@@ -8,7 +8,7 @@ use millstream_protocol::types::{LeaderEpoch, Offset};
 use crate::chunks::Growth;
 use crate::error::AppendError;
 use crate::event::{Appended, LogId, Now, SpaceState};
-use crate::partition_log::{PartitionLog, Shadow};
+use crate::partition_log::PartitionLog;
 use crate::shard_logs::{ShardLogs, Shutdown};
 
 impl ShardLogs {
@@ -79,10 +79,8 @@ impl ShardLogs {
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost + cost;
         if used > ring / 2 && log.shadow.is_none() {
-            // A shadow that ends inside a block that only rounds hold would need those rounds kept for it.
-            if log.pending.is_empty() && !log.dirty.has_open_block() {
-                let (state, point) = (log.state.clone(), self.journal.point());
-                log.shadow = Some(Box::new(Shadow { state, point }));
+            if log.pending.is_empty() {
+                log.shadow = Some(Box::new(log.state.clone()));
             } else if used > ring / 4 * 3 {
                 return Err(AppendError::Busy);
             }

@@ -135,6 +135,7 @@ impl Checkpointer {
         let Stage::Collecting(collecting) = &mut self.stage else {
             return;
         };
+        let as_of = next.chain.sequence.previous();
         let mut added = 0;
         collecting.left.retain(|id| {
             // One that is gone was deleted meanwhile; one that is going is waited for.
@@ -146,16 +147,10 @@ impl Checkpointer {
             if added == count || (shadow.is_none() && !log.pending.is_empty()) {
                 return true;
             }
-            let (state, after) = shadow.map_or((&log.state, next), |shadow| (&shadow.state, shadow.point));
-            let floor = log
-                .dirty
-                .since()
-                .filter(|since| since.head < after.head)
-                .unwrap_or(after);
-            let as_of = after.chain.sequence.previous();
-            collecting
-                .builder
-                .add(state, as_of, floor.chain.sequence, log.damage);
+            let state = shadow.unwrap_or(&log.state);
+            let floor = log.dirty.since().unwrap_or(next);
+            let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
+            collecting.builder.add(state, as_of, kept_from, log.damage);
             if floor.head < collecting.floor.head {
                 collecting.floor = floor;
             }

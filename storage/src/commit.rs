@@ -28,7 +28,7 @@ impl ShardLogs {
         }
         let mut buf = self.journal.take_buffer();
         let mut builder = RoundBuilder::new(&mut buf[..room as usize]);
-        let direct_groups = self.fill_round(&mut builder, room);
+        let direct_groups = self.fill_round(&mut builder, room, now);
         if builder.is_empty() {
             return self.journal.put_back(buf);
         }
@@ -54,7 +54,7 @@ impl ShardLogs {
     }
 
     /// Fills the round from the partitions that wait longest; tells how many direct writes belong to it.
-    fn fill_round(&mut self, builder: &mut RoundBuilder<&mut [u8]>, room: u64) -> u32 {
+    fn fill_round(&mut self, builder: &mut RoundBuilder<&mut [u8]>, room: u64, now: Now) -> u32 {
         let point = self.journal.point();
         // When the ring is nearly full, whole blocks no longer go through it.
         let tight = self.journal.live_bytes() > self.journal.ring_bytes() / 4 * 3;
@@ -84,9 +84,13 @@ impl ShardLogs {
                 point,
                 direct_bytes_min,
                 round_bytes: room,
+                wants_space: None,
+                now: now.wall,
             };
             let files = &self.files;
-            let filled = fill(log, &mut filling, |segment| files.is_made(segment), &mut direct);
+            let has_space = |segment, end| files.has_space(segment, end);
+            let filled = fill(log, &mut filling, has_space, &mut direct);
+            let wants_space = filling.wants_space;
             if !log.in_round.listed {
                 log.in_round.listed = true;
                 self.in_round.push(id);
@@ -98,8 +102,9 @@ impl ShardLogs {
                 self.pending_cost -= std::mem::take(&mut log.pending.cost);
                 log.shadow = None;
             }
-            if let Filled::NeedsFile(segment) = filled {
+            if let Some((segment, end)) = wants_space {
                 self.make_file(id, segment);
+                self.files.want_space(segment, end);
             }
             self.note_dirty(id);
             for write in direct.drain(..) {
@@ -112,6 +117,9 @@ impl ShardLogs {
 
     fn submit_direct(&mut self, id: LogId, write: &DirectWrite) {
         let log = self.logs.get_mut(id).expect("just filled");
+        // As much again: a stream's next direct writes find their space reserved.
+        self.files
+            .want_space(write.segment, write.to + DIRECT_AHEAD * (write.to - write.from));
         log.direct_outstanding = crate::write_behind::ask_for_writes(
             &mut self.files,
             &log.chunks,
@@ -127,12 +135,12 @@ impl ShardLogs {
         self.last_round = now.monotonic;
         let mut listed = std::mem::take(&mut self.in_round);
         for id in listed.drain(..) {
-            self.round_done_for(id, events);
+            self.round_done_for(id, now, events);
         }
         self.in_round = listed;
     }
 
-    fn round_done_for(&mut self, id: LogId, events: &mut Vec<LogEvent>) {
+    fn round_done_for(&mut self, id: LogId, now: Now, events: &mut Vec<LogEvent>) {
         let Some(log) = self.logs.get_mut(id) else { return };
         let part = std::mem::take(&mut log.in_round);
         log.dirty.round_done();
@@ -147,6 +155,14 @@ impl ShardLogs {
         }
         if let Some(start) = part.start {
             events.push(LogEvent::StartMoved { log: id, start });
+        }
+        if part.direct.is_some_and(|direct| direct.failed) {
+            log.take_back(self.segment_ids.next(), now.wall);
+            self.list(id);
+            return self.note_dirty(id);
+        }
+        if log.damage.is_none() {
+            log.acked = log.logging.map(|segment| (segment, log.logged));
         }
         if log.damage.is_none()
             && let Some(direct) = part.direct
@@ -236,6 +252,8 @@ impl ShardLogs {
     }
 }
 
+/// Direct writes of a size like the last one that are to find their space reserved.
+const DIRECT_AHEAD: u64 = 4;
 /// Less than this is no room for a round.
 const ROUND_BYTES_MIN: u64 = 4 * BLOCK;
 

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use millstream_log::{FilePosition, SegmentId};
+use millstream_log::{FilePosition, RoundSequence, SegmentId};
 
 use crate::journal::JournalPoint;
 
@@ -29,6 +29,8 @@ pub(crate) struct DirtyRuns {
     block_since: Option<JournalPoint>,
     /// `block_since` of what is settled.
     settled_block_since: Option<JournalPoint>,
+    /// All runs are in the rescue file, in rounds of this sequence: the journal need not hold them.
+    rescued: Option<RoundSequence>,
 }
 
 /// Bytes of one segment that lie one after another.
@@ -73,6 +75,7 @@ impl DirtyRuns {
             image_needed: false,
             block_since: None,
             settled_block_since: None,
+            rescued: None,
         }
     }
 
@@ -91,14 +94,39 @@ impl DirtyRuns {
 
     /// A replay from here meets every byte that the segments do not hold; `None` if they hold all.
     pub(crate) fn since(&self) -> Option<JournalPoint> {
-        self.runs.front().map(|run| run.since)
+        self.runs
+            .front()
+            .filter(|_| self.rescued.is_none())
+            .map(|run| run.since)
     }
 
-    /// The block being filled is in rounds only, and the next record goes on in its middle: a replay must meet
-    /// all of it.
-    pub(crate) fn has_open_block(&self) -> bool {
-        let open = |run: &Run| !run.closed && !run.to.is_aligned();
-        !self.image_needed && self.runs.back().is_some_and(open)
+    /// The round of the rescue file from which on it holds all runs.
+    pub(crate) fn rescued(&self) -> Option<RoundSequence> {
+        self.rescued
+    }
+
+    /// All runs are durable in the rescue file. Nothing is appended to a rescued log.
+    pub(crate) fn set_rescued(&mut self, sequence: RoundSequence) {
+        self.rescued = Some(sequence);
+    }
+
+    /// The runs as segment, start and end (exclusive).
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (SegmentId, FilePosition, FilePosition)> {
+        self.runs.iter().map(|run| (run.segment, run.from, run.to))
+    }
+
+    /// The log ends at `end` of `segment`: what lies beyond, in it and in later ones, was never
+    /// acknowledged. A direct write that took the first run along failed.
+    pub(crate) fn cut(&mut self, segment: SegmentId, end: FilePosition) {
+        self.behind = None;
+        self.runs.retain_mut(|run| {
+            if run.segment == segment {
+                run.to = run.to.min(end);
+                run.settled = run.settled.min(end);
+            }
+            run.segment < segment || (run.segment == segment && run.from < run.to)
+        });
+        self.close();
     }
 
     /// The segment that the next write-behind is for.

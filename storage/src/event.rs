@@ -141,6 +141,11 @@ pub enum LogEvent {
         /// For the log line and the operator.
         reason: String,
     },
+    /// Something that an operator should know, and that stops nothing.
+    Warning {
+        /// For the log line.
+        reason: String,
+    },
     /// A deleted partition's files are gone, durably.
     Deleted {
         /// The partition.

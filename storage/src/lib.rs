@@ -32,6 +32,7 @@ mod ops;
 mod options;
 mod partition_log;
 mod reads;
+mod rescue;
 mod rounds;
 mod segment_files;
 mod shard_logs;

@@ -36,7 +36,7 @@ pub const WRITE_BEHIND_LOOKS: usize = 64;
 pub const CACHE_LOOKS: usize = 64;
 
 /// Partitions that one step adds to a checkpoint.
-pub const CHECKPOINT_STEP: usize = 256;
+pub const CHECKPOINT_STEP: usize = 32;
 
 /// Memory of one shard for recently appended batches.
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;

@@ -7,6 +7,7 @@ use millstream_ring::{Completion, Op, Ring, Token};
 
 use crate::checkpointer::CheckpointOp;
 use crate::journal::JournalOp;
+use crate::rescue::RescueOp;
 use crate::segment_files::FileOp;
 
 /// What a completion means, and to which part of the shard's storage.
@@ -14,6 +15,7 @@ pub(crate) enum Meaning {
     Journal(JournalOp),
     Checkpoint(CheckpointOp),
     File(FileOp),
+    Rescue(RescueOp),
 }
 
 /// The ring, and the book of what is in flight on it.

@@ -17,7 +17,6 @@ use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 
 use crate::chunks::Chunks;
 use crate::dirty_runs::DirtyRuns;
-use crate::journal::JournalPoint;
 
 /// See the module's page.
 pub(crate) struct PartitionLog {
@@ -29,14 +28,18 @@ pub(crate) struct PartitionLog {
     pub(crate) chunks: Chunks,
     pub(crate) dirty: DirtyRuns,
     pub(crate) pending: Pending,
-    /// What a checkpoint takes while `pending` cannot be emptied: see [`Shadow`].
-    pub(crate) shadow: Option<Box<Shadow>>,
+    /// The state without what is pending: what closed rounds hold. Kept while the journal is short of room,
+    /// for a checkpoint holds nothing else, and where the rounds for what is pending find no room only a
+    /// checkpoint makes some.
+    pub(crate) shadow: Option<Box<PartitionState>>,
     pub(crate) in_round: InRound,
     /// The segment of the next bytes that a round takes, and the exclusive end of those that rounds took.
     pub(crate) logging: Option<SegmentId>,
     pub(crate) logged: FilePosition,
     /// The newest segment whose manifest record is durable: it and those before may have files.
     pub(crate) manifest_durable: Option<SegmentId>,
+    /// Where the acknowledged bytes end.
+    pub(crate) acked: Option<(SegmentId, FilePosition)>,
     /// Nothing is appended any more, and nothing served from `at` on.
     pub(crate) damage: Option<Damage>,
     /// Pieces of the write-behind in flight.
@@ -63,15 +66,6 @@ pub(crate) struct Pending {
     pub(crate) bytes: u64,
     /// What all of it takes in rounds at most, in bytes.
     pub(crate) cost: u64,
-}
-
-/// The state as it was at a moment without anything pending. Kept while the journal is short of room: a
-/// checkpoint holds what closed rounds hold, and where the rounds for what is pending find no room, only a
-/// checkpoint makes some.
-pub(crate) struct Shadow {
-    pub(crate) state: PartitionState,
-    /// The moment before the first round that may hold something else.
-    pub(crate) point: JournalPoint,
 }
 
 /// A record to come. [`Record`] borrows; this does not.
@@ -103,6 +97,10 @@ pub(crate) enum Fact {
     Removed {
         segments: Vec<SegmentId>,
     },
+    /// No record: files that may go once what was recorded before is durable.
+    Released {
+        segments: Vec<SegmentId>,
+    },
     Dropped {
         segments: Vec<SegmentId>,
         log_start: Offset,
@@ -130,6 +128,7 @@ pub(crate) struct DirectPart {
     pub(crate) from: FilePosition,
     /// The first dirty run went along.
     pub(crate) joined: bool,
+    pub(crate) failed: bool,
     pub(crate) bytes: u64,
 }
 
@@ -177,6 +176,7 @@ impl PartitionLog {
             logging: manifest_durable,
             logged,
             manifest_durable,
+            acked: manifest_durable.map(|segment| (segment, logged)),
             damage: None,
             behind_outstanding: 0,
             direct_outstanding: 0,
@@ -238,6 +238,32 @@ impl PartitionLog {
         segments.extend(self.state.take_released());
         segments.iter().for_each(|segment| self.dirty.forget(*segment));
         self.pending.facts.push_back(Fact::Removed { segments });
+    }
+
+    /// Takes back what was never acknowledged, after a direct write of it failed: the log ends at its
+    /// flushed end, in a record of the next round.
+    pub(crate) fn take_back(&mut self, successor: SegmentId, at: TimestampMs) {
+        let Some((segment, byte_end)) = self.acked else {
+            return;
+        };
+        self.pending
+            .facts
+            .retain(|fact| matches!(fact, Fact::LogStart { .. } | Fact::Dropped { .. }));
+        self.pending.batches.clear();
+        self.pending.bytes = 0;
+        self.dirty.cut(segment, byte_end);
+        let end_offset = self.state.offsets().flushed().get();
+        let record = Record::Seal {
+            partition: self.key(),
+            segment,
+            byte_end,
+            end_offset,
+            successor,
+        };
+        self.record(&record, at);
+        // Nobody but this process ever knew the segments that are gone now.
+        let gone = self.state.take_released();
+        self.pending.facts.push_back(Fact::Released { segments: gone });
     }
 
     /// Changes the state and leaves the record for the next round. The record fits: it was made from this

@@ -197,6 +197,7 @@ impl ShardLogs {
                     at,
                     reason: DamageReason::Segment,
                 });
+                self.rescue.ask(request.log);
                 let reason = format!("segment {segment} of partition {key} is damaged at offset {at}");
                 self.told.push(LogEvent::Fenced {
                     log: request.log,
@@ -481,40 +482,26 @@ impl Serving {
         let mut last = None;
         loop {
             let found = match walk.next() {
-                WalkStep::Batch(found) => found,
+                WalkStep::Batch(found) if found.last_offset < self.from => {
+                    // Skipped bytes are not served; a wrong length among them shows at the next header.
+                    continue;
+                }
+                WalkStep::Batch(found) => self.judge(&walk, found, last, cold_bytes, segment, log),
                 WalkStep::End => break,
-                // What is whole before the damage is served; the read that begins at the damage meets it.
-                WalkStep::Damaged if begin.is_some() => {
+                WalkStep::Damaged => Err(Stop::Damaged {
+                    at: self.next_offset(last),
+                    segment,
+                }),
+            };
+            let found = match found {
+                Ok(found) => found,
+                // What came before it is whole; who asks for this one is told.
+                Err(_) if self.bytes > 0 => {
                     more = false;
                     break;
                 }
-                WalkStep::Damaged => {
-                    return Err(Stop::Damaged {
-                        at: self.next_offset(),
-                        segment,
-                    });
-                }
+                Err(stop) => return Err(stop),
             };
-            if found.last_offset < self.from {
-                // Skipped bytes are not served; a wrong length among them shows at the next header.
-                continue;
-            }
-            if let Err(damage) = check(&walk, &found, last, cold_bytes, segment) {
-                if begin.is_none() {
-                    return Err(damage);
-                }
-                more = false;
-                break;
-            }
-            if let Some(damage) = log.damage
-                && found.last_offset >= damage.at
-            {
-                if self.bytes == 0 && begin.is_none() {
-                    return Err(Stop::Failed(ReadError::Fenced { at: damage.at }));
-                }
-                more = false;
-                break;
-            }
             let first = self.bytes == 0;
             let fits = self.bytes + found.size as u64 <= self.max_bytes;
             if found.last_offset >= self.bound || !(fits || first && self.at_least_one) {
@@ -540,8 +527,26 @@ impl Serving {
         })
     }
 
-    fn next_offset(&self) -> Offset {
-        self.next.map_or(self.from, |next| next.offset)
+    /// Whether a batch may be served.
+    fn judge(
+        &self,
+        walk: &BatchWalk<'_>,
+        found: Found,
+        last: Option<Offset>,
+        cold_bytes: usize,
+        segment: SegmentId,
+        log: &PartitionLog,
+    ) -> Result<Found, Stop> {
+        if let Some(damage) = log.damage.filter(|damage| found.last_offset >= damage.at) {
+            return Err(Stop::Failed(ReadError::Fenced { at: damage.at }));
+        }
+        check(walk, &found, last, cold_bytes, segment).map(|()| found)
+    }
+
+    fn next_offset(&self, last: Option<Offset>) -> Offset {
+        last.map(Offset::next)
+            .or(self.next.map(|next| next.offset))
+            .unwrap_or(self.from)
     }
 }
 

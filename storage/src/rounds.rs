@@ -10,8 +10,10 @@
 //! ```
 
 use millstream_log::{
-    FilePosition, PartitionKey, Record, RoundBuilder, SegmentId, StoredBatch, crc32c_append, salt,
+    FilePosition, PartitionKey, PartitionState, Record, RoundBuilder, SegmentId, StoredBatch, crc32c_append,
+    salt,
 };
+use millstream_protocol::types::TimestampMs;
 
 use crate::chunks::Chunks;
 use crate::journal::JournalPoint;
@@ -27,6 +29,10 @@ pub(crate) struct Filling<'a, 'b> {
     pub(crate) direct_bytes_min: u64,
     /// What the round could hold when it was empty.
     pub(crate) round_bytes: u64,
+    /// A segment that is to be written to directly, and where its space must reach for that.
+    pub(crate) wants_space: Option<(SegmentId, FilePosition)>,
+    /// The wall clock.
+    pub(crate) now: TimestampMs,
 }
 
 /// How much of a partition's pending the round took.
@@ -36,8 +42,8 @@ pub(crate) enum Filled {
     All,
     /// The rest finds no room in this round.
     Full,
-    /// The rest is to be written directly, once the segment's file is made.
-    NeedsFile(SegmentId),
+    /// The rest is to be written directly, once there is space for it.
+    NeedsSpace,
 }
 
 /// A direct write to submit with the round.
@@ -47,17 +53,23 @@ pub(crate) struct DirectWrite {
     pub(crate) to: FilePosition,
 }
 
-/// Moves what fits from `log`'s pending into the round. `is_made`: whether a segment's file takes data.
+/// Moves what fits from `log`'s pending into the round. `has_space`: whether a
+/// segment's file takes data up to a position.
 pub(crate) fn fill(
     log: &mut PartitionLog,
     filling: &mut Filling<'_, '_>,
-    is_made: impl Fn(SegmentId) -> bool,
+    has_space: impl Fn(SegmentId, FilePosition) -> bool,
     direct: &mut Vec<DirectWrite>,
 ) -> Filled {
     while let Some(fact) = log.pending.facts.front() {
+        if let Fact::Released { segments } = fact {
+            log.in_round.released.extend(segments);
+            log.pending.facts.pop_front();
+            continue;
+        }
         let filled = match *fact {
             Fact::Bytes { segment, to, batches } => {
-                fill_bytes(log, segment, to, batches, filling, &is_made, direct)
+                fill_bytes(log, segment, to, batches, filling, &has_space, direct)
             }
             _ => fill_fact(log, filling),
         };
@@ -73,7 +85,7 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
     let partition = log.key();
     let fact = log.pending.facts.front().expect("called with a fact");
     let record = match fact {
-        Fact::Bytes { .. } => unreachable!("bytes go another way"),
+        Fact::Bytes { .. } | Fact::Released { .. } => unreachable!("go another way"),
         Fact::Seal {
             segment,
             byte_end,
@@ -110,6 +122,7 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
     if filling.builder.push(&record).is_err() {
         return Filled::Full;
     }
+    follow(log.shadow.as_deref_mut(), &record, filling.now);
     match log.pending.facts.pop_front().expect("looked at above") {
         Fact::Seal { successor, .. } => {
             log.dirty.sealed();
@@ -130,7 +143,7 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
             log.in_round.removed = true;
             log.in_round.released.extend(segments);
         }
-        Fact::Epoch { .. } | Fact::Bytes { .. } => {}
+        Fact::Epoch { .. } | Fact::Bytes { .. } | Fact::Released { .. } => {}
     }
     Filled::All
 }
@@ -141,7 +154,7 @@ fn fill_bytes(
     to: FilePosition,
     batches: usize,
     filling: &mut Filling<'_, '_>,
-    is_made: &impl Fn(SegmentId) -> bool,
+    has_space: &impl Fn(SegmentId, FilePosition) -> bool,
     direct: &mut Vec<DirectWrite>,
 ) -> Filled {
     let first = log.pending.batches[0].summary.size;
@@ -152,11 +165,14 @@ fn fill_bytes(
     if wants_direct && log.in_round.direct.is_some() {
         return Filled::Full;
     }
-    if wants_direct && is_made(segment) {
+    if wants_direct && has_space(segment, to.block_floor()) {
         return fill_direct(log, segment, batches, filling, direct);
     }
+    if wants_direct {
+        filling.wants_space = Some((segment, to));
+    }
     if wants_direct && (!fits_a_round || to - log.logged > JOURNALED_WITHOUT_FILE_MAX) {
-        return Filled::NeedsFile(segment);
+        return Filled::NeedsSpace;
     }
     fill_tail(log, segment, batches, filling)
 }
@@ -177,7 +193,14 @@ fn fill_tail(
         return Filled::Full;
     }
     let end = log.logged + len;
-    push_tails(log, segment, from, end, taken, filling);
+    let mut records = Cutter::new(
+        log.state.key(),
+        segment,
+        &log.pending.batches[..taken],
+        log.logged,
+    );
+    records.shadow = log.shadow.as_deref_mut();
+    records.push_tails(&log.chunks, from, end, filling);
     log.dirty.logged(segment, from, end, filling.point);
     took(log, batches, taken, end);
     if taken < batches {
@@ -210,7 +233,13 @@ fn fill_direct(
         return fill_tail(log, segment, batches, filling);
     }
     let joins = from == log.logged;
-    let mut records = Cutter::new(log.key(), segment, &log.pending.batches[..taken], log.logged);
+    let mut records = Cutter::new(
+        log.state.key(),
+        segment,
+        &log.pending.batches[..taken],
+        log.logged,
+    );
+    records.shadow = log.shadow.as_deref_mut();
     if from < blocks.0 {
         records.push_tails(&log.chunks, from, blocks.0, filling);
         log.dirty.logged(segment, from, blocks.0, filling.point);
@@ -237,6 +266,7 @@ fn fill_direct(
         segment,
         from: start,
         joined,
+        failed: false,
         bytes: blocks.1 - start,
     });
     took(log, batches, taken, end);
@@ -275,16 +305,13 @@ fn fitting(batches: &[StoredBatch], room: u64, extra: impl Fn(&StoredBatch) -> u
     (taken, len)
 }
 
-fn push_tails(
-    log: &PartitionLog,
-    segment: SegmentId,
-    from: FilePosition,
-    to: FilePosition,
-    batches: usize,
-    filling: &mut Filling<'_, '_>,
-) {
-    let mut records = Cutter::new(log.key(), segment, &log.pending.batches[..batches], log.logged);
-    records.push_tails(&log.chunks, from, to, filling);
+/// A shadow holds what rounds hold.
+fn follow(shadow: Option<&mut PartitionState>, record: &Record<'_>, now: TimestampMs) {
+    if let Some(shadow) = shadow {
+        shadow
+            .apply(record, now)
+            .expect("what the state took in order, its shadow takes");
+    }
 }
 
 /// Cuts a run of batches into records, giving each record the batches that end in it.
@@ -294,6 +321,7 @@ struct Cutter<'a> {
     batches: &'a [StoredBatch],
     /// Where the first of `batches` begins.
     position: FilePosition,
+    shadow: Option<&'a mut PartitionState>,
 }
 
 impl<'a> Cutter<'a> {
@@ -308,6 +336,7 @@ impl<'a> Cutter<'a> {
             segment,
             batches,
             position,
+            shadow: None,
         }
     }
 
@@ -334,6 +363,7 @@ impl<'a> Cutter<'a> {
                 .builder
                 .push(&record)
                 .expect("the room was counted before");
+            follow(self.shadow.as_deref_mut(), &record, filling.now);
             position = end;
         });
     }
@@ -353,6 +383,7 @@ impl<'a> Cutter<'a> {
             .builder
             .push(&record)
             .expect("the room was counted before");
+        follow(self.shadow.as_deref_mut(), &record, filling.now);
     }
 
     /// Takes the batches that end at or before `end`.

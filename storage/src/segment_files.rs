@@ -43,6 +43,8 @@ struct SegmentFile {
     stage: Stage,
     /// Exclusive end of the space reserved in the file.
     reserved_end: u64,
+    /// Space is wanted up to here; exclusive.
+    wanted_end: u64,
     reservation: Reservation,
     /// Work submitted and not completed; opening and closing aside.
     in_flight: u32,
@@ -180,6 +182,25 @@ impl SegmentFiles {
         }
     }
 
+    /// Asks for space up to `end`, so that writes need not wait for it.
+    pub(crate) fn want_space(&mut self, segment: SegmentId, end: FilePosition) {
+        if let Some(file) = self.files.get_mut(&segment)
+            && file.wanted_end < in_file(end)
+        {
+            file.wanted_end = in_file(end);
+            if file.wanted_end > file.reserved_end {
+                self.ready.push(segment);
+            }
+        }
+    }
+
+    /// Whether the file takes data up to `end` without waiting for space.
+    pub(crate) fn has_space(&self, segment: SegmentId, end: FilePosition) -> bool {
+        self.files
+            .get(&segment)
+            .is_some_and(|file| matches!(file.stage, Stage::Made) && in_file(end) <= file.reserved_end)
+    }
+
     /// Whether the file takes data.
     pub(crate) fn is_made(&self, segment: SegmentId) -> bool {
         self.files
@@ -269,7 +290,9 @@ impl SegmentFiles {
         if file.removal != Removal::No {
             return self.pump_removal(segment, io);
         }
-        let wants = matches!(file.stage, Stage::Wanted { .. }) || !file.waiting.is_empty();
+        let wants = matches!(file.stage, Stage::Wanted { .. })
+            || !file.waiting.is_empty()
+            || (matches!(file.stage, Stage::Made) && file.wanted_end > file.reserved_end);
         match file.descriptor {
             Descriptor::Open(id) => self.pump_open(segment, id, io),
             Descriptor::Closed if wants => self.open(segment, io),
@@ -294,19 +317,21 @@ impl SegmentFiles {
             };
             io.submit(Meaning::File(FileOp::Header(segment)), op);
         }
+        let made = matches!(file.stage, Stage::Made);
         while let Some(work) = file.waiting.front() {
             if let FileWork::Write { at, len, .. } = work {
-                if !matches!(file.stage, Stage::Made) {
-                    break;
-                }
-                if in_file(*at) + len > file.reserved_end {
-                    reserve(segment, file, id, in_file(*at) + len, io);
+                let end = in_file(*at) + len;
+                file.wanted_end = file.wanted_end.max(end);
+                if !made || end > file.reserved_end {
                     break;
                 }
             }
             let work = file.waiting.pop_front().expect("looked at above");
             file.in_flight += 1;
             submit_work(segment, id, work, io);
+        }
+        if made && file.wanted_end > file.reserved_end {
+            reserve(segment, file, id, io);
         }
     }
 
@@ -557,6 +582,7 @@ impl SegmentFile {
             descriptor: Descriptor::Closed,
             stage: Stage::Absent,
             reserved_end,
+            wanted_end: 0,
             reservation: Reservation::None,
             in_flight: 0,
             waiting: VecDeque::new(),
@@ -566,14 +592,16 @@ impl SegmentFile {
     }
 }
 
-/// Reserves space up to `needed` and some ahead: as much again as the file has, so that the steps follow
-/// its growth.
-fn reserve<R: Ring>(segment: SegmentId, file: &mut SegmentFile, id: FileId, needed: u64, io: &mut Io<'_, R>) {
+/// Reserves the space that is wanted and some ahead: as much again as the file has, so that the steps
+/// follow its growth.
+fn reserve<R: Ring>(segment: SegmentId, file: &mut SegmentFile, id: FileId, io: &mut Io<'_, R>) {
     if file.reservation != Reservation::None {
         return;
     }
     let step = file.reserved_end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
-    let end = (file.reserved_end + step).max(needed).next_multiple_of(BLOCK);
+    let end = (file.reserved_end + step)
+        .max(file.wanted_end)
+        .next_multiple_of(BLOCK);
     file.reservation = Reservation::InFlight;
     file.in_flight += 1;
     let op = Op::Allocate {

@@ -30,6 +30,7 @@ use crate::ops::{Io, Meaning, Ops};
 use crate::options::StorageOptions;
 use crate::partition_log::PartitionLog;
 use crate::reads::Reads;
+use crate::rescue::Rescue;
 use crate::segment_files::{FileEvent, SegmentFiles};
 
 /// See the module's page.
@@ -42,6 +43,7 @@ pub struct ShardLogs {
     pub(crate) files: SegmentFiles,
     pub(crate) segment_ids: SegmentIds,
     pub(crate) reads: Reads,
+    pub(crate) rescue: Rescue,
     pub(crate) ops: Ops,
     pub(crate) spare: Spare,
     /// Partitions with something pending, longest waiting first.
@@ -185,6 +187,7 @@ impl ShardLogs {
                 self.journal_event(event, now, events);
             }
             Meaning::Checkpoint(op) => self.complete_checkpoint(op, completion, ring, now, events),
+            Meaning::Rescue(op) => self.complete_rescue(op, completion, ring, events),
             Meaning::File(op) => {
                 self.files.complete(op, completion, &mut self.file_events);
                 self.take_file_events(now, events);
@@ -204,6 +207,7 @@ impl ShardLogs {
         }
         self.start_round(ring, now);
         self.write_behind();
+        self.step_rescue(ring, now);
         self.step_checkpoint(ring, now);
         self.trim_cache(now);
         self.pump_reads(events);

@@ -17,6 +17,7 @@ use crate::limits::{
     WRITE_BEHIND_LOOKS,
 };
 use crate::ops::Io;
+use crate::rescue::{RescueEvent, RescueOp};
 use crate::segment_files::{FileEvent, FileWork, SegmentFiles};
 use crate::shard_logs::{ShardLogs, Shutdown};
 
@@ -131,23 +132,15 @@ impl ShardLogs {
         let Some(known) = log.state.segment(segment) else {
             return;
         };
-        let mut written = log.clean_end(segment);
-        if written != known.byte_end {
-            written = written.block_floor();
-        }
-        log.state.written_to(segment, written.min(known.byte_end));
+        let written = log.clean_end(segment).min(known.byte_end);
+        let whole = written == known.byte_end;
+        log.state
+            .written_to(segment, if whole { written } else { written.block_floor() });
         if let Some(shadow) = &mut log.shadow
-            && let Some(known) = shadow.state.segment(segment)
+            && let Some(known) = shadow.segment(segment)
         {
-            let end = known.byte_end;
-            shadow.state.written_to(
-                segment,
-                if written >= end {
-                    end
-                } else {
-                    written.block_floor()
-                },
-            );
+            let whole = written == known.byte_end;
+            shadow.written_to(segment, if whole { written } else { written.block_floor() });
         }
     }
 
@@ -192,6 +185,9 @@ impl ShardLogs {
         log.direct_outstanding -= 1;
         let done = log.direct_outstanding == 0;
         if let Err(error) = result {
+            if let Some(direct) = &mut log.in_round.direct {
+                direct.failed = true;
+            }
             self.fence(id, segment, "writing", error, events);
         }
         if done {
@@ -281,8 +277,46 @@ impl ShardLogs {
             reason: DamageReason::Segment,
         });
         let key = log.key();
+        self.rescue.ask(id);
         let reason = format!("{doing} segment {segment} of partition {key} failed: {error}");
         events.push(LogEvent::Fenced { log: id, key, reason });
+    }
+
+    /// Goes on with the rescue of what only the journal holds of fenced partitions.
+    pub(crate) fn step_rescue<R: Ring>(&mut self, ring: &mut R, now: Now) {
+        let logs = &self.logs;
+        let next = self.journal.point().chain.sequence;
+        let mut io = Io {
+            ring,
+            ops: &mut self.ops,
+        };
+        self.rescue.pump(next, now.wall, |id| logs.get(id), &mut io);
+    }
+
+    pub(crate) fn complete_rescue<R: Ring>(
+        &mut self,
+        op: RescueOp,
+        completion: Completion,
+        ring: &mut R,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let mut io = Io {
+            ring,
+            ops: &mut self.ops,
+        };
+        match self.rescue.complete(op, completion, &mut io) {
+            RescueEvent::None => {}
+            RescueEvent::Saved { log: id, sequence } => {
+                if let Some(log) = self.logs.get_mut(id) {
+                    log.dirty.set_rescued(sequence);
+                    self.note_dirty(id);
+                }
+            }
+            RescueEvent::Failed(error) => {
+                let reason = format!("the rescue file failed as well ({error}); the journal will fill up");
+                events.push(LogEvent::Warning { reason });
+            }
+        }
     }
 
     /// Begins a checkpoint when it would free enough, and goes on with the one under way.

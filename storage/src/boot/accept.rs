@@ -8,7 +8,8 @@ use millstream_log::{Cut, PartitionKey, RecoveredPartition};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptedLoss {
     pub key: PartitionKey,
-    /// Where the log ends from now on, inside what replay knows of it; `None` where replay's own end is right.
+    /// Where the log ends from now on, inside what replay knows of it; `None` where replay's own end is
+    /// right.
     pub cut: Option<Cut>,
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Replayed {
     pub(super) points: BTreeMap<JournalId, Points>,
     /// No journal has this id or a higher one.
     pub(super) next_id: u64,
+    /// For each journal with a rescue file: where its rounds end.
+    pub(super) rescue_ends: BTreeMap<JournalId, u64>,
 }
 
 /// Places in a journal, on the scale of [`JournalPoint::head`].
@@ -38,14 +40,11 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// The moment before a round; before the last one that is not there, the end.
+    /// The moment before a round of the ring.
     pub(super) fn of(&self, sequence: RoundSequence) -> Option<JournalPoint> {
         let first = self.rounds.first().map(|point| point.chain.sequence.get());
         let index = first.and_then(|first| sequence.get().checked_sub(first));
-        index
-            .and_then(|index| self.rounds.get(index as usize))
-            .copied()
-            .or(self.end)
+        index.and_then(|index| self.rounds.get(index as usize)).copied()
     }
 }
 
@@ -74,7 +73,11 @@ pub(super) fn replay<R: Ring>(
         heads.push(checkpoint.head);
         replay.add_checkpoint(checkpoint);
     }
+    let mut rescue_ends = BTreeMap::new();
     for head in &heads {
+        if let Some(end) = replay_rescue(door, dir, head.journal, &mut replay)? {
+            rescue_ends.insert(head.journal.id, end);
+        }
         points.insert(
             head.journal.id,
             replay_journal(door, dir, head, &mut replay, report)?,
@@ -88,6 +91,7 @@ pub(super) fn replay<R: Ring>(
         recovered: replay.finish(),
         points,
         next_id,
+        rescue_ends,
     })
 }
 
@@ -142,6 +146,35 @@ fn read_checkpoint<R: Ring>(
     Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
         what: format!("both slots of {}: {a}; {b}", layout::checkpoint(id, 0)),
     })
+}
+
+/// Takes in what the rescue file holds; tells where its rounds end.
+fn replay_rescue<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    journal: JournalIdentity,
+    replay: &mut Replay,
+) -> Result<Option<u64>, OpenError> {
+    let path = dir.join(layout::rescue(journal.id));
+    let Some(entry) = door
+        .list(dir)?
+        .into_iter()
+        .find(|entry| entry.name == layout::rescue(journal.id))
+    else {
+        return Ok(None);
+    };
+    let (file, _) = door.open(&path, false)?;
+    let bytes = door.read_all(&path, file, entry.size)?.concat_bytes();
+    door.close(file);
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at as usize..)
+        && let Ok(round) = Round::decode(rest)
+        && round.header.journal == journal
+    {
+        replay.rescued_round(&round).map_err(contradiction)?;
+        at += round.header.padded_len();
+    }
+    Ok(Some(at))
 }
 
 /// Replays one journal; tells where its rounds lie.

@@ -28,6 +28,7 @@ use crate::ops::Ops;
 use crate::options::StorageOptions;
 use crate::partition_log::PartitionLog;
 use crate::reads::Reads;
+use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
 
@@ -48,6 +49,8 @@ struct Home {
     head: CheckpointHead,
     points: Points,
     end: JournalPoint,
+    /// Of the rounds in its rescue file.
+    rescue_end: u64,
     is_new: bool,
 }
 
@@ -62,6 +65,7 @@ impl Opening<'_> {
             recovered,
             mut points,
             next_id,
+            rescue_ends,
         } = replayed;
         let incarnation = recovered.incarnation.next();
         let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
@@ -79,7 +83,10 @@ impl Opening<'_> {
         let stays = resumable && self.same_shards(&old, &partitions);
         let homes = if stays {
             old.iter()
-                .map(|head| self.resume(head, incarnation, &mut points))
+                .map(|head| {
+                    let rescue_end = rescue_ends.get(&head.journal.id).copied().unwrap_or(0);
+                    self.resume(head, incarnation, &mut points, rescue_end)
+                })
                 .collect()
         } else {
             for partition in &mut partitions {
@@ -232,6 +239,7 @@ impl Opening<'_> {
         head: &CheckpointHead,
         incarnation: Incarnation,
         points: &mut BTreeMap<JournalId, Points>,
+        rescue_end: u64,
     ) -> Home {
         let points = points
             .remove(&head.journal.id)
@@ -249,6 +257,7 @@ impl Opening<'_> {
             head,
             points,
             end,
+            rescue_end,
             is_new: false,
         }
     }
@@ -281,6 +290,7 @@ impl Opening<'_> {
                 head,
                 points,
                 end,
+                rescue_end: 0,
                 is_new: true,
             });
         }
@@ -350,10 +360,11 @@ impl Opening<'_> {
             mut head,
             points,
             end,
+            rescue_end,
             is_new,
         } = home;
         let path = self.dir.join(layout::journal(head.journal.id));
-        let mut shard = self.empty_shard(path, head, end, segment_ids);
+        let mut shard = self.empty_shard(path, head, end, rescue_end, segment_ids);
         let mut builder = CheckpointBuilder::new(0);
         let as_of = end.chain.sequence.previous();
         let mut floor = end;
@@ -368,16 +379,16 @@ impl Opening<'_> {
             if since.head < floor.head {
                 floor = since;
             }
-            builder.add(
-                &log.state,
-                as_of,
-                since.chain.sequence.min(end.chain.sequence),
-                log.damage,
-            );
+            let kept_from = log.dirty.rescued().unwrap_or(since.chain.sequence);
+            builder.add(&log.state, as_of, kept_from, log.damage);
+            let to_rescue = log.damage.is_some() && !log.dirty.is_clean() && log.dirty.rescued().is_none();
             let chunks = log.chunks.len();
             let id = shard.logs.insert(log);
             (0..chunks).for_each(|_| shard.cache_order.push_back(id));
             shard.note_dirty(id);
+            if to_rescue {
+                shard.rescue.ask(id);
+            }
         }
         head.tail = floor.chain;
         let unlink_list: Vec<SegmentId> = unlinks.iter().copied().collect();
@@ -396,6 +407,7 @@ impl Opening<'_> {
         path: std::path::PathBuf,
         head: CheckpointHead,
         end: JournalPoint,
+        rescue_end: u64,
         segment_ids: SegmentIds,
     ) -> ShardLogs {
         let oldest = JournalPoint {
@@ -421,6 +433,12 @@ impl Opening<'_> {
             files: SegmentFiles::new(self.dir.to_owned(), self.options.open_segments_max),
             segment_ids,
             reads: Reads::new(self.options.cache_bytes / 4),
+            rescue: Rescue::new(
+                self.dir.join(layout::rescue(head.journal.id)),
+                head.journal,
+                head.incarnation,
+                rescue_end,
+            ),
             ops: Ops::new(),
             spare: Spare::new(),
             pending: VecDeque::new(),
@@ -464,7 +482,11 @@ impl Opening<'_> {
             spare: &mut shard.spare,
         };
         for run in &partition.dirty {
-            let since = points.of(run.round).expect("the run's round was replayed");
+            // What is not in the ring came from the rescue file.
+            let since = points.of(run.round).unwrap_or(shard.journal.point());
+            if points.of(run.round).is_none() {
+                log.dirty.set_rescued(partition.floor);
+            }
             log.chunks
                 .restore(run.segment, run.position, &run.bytes, &mut growth);
             log.dirty.recovered(run.segment, run.position, run.end(), since);

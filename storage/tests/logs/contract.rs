@@ -1,11 +1,9 @@
 //! What the logs promise, on the real ring and on the simulated one.
 
-mod common;
-
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Host, TempDir, batch, batch_of, key, small_options};
+use crate::common::{Host, TempDir, batch, batch_of, key, small_options};
 use millstream_log::LogConfig;
 use millstream_protocol::types::Offset;
 use millstream_ring::Ring;

@@ -1,0 +1,377 @@
+//! Devices that fail, disks that fill up, files that are damaged, directories that belong to somebody else.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millstream_log::{LogConfig, layout};
+use millstream_protocol::types::Offset;
+use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
+use millstream_ring::uring::{UringOptions, UringRing};
+use millstream_ring::{IoError, Ring};
+use millstream_storage::{AppendError, LogEvent, OpenError, ReadError, SpaceState, StorageOptions, shard_of};
+
+use crate::common::{Host, TempDir, batch, key, small_options};
+
+const DIR: &str = "/data";
+const EIO: i32 = 5;
+
+fn world() -> SimWorld {
+    SimWorld::new(3, SimOptions::default())
+}
+
+fn open(world: &SimWorld) -> Host<SimRing> {
+    world.advance(Duration::from_secs(1));
+    Host::open(world.ring(), Path::new(DIR), &small_options(), 1).unwrap()
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+}
+
+#[test]
+fn a_failed_direct_write_fences_its_partition_and_nobody_else() {
+    let world = world();
+    let mut host = open(&world);
+    let (log, other) = (host.create(0), host.create(1));
+    host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+    host.flush(log);
+    world.fail_when(|op| (op.kind == OpKind::Write && is_segment(op.path)).then_some(IoError::new(EIO)));
+    host.append(log, &batch(&[&[2; 60_000]])).unwrap();
+    host.until("the fence", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Fenced { .. }))
+    });
+    world.fail_when(|_| None);
+    host.append(other, &batch(&[b"goes on"])).unwrap();
+    host.flush(other);
+    assert_eq!(
+        host.logs().offsets(log).flushed,
+        Offset::new(1),
+        "what failed is never acknowledged"
+    );
+    assert_eq!(host.append(log, &batch(&[b"more"])), Err(AppendError::Fenced));
+    assert_eq!(host.read_all(log, 0, 100_000).unwrap().len(), 1);
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    drop(host);
+    let mut host = open(&world);
+    let (log, other) = (
+        host.logs().lookup(key(0)).unwrap(),
+        host.logs().lookup(key(1)).unwrap(),
+    );
+    assert_eq!(host.read_all(log, 0, 100_000).unwrap()[0], (0, vec![1; 60_000]));
+    assert_eq!(host.read_all(other, 0, 100_000).unwrap().len(), 1);
+}
+
+#[test]
+fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
+    let world = world();
+    let mut host = open(&world);
+    let (log, other) = (host.create(0), host.create(1));
+    for _ in 0..10 {
+        host.append(log, &batch(&[&[1; 900]])).unwrap();
+        host.flush(log);
+    }
+    world.fail_when(|op| {
+        let data = op.kind == OpKind::Write && is_segment(op.path) && op.at > 0;
+        data.then_some(IoError::new(EIO))
+    });
+    host.now.monotonic += millstream_protocol::time::Duration::from_secs(6);
+    host.until("the fence", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Fenced { .. }))
+    });
+    world.fail_when(|_| None);
+    assert_eq!(host.read_all(log, 0, 100_000).unwrap().len(), 10);
+    // Many times round the ring.
+    for _ in 0..800 {
+        host.append_patiently(other, &batch(&[&[2; 1500]]));
+        host.flush(other);
+    }
+    assert_eq!(host.read_all(log, 0, 100_000).unwrap().len(), 10);
+    drop(host);
+    let mut host = open(&world);
+    let log = host.logs().lookup(key(0)).unwrap();
+    assert_eq!(
+        host.read_all(log, 0, 100_000).unwrap().len(),
+        10,
+        "{:?}",
+        host.report
+    );
+}
+
+#[test]
+fn a_failed_journal_stops_writes_and_not_reads() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[b"kept"])).unwrap();
+    host.flush(log);
+    world.fail_when(|op| {
+        let journal = op.path.to_string_lossy().contains("journal-");
+        (op.kind == OpKind::Write && journal).then_some(IoError::new(EIO))
+    });
+    host.append(log, &batch(&[b"lost"])).unwrap();
+    host.until("the stop", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::WritesStopped { .. }))
+    });
+    assert_eq!(
+        host.append(log, &batch(&[b"more"])),
+        Err(AppendError::WritesStopped)
+    );
+    assert_eq!(host.logs().offsets(log).flushed, Offset::new(1));
+    assert_eq!(host.read_all(log, 0, 100).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_disk_refuses_appends_until_space_returns() {
+    let world = SimWorld::new(
+        5,
+        SimOptions {
+            capacity: 24 << 20,
+            ..SimOptions::default()
+        },
+    );
+    let mut options = small_options();
+    options.free_space_bytes_min = 2 << 20;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let (log, other) = (host.create(0), host.create(1));
+    host.append(other, &batch(&[b"small"])).unwrap();
+    let full = (0..10_000).find_map(|_| {
+        let appended = host.append(log, &batch(&[&[7; 50_000]]));
+        host.turn(Duration::from_millis(1));
+        match appended {
+            Ok(_) => None,
+            Err(AppendError::Busy) => None,
+            Err(error) => Some(error),
+        }
+    });
+    assert_eq!(full, Some(AppendError::NoSpace));
+    assert!(
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Space(SpaceState::Full)))
+    );
+    host.flush(log);
+    let end = host.logs().offsets(log).end;
+    assert_eq!(
+        host.append(other, &batch(&[b"refused"])),
+        Err(AppendError::NoSpace)
+    );
+    assert_eq!(host.read_all(log, 0, 1 << 20).unwrap().len() as i64, end.get());
+    let now = host.now;
+    host.logs().delete(log, now);
+    host.until("space", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Space(SpaceState::Enough)))
+    });
+    host.append(other, &batch(&[b"taken"])).unwrap();
+    host.flush(other);
+    assert_eq!(host.read_all(other, 0, 1000).unwrap().len(), 2);
+}
+
+#[test]
+fn damaged_bytes_are_never_served() {
+    let world = world();
+    let mut host = open(&world);
+    let (log, other) = (host.create(0), host.create(1));
+    for _ in 0..4 {
+        host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+        host.append(other, &batch(&[&[2; 60_000]])).unwrap();
+        host.flush(log);
+        host.flush(other);
+    }
+    host.shut_down();
+    world.advance(Duration::from_secs(1));
+    let mut image = world.image();
+    let victim = image
+        .paths()
+        .into_iter()
+        .find(|path| is_segment(path) && image.read(path).is_some_and(|bytes| bytes[5000] == 1))
+        .unwrap();
+    image.overwrite(&victim, 4096 + 61_000, &[9]);
+    let world = SimWorld::restart(&image, 1, SimOptions::default());
+    let mut host = open(&world);
+    let (log, other) = (
+        host.logs().lookup(key(0)).unwrap(),
+        host.logs().lookup(key(1)).unwrap(),
+    );
+    let first = host.read(log, 0, 1000).unwrap();
+    assert!(!first.is_empty(), "what is whole is served");
+    assert!(matches!(host.read(log, 1, 1 << 20), Err(ReadError::Fenced { at }) if at == Offset::new(1)));
+    host.until("the fence", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Fenced { .. }))
+    });
+    assert!(!host.read(log, 0, 1 << 20).unwrap().is_empty());
+    assert_eq!(host.append(log, &batch(&[b"more"])), Err(AppendError::Fenced));
+    assert_eq!(host.read_all(other, 0, 1 << 20).unwrap().len(), 4);
+}
+
+#[test]
+fn unknown_segment_files_are_put_aside_and_reported() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+    host.flush(log);
+    host.shut_down();
+    let dir = PathBuf::from(DIR);
+    let stranger = dir.join(layout::segment(millstream_log::SegmentId::new(0xabcd_ef01)));
+    let mut ring = world.ring();
+    let mut out = Vec::new();
+    let options = millstream_ring::OpenOptions {
+        write: true,
+        create: true,
+        ..Default::default()
+    };
+    ring.submit(
+        millstream_ring::Token(1),
+        millstream_ring::Op::OpenFile {
+            path: stranger.clone(),
+            options,
+        },
+    );
+    ring.enter(millstream_ring::Wait::Until(Duration::from_secs(1)), &mut out);
+    let mut host = open(&world);
+    assert!(
+        host.report.iter().any(|line| line.contains("belongs to nothing")),
+        "{:?}",
+        host.report
+    );
+    let paths = world.image().paths();
+    assert!(!paths.contains(&stranger));
+    assert!(
+        paths
+            .iter()
+            .any(|path| path.starts_with(dir.join(layout::QUARANTINE)) && is_segment(path))
+    );
+    let log = host.logs().lookup(key(0)).unwrap();
+    assert_eq!(host.read_all(log, 0, 1 << 20).unwrap().len(), 1);
+}
+
+#[test]
+fn the_number_of_shards_may_change() {
+    let world = world();
+    let mut host = open(&world);
+    let logs: Vec<_> = (0..7).map(|partition| host.create(partition)).collect();
+    for round in 0..30 {
+        for log in &logs {
+            host.append_patiently(*log, &batch(&[&vec![round; 400 + 100 * usize::from(round)]]));
+        }
+        logs.iter().for_each(|log| host.flush(*log));
+    }
+    drop(host);
+    for shards in [3, 2, 2, 1] {
+        world.advance(Duration::from_secs(1));
+        let host = Host::open(world.ring(), Path::new(DIR), &small_options(), shards).unwrap();
+        for partition in 0..7 {
+            let owner = shard_of(key(partition), shards);
+            let found: Vec<usize> = (0..shards)
+                .filter(|shard| host.shards[*shard].lookup(key(partition)).is_some())
+                .collect();
+            assert_eq!(found, [owner], "partition {partition} of {shards} shards");
+        }
+    }
+    let mut host = open(&world);
+    for partition in 0..7 {
+        let log = host.logs().lookup(key(partition)).unwrap();
+        let records = host.read_all(log, 0, 1 << 20).unwrap();
+        assert_eq!(records.len(), 30);
+        assert_eq!(records[29].1, vec![29; 3300]);
+        host.append(log, &batch(&[b"goes on"])).unwrap();
+        host.flush(log);
+    }
+}
+
+#[test]
+fn a_second_process_and_a_newer_format_are_refused() {
+    let dir = TempDir::new("refused");
+    let mut options = small_options();
+    options.lock = true;
+    let ring = || UringRing::new(UringOptions::default()).expect("an io_uring");
+    let host = Host::open(ring(), &dir.0, &options, 1).unwrap();
+    let second = open_error(ring(), &dir.0, &options);
+    assert!(matches!(second, OpenError::Locked { .. }), "{second}");
+    drop(host);
+    let path = dir.0.join(layout::IDENTITY);
+    let mut identity = std::fs::read(&path).unwrap();
+    identity[12..16].copy_from_slice(&(layout::FORMAT_VERSION + 1).to_le_bytes());
+    std::fs::write(&path, &identity).unwrap();
+    let newer = open_error(ring(), &dir.0, &options);
+    assert!(
+        matches!(newer, OpenError::NewerFormat { found: 2, known: 1 }),
+        "{newer}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        open_error(ring(), &dir.0, &options),
+        OpenError::BadIdentity { .. }
+    ));
+}
+
+#[test]
+fn a_disk_without_direct_writes_is_refused() {
+    let world = SimWorld::new(
+        1,
+        SimOptions {
+            refuse_direct: true,
+            ..SimOptions::default()
+        },
+    );
+    let error = open_error(world.ring(), Path::new(DIR), &small_options());
+    assert!(matches!(error, OpenError::NoDirectIo { .. }), "{error}");
+}
+
+#[test]
+fn retention_drops_what_is_old_and_what_is_too_much() {
+    let world = world();
+    let mut host = open(&world);
+    let config = LogConfig {
+        segment_bytes: 10_000,
+        retention_bytes: Some(30_000),
+        ..LogConfig::default()
+    };
+    let log = host.create_with(0, config);
+    for _ in 0..60 {
+        host.append(log, &batch(&[&[3; 1500]])).unwrap();
+        host.flush(log);
+    }
+    host.now.monotonic += millstream_protocol::time::Duration::from_secs(2);
+    host.until("retention", |host| host.logs().size_bytes(log) < 45_000);
+    let start = host.logs().offsets(log).start.get();
+    assert!(start > 20, "starts at {start}");
+    assert_eq!(
+        host.read_all(log, start, 1 << 20).unwrap().len() as i64,
+        60 - start
+    );
+    // Everything older than an hour: the active segment is rolled and goes as well.
+    let config = LogConfig {
+        retention_ms: Some(3_600_000),
+        ..LogConfig::default()
+    };
+    host.logs().set_config(log, config);
+    host.now.wall = millstream_protocol::types::TimestampMs::new(host.now.wall.get() + 4_000_000);
+    host.now.monotonic += millstream_protocol::time::Duration::from_secs(2);
+    host.until("retention by age", |host| {
+        host.now.monotonic += millstream_protocol::time::Duration::from_millis(500);
+        host.logs().offsets(log).start.get() == 60
+    });
+    assert_eq!(host.logs().size_bytes(log), 0);
+    assert_eq!(
+        host.append(log, &batch(&[b"goes on"])).unwrap().base_offset,
+        Offset::new(60)
+    );
+}
+
+fn open_error<R: Ring>(ring: R, dir: &Path, options: &StorageOptions) -> OpenError {
+    match Host::open(ring, dir, options, 1) {
+        Ok(_) => panic!("the directory was opened"),
+        Err(error) => error,
+    }
+}
