@@ -291,8 +291,9 @@ impl Chunk {
         self.start + self.buf.len() as u64
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.buf.remaining() == 0
+    /// Bytes of memory.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.buf.capacity() as u64
     }
 
     /// Whether it was read since the last call.

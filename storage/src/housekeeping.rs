@@ -8,7 +8,7 @@ use millstream_ring::Ring;
 use crate::chunks::Growth;
 use crate::error::DeleteRecordsError;
 use crate::event::{LogEvent, LogId, Now, SpaceState};
-use crate::limits::{BLOCK, CACHE_LOOKS, HOUSEKEEPING_EVERY_NS, IDLE_AFTER_NS};
+use crate::limits::{BLOCK, CACHE_LOOKS, CHUNK_BYTES_MIN, HOUSEKEEPING_EVERY_NS, IDLE_AFTER_NS};
 use crate::shard_logs::ShardLogs;
 
 impl ShardLogs {
@@ -101,38 +101,39 @@ impl ShardLogs {
         let Some(log) = self.logs.get_mut(id) else { return };
         let only = log.chunks.len() == 1;
         let Some(chunk) = log.chunks.front() else { return };
-        let (segment, start, end, full) = (chunk.segment(), chunk.start(), chunk.end(), chunk.is_full());
-        if chunk.take_used() {
-            return self.cache_order.push_back(id);
-        }
+        let (segment, start, end) = (chunk.segment(), chunk.start(), chunk.end());
+        let (used, large) = (chunk.take_used(), chunk.capacity() > CHUNK_BYTES_MIN);
         let clean = end <= log.clean_end(segment);
-        let filling = log.logging == Some(segment) && only && !end.is_aligned();
-        if clean && !filling && (full || !only) {
+        let filling = log.logging == Some(segment) && !end.is_aligned();
+        if used {
+            self.cache_order.push_back(id);
+        } else if clean && !filling {
             self.cache_bytes -= log.chunks.drop_front(&mut self.spare);
             self.reads.forget_range(segment, start, end);
-        } else if clean && only {
-            let mut made = 0;
-            let mut growth = Growth {
-                now: now.monotonic,
-                charged: &mut self.cache_bytes,
-                made: &mut made,
-                spare: &mut self.spare,
-            };
-            let charged = *growth.charged;
-            let freed = log.chunks.shrink(&mut growth);
-            self.cache_bytes -= freed;
-            if self.cache_bytes < charged {
-                self.reads.forget_range(segment, start, end);
-            }
-            if made > 0 {
-                self.cache_order.push_back(id);
-            }
+        } else if clean && only && large {
+            self.shrink(id, now);
+            self.reads.forget_range(segment, start, end);
         } else {
-            if only && !full && log.pending.is_empty() {
+            if only && large && log.pending.is_empty() {
                 self.resting.push_back(id);
             }
             self.cache_order.push_back(id);
         }
+    }
+
+    /// Keeps only the block being filled, in memory of its size.
+    fn shrink(&mut self, id: LogId, now: Now) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let mut made = 0;
+        let mut growth = Growth {
+            now: now.monotonic,
+            charged: &mut self.cache_bytes,
+            made: &mut made,
+            spare: &mut self.spare,
+        };
+        let freed = log.chunks.shrink(&mut growth);
+        self.cache_bytes -= freed;
+        self.cache_order.extend(std::iter::repeat_n(id, made as usize));
     }
 
     fn look_at_space<R: Ring>(&mut self, ring: &mut R, events: &mut Vec<LogEvent>) {
