@@ -19,6 +19,9 @@ impl ShardLogs {
         if self.stopped || !self.journal.is_ready() {
             return;
         }
+        if !self.is_tight() {
+            self.pending.append(&mut self.parked);
+        }
         if self.pending.is_empty() {
             return self.settle_when_idle(ring, now);
         }
@@ -57,7 +60,7 @@ impl ShardLogs {
     fn fill_round(&mut self, builder: &mut RoundBuilder<&mut [u8]>, room: u64, now: Now) -> u32 {
         let point = self.journal.point();
         // When the ring is nearly full, whole blocks no longer go through it.
-        let tight = self.journal.live_bytes() > self.journal.ring_bytes() / 4 * 3;
+        let tight = self.is_tight();
         let direct_bytes_min = if tight {
             BLOCK
         } else {
@@ -76,7 +79,7 @@ impl ShardLogs {
             if tight && log.shadow.is_some() {
                 // The checkpoint has it without this; what is left of the ring is for those that it waits
                 // for.
-                self.pending.push_back(id);
+                self.parked.push_back(id);
                 continue;
             }
             let mut filling = Filling {
@@ -113,6 +116,11 @@ impl ShardLogs {
             }
         }
         direct_groups
+    }
+
+    /// The ring is nearly full: what is left of it is for what a checkpoint waits for.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.journal.live_bytes() > self.journal.ring_bytes() / 4 * 3
     }
 
     fn submit_direct(&mut self, id: LogId, write: &DirectWrite) {
@@ -215,7 +223,8 @@ impl ShardLogs {
     /// direct writes.
     fn settle_when_idle<R: Ring>(&mut self, ring: &mut R, now: Now) {
         let idle = now.monotonic.saturating_since(self.last_round) >= Duration::from_nanos(SETTLE_AFTER_NS);
-        if !idle || !self.journal.owes_settle() || self.journal.round_bytes_max() < BLOCK {
+        let nothing = self.parked.is_empty();
+        if !idle || !nothing || !self.journal.owes_settle() || self.journal.round_bytes_max() < BLOCK {
             return;
         }
         let mut buf = self.journal.take_buffer();

@@ -25,9 +25,9 @@ pub const DIRECT_WRITE_BYTES_MIN_DEFAULT: u64 = 128 << 10;
 pub const SEGMENT_WRITE_BYTES_MAX: u64 = 256 << 10;
 
 /// Bytes of write-behind in flight while commits wait, and while none does.
-pub const WRITE_BEHIND_BYTES_BUSY: u64 = 512 << 10;
+pub const WRITE_BEHIND_BYTES_BUSY: u64 = 1 << 20;
 /// See [`WRITE_BEHIND_BYTES_BUSY`].
-pub const WRITE_BEHIND_BYTES_IDLE: u64 = 4 << 20;
+pub const WRITE_BEHIND_BYTES_IDLE: u64 = 8 << 20;
 
 /// Dirty partitions that a turn looks at for write-behind, and entries of the cache that it looks at for
 /// room.

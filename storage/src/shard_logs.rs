@@ -48,12 +48,17 @@ pub struct ShardLogs {
     pub(crate) spare: Spare,
     /// Partitions with something pending, longest waiting first.
     pub(crate) pending: VecDeque<LogId>,
+    /// Partitions that wait for a checkpoint to make room, in the same way.
+    pub(crate) parked: VecDeque<LogId>,
     /// What all of that takes in rounds at most, in bytes.
     pub(crate) pending_cost: u64,
     /// Partitions that the round in flight carries something of.
     pub(crate) in_round: Vec<LogId>,
     /// Dirty partitions by the place in the journal since which they are.
     pub(crate) dirty_order: BTreeSet<(u64, LogId)>,
+    /// Where the walk over them goes on, and the head of the journal at which the next walk begins.
+    pub(crate) behind_walk: Option<(u64, LogId)>,
+    pub(crate) behind_walk_at: u64,
     /// Partitions whose partial block is to be written as it is: idle ones.
     pub(crate) resting: VecDeque<LogId>,
     /// One entry for each chunk in memory, oldest first.
@@ -260,7 +265,7 @@ impl ShardLogs {
             self.journal.round_bytes_max(),
             self.checkpointer.is_idle(),
             self.checkpointer.is_collecting(),
-            self.pending.len(),
+            self.pending.len() + self.parked.len(),
             self.pending_cost,
             self.dirty_order.len(),
             self.dirty_bytes,

@@ -4,6 +4,8 @@
 //! their full blocks once the journal went on a quarter of its ring, their partial block as well once it
 //! went on half of it.
 
+use std::ops::Bound;
+
 use millstream_log::{Damage, DamageReason, FilePosition, SegmentId};
 use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
 
@@ -37,33 +39,38 @@ impl ShardLogs {
         self.rest();
         let ring = self.journal.ring_bytes();
         let head = self.journal.point().head;
-        let draining = self.shutdown != Shutdown::No;
-        let busy = self.journal.has_round_in_flight() && head - self.oldest_dirty(head) < ring / 2;
-        let bytes_max = if busy {
-            WRITE_BEHIND_BYTES_BUSY
-        } else {
-            WRITE_BEHIND_BYTES_IDLE
-        };
-        let mut after = None;
+        let hurried = self.shutdown != Shutdown::No || self.is_tight();
+        if self.behind_walk.is_none() && head < self.behind_walk_at && !hurried {
+            return;
+        }
+        let bytes_max = self.behind_bytes_max(head - self.oldest_dirty(head));
         for _ in 0..WRITE_BEHIND_LOOKS {
             if self.behind_bytes_in_flight >= bytes_max {
                 return;
             }
-            let next = match after {
-                None => self.dirty_order.first(),
-                Some(last) => self
-                    .dirty_order
-                    .range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded))
-                    .next(),
-            };
-            let Some(&(since, id)) = next else { return };
-            let age = head - since;
-            if age < ring / 4 && !draining {
+            let after = self.behind_walk.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.dirty_order.range((after, Bound::Unbounded)).next().copied();
+            let age = next.map_or(0, |(since, _)| head - since);
+            let Some((since, id)) = next.filter(|_| age >= ring / 4 || self.shutdown != Shutdown::No) else {
+                // The rest is young; what was looked at is on its way.
+                self.behind_walk = None;
+                self.behind_walk_at = head + ring / 64;
                 return;
-            }
-            self.write_behind_one(id, age >= ring / 2 || draining);
-            after = Some((since, id));
+            };
+            self.write_behind_one(id, age >= ring / 2 || self.shutdown != Shutdown::No);
+            self.behind_walk = Some((since, id));
         }
+    }
+
+    /// Bytes of write-behind that may be in flight: few while commits wait and the ring has room, more the older the oldest
+    /// bytes are that hold it up.
+    fn behind_bytes_max(&self, oldest_age: u64) -> u64 {
+        let ring = self.journal.ring_bytes();
+        if !self.journal.has_round_in_flight() || oldest_age >= ring / 2 {
+            return WRITE_BEHIND_BYTES_IDLE;
+        }
+        let (from, to) = (WRITE_BEHIND_BYTES_BUSY, WRITE_BEHIND_BYTES_IDLE);
+        from + (to - from) * oldest_age.saturating_sub(ring / 4) / (ring / 4)
     }
 
     /// Takes up idle partitions.
@@ -343,7 +350,7 @@ impl ShardLogs {
         let live = self.journal.live_bytes();
         let freed = live - (next.head - self.oldest_dirty(next.head));
         let ring = self.journal.ring_bytes();
-        let pressed = live >= ring / 2 && freed >= ring / 16;
+        let pressed = self.is_tight() && freed >= ring / 16;
         let drained = self.shutdown == Shutdown::Draining && self.is_drained();
         if drained {
             self.shutdown = Shutdown::Marking;
@@ -356,6 +363,7 @@ impl ShardLogs {
     /// Everything accepted is in the segments.
     fn is_drained(&self) -> bool {
         self.pending.is_empty()
+            && self.parked.is_empty()
             && self.in_round.is_empty()
             && !self.journal.has_round_in_flight()
             && !self.journal.owes_settle()
