@@ -145,6 +145,14 @@ pub(crate) fn cut(slices: &[Slice], from: usize, to: usize) -> Vec<Slice> {
     out
 }
 
+/// The CRC-32C of bytes `from..to` of the pieces, going on from `crc`.
+pub(crate) fn crc_of(slices: &[Slice], from: usize, to: usize, mut crc: u32) -> u32 {
+    visit(slices, from, to, |slice, range| {
+        crc = crc::extend(crc, &slice[range])
+    });
+    crc
+}
+
 fn visit(slices: &[Slice], from: usize, to: usize, mut take: impl FnMut(&Slice, std::ops::Range<usize>)) {
     let mut start = 0;
     for slice in slices {

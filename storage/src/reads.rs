@@ -7,12 +7,15 @@
 //! were checked; what fails is fenced, not served.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
-use millstream_log::{Damage, DamageReason, FilePosition, Piece, ReadPlan, SegmentId, TimePlan};
+use millstream_log::{
+    Damage, DamageReason, FilePosition, Piece, ReadPlan, SegmentId, SparseIndex, TimePlan, salt,
+};
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::{AlignedBuf, IoError, Slice};
 
-use crate::batch_walk::{BatchWalk, Found, WalkStep, cut};
+use crate::batch_walk::{BatchWalk, Found, WalkStep, crc_of, cut};
 use crate::chunks::Located;
 use crate::cold_pieces::{ColdPieces, Lookup, Waiter};
 use crate::error::ReadError;
@@ -342,11 +345,27 @@ impl Try<'_> {
         // A little more than what is asked for, then more where one batch is larger than that.
         let mut len = serving.max_bytes.saturating_sub(serving.bytes) + COLD_PIECE_BYTES;
         while at < piece.to {
-            let to = piece.to.min(at + len);
+            let to = self.run_end(piece, at + len);
             let (slices, cold_bytes) = self.gather(piece.segment, at, to, sequential)?;
-            let taken = serving.take(piece.segment, at, &slices, cold_bytes, self.log)?;
+            if cold_bytes > 0 && !self.begins_run(piece.segment, at) {
+                // What comes from the disk is checked run by run.
+                at = piece.from;
+                continue;
+            }
+            let checked = self.check_runs(piece.segment, at, to, &slices, cold_bytes);
+            let good = cut(&slices, 0, checked.good);
+            let taken = serving.take(piece.segment, at, &good, checked.unchecked, self.log)?;
             if !taken.more {
                 return Ok(false);
+            }
+            if let Some(bad) = checked.bad {
+                return match serving.bytes {
+                    0 => Err(Stop::Damaged {
+                        at: bad.max(serving.from),
+                        segment: piece.segment,
+                    }),
+                    _ => Ok(false),
+                };
             }
             if taken.bytes == 0 {
                 len *= 2;
@@ -381,9 +400,16 @@ impl Try<'_> {
                 return Ok(None);
             }
             let (slices, cold_bytes) = self.gather(piece.segment, piece.from, piece.to, false)?;
+            let checked = self.check_runs(piece.segment, piece.from, piece.to, &slices, cold_bytes);
+            if let Some(bad) = checked.bad {
+                return Err(Stop::Damaged {
+                    at: bad.max(from),
+                    segment: piece.segment,
+                });
+            }
             let mut walk = BatchWalk::new(&slices);
             while let WalkStep::Batch(found) = walk.next() {
-                check(&walk, &found, None, cold_bytes, piece.segment)?;
+                check(&walk, &found, None, &checked.unchecked, piece.segment)?;
                 if found.base_offset >= bound {
                     return Ok(None);
                 }
@@ -397,6 +423,61 @@ impl Try<'_> {
             }
             from = next;
         }
+    }
+
+    /// The end of the run that holds the byte before `position`, within the piece.
+    fn run_end(&self, piece: Piece, position: FilePosition) -> FilePosition {
+        let index = self.index(piece.segment);
+        index
+            .boundary_from(position)
+            .map_or(piece.to, |end| end.min(piece.to))
+    }
+
+    /// Whether a run begins here, or none is known from here on.
+    fn begins_run(&self, segment: SegmentId, position: FilePosition) -> bool {
+        let index = self.index(segment);
+        position >= index.end() || index.boundary_from(position) == Some(position)
+    }
+
+    /// Holds the runs that have bytes from the disk against their checksums, which cover what a batch's own does not:
+    /// its offset, its epoch, and that it is this batch of this segment.
+    fn check_runs(
+        &self,
+        segment: SegmentId,
+        from: FilePosition,
+        to: FilePosition,
+        slices: &[Slice],
+        cold_bytes: usize,
+    ) -> Checked {
+        let mut checked = 0;
+        for run in self.index(segment).runs_within(from, to) {
+            let (start, end) = ((run.position - from) as usize, (run.end - from) as usize);
+            if start >= cold_bytes {
+                break;
+            }
+            if crc_of(slices, start, end, salt(segment)) != run.crc {
+                return Checked {
+                    good: start,
+                    unchecked: 0..0,
+                    bad: Some(run.offset),
+                };
+            }
+            checked = end;
+        }
+        Checked {
+            good: (to - from) as usize,
+            unchecked: checked..cold_bytes.max(checked),
+            bad: None,
+        }
+    }
+
+    fn index(&self, segment: SegmentId) -> &SparseIndex {
+        let known = self
+            .log
+            .state
+            .segment(segment)
+            .expect("a plan names known segments");
+        known.index.as_ref().expect("indexes stay in memory")
     }
 
     /// The bytes of `from..to`, and up to where there are some from the disk among them.
@@ -447,6 +528,16 @@ impl Try<'_> {
     }
 }
 
+/// What the checksums of the index say of bytes that were gathered. Counted from the first byte.
+struct Checked {
+    /// Everything below may be served.
+    good: usize,
+    /// From the disk, and in no whole run: only the batches' own checksums vouch for these.
+    unchecked: Range<usize>,
+    /// First offset of a run that is not what was written.
+    bad: Option<Offset>,
+}
+
 /// A read on its way.
 struct Serving {
     from: Offset,
@@ -472,7 +563,7 @@ impl Serving {
         segment: SegmentId,
         at: FilePosition,
         slices: &[Slice],
-        cold_bytes: usize,
+        unchecked: Range<usize>,
         log: &PartitionLog,
     ) -> Result<Taken, Stop> {
         let mut walk = BatchWalk::new(slices);
@@ -486,7 +577,7 @@ impl Serving {
                     // Skipped bytes are not served; a wrong length among them shows at the next header.
                     continue;
                 }
-                WalkStep::Batch(found) => self.judge(&walk, found, last, cold_bytes, segment, log),
+                WalkStep::Batch(found) => self.judge(&walk, found, last, &unchecked, segment, log),
                 WalkStep::End => break,
                 WalkStep::Damaged => Err(Stop::Damaged {
                     at: self.next_offset(last),
@@ -533,14 +624,14 @@ impl Serving {
         walk: &BatchWalk<'_>,
         found: Found,
         last: Option<Offset>,
-        cold_bytes: usize,
+        unchecked: &Range<usize>,
         segment: SegmentId,
         log: &PartitionLog,
     ) -> Result<Found, Stop> {
         if let Some(damage) = log.damage.filter(|damage| found.last_offset >= damage.at) {
             return Err(Stop::Failed(ReadError::Fenced { at: damage.at }));
         }
-        check(walk, &found, last, cold_bytes, segment).map(|()| found)
+        check(walk, &found, last, unchecked, segment).map(|()| found)
     }
 
     fn next_offset(&self, last: Option<Offset>) -> Offset {
@@ -550,15 +641,15 @@ impl Serving {
     }
 }
 
-/// A batch of which any byte comes from the disk is checked before it is believed.
+/// A batch from the disk that no run vouches for is checked before it is believed.
 fn check(
     walk: &BatchWalk<'_>,
     found: &Found,
     last: Option<Offset>,
-    cold_bytes: usize,
+    unchecked: &Range<usize>,
     segment: SegmentId,
 ) -> Result<(), Stop> {
-    let cold = found.at < cold_bytes;
+    let cold = unchecked.contains(&found.at);
     let follows = last.is_none_or(|last| found.base_offset > last);
     if follows && (!cold || walk.crc_matches(found)) {
         Ok(())
