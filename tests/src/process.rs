@@ -1,0 +1,171 @@
+//! The real broker as a process of its own: started, killed and started again over one data directory.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A broker process, and a scratch directory that goes with it.
+pub struct Broker {
+    folder: PathBuf,
+    address: SocketAddr,
+    flags: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Starts a broker over an empty data directory on a free port, and waits until it listens.
+    pub fn start(flags: &[&str]) -> Self {
+        let folder = scratch_folder();
+        let mut broker = Self {
+            folder,
+            address: free_address(),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            child: None,
+        };
+        broker.restart();
+        broker
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running broker").id()
+    }
+
+    /// Starts the process again over the same data; returns the time until it accepted a connection.
+    pub fn restart(&mut self) -> Duration {
+        assert!(self.child.is_none(), "the broker runs already");
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .expect("a log file");
+        let started = Instant::now();
+        let child = Command::new(binary())
+            .arg("start")
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--listen", &self.address.to_string()])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the broker starts");
+        self.child = Some(child);
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self
+                .child
+                .as_mut()
+                .expect("started above")
+                .try_wait()
+                .expect("a child");
+            assert!(
+                ended.is_none() && started.elapsed() < READY_MAX,
+                "the broker does not listen:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        started.elapsed()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running broker");
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
+    }
+
+    /// SIGTERM; returns whether it exited with code 0, and after how long.
+    pub fn terminate(&mut self) -> (bool, Duration) {
+        let mut child = self.child.take().expect("a running broker");
+        let started = Instant::now();
+        let sent = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill(1) works");
+        let status = child.wait().expect("a child can be waited for");
+        (status.success(), started.elapsed())
+    }
+
+    /// What the broker printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join("broker.log")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            eprintln!("the broker said:\n{}", self.log());
+        }
+        std::fs::remove_dir_all(&self.folder).expect("a scratch folder can be removed");
+    }
+}
+
+/// The broker's binary, built once by the same cargo, profile and target directory as this test.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        let profile_dir = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+        let mut build = Command::new(env!("CARGO"));
+        build.args([
+            "build",
+            "--quiet",
+            "--package",
+            "millstream",
+            "--bin",
+            "millstream",
+        ]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build
+            .arg("--target-dir")
+            .arg(profile_dir.parent().expect("a target directory"));
+        if profile_dir.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "the broker does not build"
+        );
+        profile_dir.join("millstream")
+    })
+}
+
+/// An empty directory on a file system that takes direct writes: below MILLSTREAM_SCRATCH or the build's own directory.
+fn scratch_folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let test = std::env::current_exe().expect("a test has a path");
+    let parent = std::env::var_os("MILLSTREAM_SCRATCH").map_or_else(
+        || test.parent().expect("a test lies in a folder").to_path_buf(),
+        PathBuf::from,
+    );
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = parent.join(format!("scratch-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    folder
+}
+
+fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    probe.local_addr().expect("a bound address")
+}
+
+const READY_MAX: Duration = Duration::from_secs(30);
