@@ -34,11 +34,16 @@ def send_all(source, topic, records):
     return delivered
 
 
-def read_all(broker, topic, partition, count, start=OFFSET_BEGINNING, seconds=20, **config):
-    settings = {"bootstrap.servers": broker.address, "group.id": f"unused-{uuid.uuid4()}", "enable.auto.commit": False,
+def lone_consumer(broker, **config):
+    """A consumer outside of any group: librdkafka asks for a group's name all the same, but nothing is committed."""
+    settings = {"bootstrap.servers": broker.address, "group.id": "unused", "enable.auto.commit": False,
                 "auto.offset.reset": "error"}
     settings.update({key.replace("_", "."): value for key, value in config.items()})
-    consumer = Consumer(settings)
+    return Consumer(settings)
+
+
+def read_all(broker, topic, partition, count, start=OFFSET_BEGINNING, seconds=20, **config):
+    consumer = lone_consumer(broker, **config)
     consumer.assign([TopicPartition(topic, partition, start)])
     messages, deadline = [], time.monotonic() + seconds
     while len(messages) < count and time.monotonic() < deadline:
@@ -114,7 +119,7 @@ def test_a_consumer_finds_an_offset_by_time(broker, topic):
     for n in range(200):
         source.produce(topic, b"%d" % n, partition=0, timestamp=start + n * 10)
     assert source.flush(20) == 0
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "unused"})
+    consumer = lone_consumer(broker)
 
     def found(stamp):
         return consumer.offsets_for_times([TopicPartition(topic, 0, stamp)], timeout=15)[0].offset
@@ -137,7 +142,7 @@ def test_an_offset_out_of_range_is_said(broker, topic):
 
 
 def test_a_waiting_consumer_gets_a_record_at_once(broker, topic):
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "unused", "fetch.wait.max.ms": 10000})
+    consumer = lone_consumer(broker, fetch_wait_max_ms=10000)
     consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
     assert consumer.poll(1.0) is None
     source = producer(broker, linger_ms=0)
@@ -179,7 +184,7 @@ def test_an_unknown_partition_is_refused(broker, topic):
 def test_many_partitions_at_once(broker, admin):
     topic = make_topic(admin, partitions=200)
     send_all(producer(broker), topic, [(n % 200, None, b"%d" % n) for n in range(4000)])
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "unused"})
+    consumer = lone_consumer(broker)
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(200)])
     seen, deadline = {}, time.monotonic() + 30
     while sum(map(len, seen.values())) < 4000 and time.monotonic() < deadline:

@@ -4,10 +4,10 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from conftest import make_topic
-from test_produce_consume import producer, read_all, send_all
+from test_produce_consume import lone_consumer, producer, read_all, send_all
 
 
 @pytest.mark.parametrize("idempotent", [False, True])
@@ -44,7 +44,7 @@ def test_acknowledged_records_survive_kill_9_under_load(own_broker, idempotent):
 
 def check_history(broker, topic, acknowledged, sent, idempotent):
     """Every acknowledged record at its offset; nothing that was never sent; with idempotence, each once and in order."""
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "unused"})
+    consumer = lone_consumer(broker)
     found = {}
     for partition in range(4):
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=15)
