@@ -1,12 +1,17 @@
 //! The real broker as a process of its own: started, killed and started again over one data directory.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use millstream_protocol::message::api_versions::ApiVersionsRequest;
+
+use crate::wire::Connection;
 
 /// A broker process, and a scratch directory that goes with it.
 pub struct Broker {
@@ -17,7 +22,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker over an empty data directory on a free port, and waits until it listens.
+    /// Starts a broker over an empty data directory on a free port, and waits until it answers.
     pub fn start(flags: &[&str]) -> Self {
         let folder = scratch_folder();
         let mut broker = Self {
@@ -42,7 +47,7 @@ impl Broker {
         self.child.as_ref().expect("a running broker").id()
     }
 
-    /// Starts the process again over the same data; returns the time until it accepted a connection.
+    /// Starts the process again over the same data; returns the time until it answered a request.
     pub fn restart(&mut self) -> Duration {
         assert!(self.child.is_none(), "the broker runs already");
         let log = File::options()
@@ -63,7 +68,7 @@ impl Broker {
             .spawn()
             .expect("the broker starts");
         self.child = Some(child);
-        while TcpStream::connect(self.address).is_err() {
+        while !answers(self.address) {
             let ended = self
                 .child
                 .as_mut()
@@ -72,7 +77,7 @@ impl Broker {
                 .expect("a child");
             assert!(
                 ended.is_none() && started.elapsed() < READY_MAX,
-                "the broker does not listen:\n{}",
+                "the broker does not answer:\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(2));
@@ -119,10 +124,19 @@ impl Drop for Broker {
     }
 }
 
-/// The broker's binary, built once by the same cargo, profile and target directory as this test.
+fn answers(address: SocketAddr) -> bool {
+    let asked = Connection::open(address)
+        .and_then(|mut connection| connection.call(&ApiVersionsRequest::default(), 0));
+    asked.is_ok()
+}
+
+/// The broker's binary: what MILLSTREAM_BINARY names, or one built by the same cargo, profile and target directory as this test.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(named) = std::env::var_os("MILLSTREAM_BINARY") {
+            return PathBuf::from(named);
+        }
         let test = std::env::current_exe().expect("a test has a path");
         let profile_dir = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
         let mut build = Command::new(env!("CARGO"));
@@ -163,9 +177,20 @@ fn scratch_folder() -> PathBuf {
     folder
 }
 
+/// A free port below those that the system gives to outgoing connections: a client that tries to reach a broker that is down
+/// could otherwise be given the broker's own port, and connect to itself.
 fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    probe.local_addr().expect("a bound address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    loop {
+        let step =
+            first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(step).expect("within the range of ports");
+        if let Ok(probe) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return probe.local_addr().expect("a bound address");
+        }
+    }
 }
 
+const PORTS: Range<u16> = 20_000..32_000;
 const READY_MAX: Duration = Duration::from_secs(30);

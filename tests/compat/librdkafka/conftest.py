@@ -5,6 +5,7 @@ Kafka itself, they show that the tests ask for what Kafka does.
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -78,9 +79,13 @@ class Attached:
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port below those that the system gives to outgoing connections: a client that tries to reach a broker that is
+    down could otherwise be given the broker's own port, and connect to itself."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 @pytest.fixture(scope="session")
