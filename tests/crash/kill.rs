@@ -55,9 +55,11 @@ struct History {
 fn survive_kills(flags: &[&str], kills: u32, load: Load) {
     let mut broker = Broker::start(flags);
     let address = broker.address();
-    Connection::open(address)
-        .expect("a connection")
-        .create_topic(TOPIC, PRODUCERS, &[]);
+    Connection::open(address).expect("a connection").create_topic(
+        TOPIC,
+        PRODUCERS,
+        &[("retention.ms", "-1")],
+    );
     let stop = AtomicBool::new(false);
     let histories: Vec<History> = thread::scope(|scope| {
         let stop = &stop;
