@@ -66,6 +66,7 @@ fn survive_kills(flags: &[&str], kills: u32, load: Load) {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|partition| scope.spawn(move || Producer::new(partition, address, load).run(stop)))
             .collect();
+        let killer = StopOnDrop(stop);
         let mut random = Random(0x5eed);
         for _ in 0..kills {
             thread::sleep(Duration::from_millis(200 + random.below(500)));
@@ -73,7 +74,7 @@ fn survive_kills(flags: &[&str], kills: u32, load: Load) {
             broker.restart();
         }
         thread::sleep(Duration::from_millis(300));
-        stop.store(true, Ordering::Relaxed);
+        drop(killer);
         producers
             .into_iter()
             .map(|producer| producer.join().expect("a producer"))
@@ -83,6 +84,15 @@ fn survive_kills(flags: &[&str], kills: u32, load: Load) {
     broker.restart();
     for (partition, history) in (0..).zip(&histories) {
         check(address, partition, history);
+    }
+}
+
+/// Ends the producers when the killer is done, or panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -167,11 +177,15 @@ impl Producer {
     }
 
     fn run(mut self, stop: &AtomicBool) -> History {
+        let mut refused = 0;
         while !(stop.load(Ordering::Relaxed) && self.unanswered.is_empty()) {
             let Ok(mut connection) = Connection::open(self.address) else {
+                assert!(refused < REFUSED_MAX, "the broker stays away");
+                refused += 1;
                 thread::sleep(Duration::from_millis(5));
                 continue;
             };
+            refused = 0;
             let _broken = self.work(&mut connection, stop);
         }
         self.history
@@ -282,3 +296,6 @@ impl Random {
 const TOPIC: &str = "killed";
 const PRODUCERS: i32 = 4;
 const IN_FLIGHT: usize = 4;
+
+/// Half a minute.
+const REFUSED_MAX: u32 = 6_000;

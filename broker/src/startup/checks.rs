@@ -1,6 +1,8 @@
 //! What the host must offer before anything is opened, each refusal with what to do.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{IoErrorKind, Ring, SocketId};
@@ -27,22 +29,41 @@ pub fn ring(options: UringOptions) -> Result<UringRing, StartError> {
 pub fn listen(
     ring: &mut UringRing,
     config: &BrokerConfig,
-) -> Result<Vec<(SocketId, std::net::SocketAddr)>, StartError> {
+) -> Result<Vec<(SocketId, SocketAddr)>, StartError> {
     if config.listeners.is_empty() {
         return Err(StartError::Config(
             "there is no address to listen on; give one with --listen HOST:PORT".into(),
         ));
     }
-    let listen = |address: &std::net::SocketAddr| {
-        ring.listen(*address).map_err(|error| match error.kind() {
-            IoErrorKind::AddressInUse => StartError::AddressInUse(*address),
-            _ => StartError::Listen {
-                address: *address,
-                reason: error.to_string(),
-            },
-        })
-    };
-    config.listeners.iter().map(listen).collect()
+    config
+        .listeners
+        .iter()
+        .map(|address| listen_on(ring, *address))
+        .collect()
+}
+
+/// After a `kill -9` the kernel closes an io_uring's sockets a moment after the process is gone, and a supervisor starts the
+/// next one within that moment; so an address in use is asked for again for a while before it is refused.
+fn listen_on(ring: &mut UringRing, address: SocketAddr) -> Result<(SocketId, SocketAddr), StartError> {
+    let mut attempts = LISTEN_ATTEMPTS;
+    loop {
+        match ring.listen(address) {
+            Ok(listening) => return Ok(listening),
+            Err(error) if error.kind() == IoErrorKind::AddressInUse => {
+                attempts -= 1;
+                if attempts == 0 {
+                    return Err(StartError::AddressInUse(address));
+                }
+                std::thread::sleep(LISTEN_PAUSE);
+            }
+            Err(error) => {
+                return Err(StartError::Listen {
+                    address,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
 }
 
 /// The cores to run on, out of those that this process may use.
@@ -95,9 +116,28 @@ pub fn connections_max() -> usize {
 
 const CONNECTIONS_COMFORTABLE: usize = 1_000;
 
+/// Two seconds in all.
+const LISTEN_ATTEMPTS: u32 = 40;
+const LISTEN_PAUSE: Duration = Duration::from_millis(50);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_waited_for_while_its_last_owner_goes() {
+        let mut ring = ring(UringOptions::default()).expect("a ring");
+        let owner = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = owner.local_addr().expect("a bound address");
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(LISTEN_PAUSE * 4);
+            drop(owner);
+        });
+        assert!(listen_on(&mut ring, address).is_ok());
+        leaving.join().expect("the owner went");
+        let refused = listen_on(&mut ring, address);
+        assert!(matches!(refused, Err(StartError::AddressInUse(named)) if named == address));
+    }
 
     #[test]
     fn cores_that_are_not_there_are_refused() {

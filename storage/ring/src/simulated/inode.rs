@@ -143,7 +143,11 @@ impl Inode {
             self.fresh.remove(&page);
         }
         let reaches = |size: u64| range.is_some() && size >= end && self.durable_size < end;
-        if let Some(last) = self.sizes.iter().rposition(|(op, size)| covered(*op) || reaches(*size)) {
+        if let Some(last) = self
+            .sizes
+            .iter()
+            .rposition(|(op, size)| covered(*op) || reaches(*size))
+        {
             self.durable_size = self.sizes[last].1;
             self.sizes.drain(..=last);
         }
