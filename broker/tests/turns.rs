@@ -268,6 +268,61 @@ fn a_fetch_waits_for_records_wherever_they_are_written() {
 }
 
 #[test]
+fn a_reader_gets_on_whatever_limits_it_sets() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    for _ in 0..2 {
+        produced(
+            &mut client,
+            &mut broker,
+            &produce("t", &[(0, batch(&["large"; 50]))], -1),
+        );
+    }
+    let mut body = fetch("t", &[(0, 0)], Duration::ZERO, 1);
+    body.max_bytes = 0;
+    body.topics[0].partitions[0].partition_max_bytes = 0;
+    let found = fetched(&mut client, &mut broker, &body);
+    assert_eq!(found[0].2.len(), 50, "one batch, and no more");
+}
+
+#[test]
+fn a_short_journal_slows_writers_down_and_refuses_nothing() {
+    let options = SimOptions {
+        disk_latency: Duration::from_millis(5)..=Duration::from_millis(20),
+        ..SimOptions::default()
+    };
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        options,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let value = "x".repeat(60_000);
+    let batches: Vec<_> = (0..4).map(|index| (index, batch(&[&value]))).collect();
+    let frame = request(ApiKey::Produce, PRODUCE, 7, &produce("t", &batches, -1));
+    let mut sent = 0;
+    let mut codes = Vec::new();
+    broker.run_until(Duration::from_secs(60), |broker| {
+        if sent < 40 * frame.len() {
+            let within = sent % frame.len();
+            sent += client.try_send_bytes(&frame[within..]);
+        }
+        if let Some(answer) = client.poll() {
+            let (_, found) = response(&answer, ApiKey::Produce, PRODUCE, |r| {
+                offsets(&decoded(r, PRODUCE))
+            });
+            codes.extend(found.into_iter().map(|(_, code, _)| code));
+        }
+        broker.step();
+        codes.len() == 40 * 4
+    });
+    assert!(codes.iter().all(|code| *code == 0), "{codes:?}");
+}
+
+#[test]
 fn a_fetch_ends_at_its_deadline() {
     let mut broker = SimBroker::start(Setup {
         shards: 2,

@@ -167,7 +167,7 @@ impl Shard {
                 Err(error) => return refuse(error.code()),
             }
         }
-        if bytes_left == 0 || plan.is_empty() {
+        if plan.is_empty() || bytes_left == 0 && !first {
             return (answer, None);
         }
         let max_bytes = (piece.bytes_max.max(0) as usize).min(bytes_left) as u32;

@@ -47,7 +47,12 @@ pub fn try_direct_io(directory: &Path) -> Result<Option<u64>, (Step, io::Error)>
         _ => (Step::Open, error),
     });
     // A file system without direct I/O refuses the open after it has made the file.
-    let result = opened.and_then(|file| write_and_read(&file).map(|()| alignment(&file)));
+    let result = opened.and_then(|file| {
+        if lives_in_memory(&file) {
+            return Err((Step::Refused, io::Error::other("the file system lives in memory")));
+        }
+        write_and_read(&file).map(|()| alignment(&file))
+    });
     let _ = fs::remove_file(&path);
     result
 }
@@ -95,6 +100,16 @@ fn write_and_read(file: &File) -> Result<(), (Step, io::Error)> {
     Ok(())
 }
 
+/// Whether nothing in the file survives the machine: such a file system takes direct I/O and ignores it.
+fn lives_in_memory(file: &File) -> bool {
+    use std::os::fd::AsRawFd;
+    // SAFETY: all fields of statfs are integers, for which zero is a value.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open while `file` lives, and the kernel writes one statfs into a live local.
+    let done = unsafe { libc::fstatfs(file.as_raw_fd(), &mut found) };
+    done == 0 && [libc::TMPFS_MAGIC, RAMFS_MAGIC].contains(&found.f_type)
+}
+
 /// The larger of the alignments that `statx` reports for memory and offsets of direct I/O.
 fn alignment(file: &File) -> Option<u64> {
     use std::os::fd::AsRawFd;
@@ -112,5 +127,7 @@ fn alignment(file: &File) -> Option<u64> {
 #[repr(align(4096))]
 struct AlignedBlock([u8; BLOCK]);
 
+/// The kernel's number for ramfs, which the C library does not name.
+const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
 const BLOCK: usize = 4096;
 const PATTERN: u8 = 0xA5;
