@@ -13,7 +13,7 @@ use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{Ring, Wait};
-use millstream_storage::{AppendError, LogEvent, Now, StorageOptions, TopicFate};
+use millstream_storage::{AppendError, LogEvent, Now, ShardLogs, StorageOptions, TopicFate};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -109,17 +109,22 @@ fn main() {
         logs.describe(),
     );
     let stopping = Clock::now();
+    shut_down(&mut logs, &mut ring, &now);
+    println!("shut down in {:?}", stopping.elapsed());
+}
+
+fn shut_down(logs: &mut ShardLogs, ring: &mut UringRing, now: &dyn Fn() -> Now) {
+    let (mut events, mut completions) = (Vec::new(), Vec::new());
     logs.begin_shutdown();
     while !logs.is_quiet() {
         let at = now();
-        logs.turn(&mut ring, at, &mut events);
+        logs.turn(ring, at, &mut events);
         ring.enter(Wait::Until(Duration::from_millis(1)), &mut completions);
         for completion in completions.drain(..) {
-            logs.complete(completion, &mut ring, at, &mut events);
+            logs.complete(completion, ring, at, &mut events);
         }
         events.clear();
     }
-    println!("shut down in {:?}", stopping.elapsed());
 }
 
 /// Of this process, all threads.

@@ -62,8 +62,8 @@ impl ShardLogs {
         }
     }
 
-    /// Bytes of write-behind that may be in flight: few while commits wait and the ring has room, more the older the oldest
-    /// bytes are that hold it up.
+    /// Bytes of write-behind that may be in flight: few while commits wait and the ring has room, more the
+    /// older the oldest bytes are that hold it up.
     fn behind_bytes_max(&self, oldest_age: u64) -> u64 {
         let ring = self.journal.ring_bytes();
         if !self.journal.has_round_in_flight() || oldest_age >= ring / 2 {

@@ -1,8 +1,8 @@
 //! `kill -9` under load: what was acknowledged is there, record by record, and nothing else is.
 //!
-//! Each producer owns one partition and keeps several requests in flight; when its connection breaks it resends what was not
-//! answered. A plain producer sends such records anew, so they may be there twice; an idempotent one sends the same batch with
-//! the same sequence, so they may not.
+//! Each producer owns one partition and keeps several requests in flight; when its connection breaks it
+//! resends what was not answered. A plain producer sends such records anew, so they may be there twice; an
+//! idempotent one sends the same batch with the same sequence, so they may not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -130,7 +130,8 @@ fn answers(address: SocketAddr) -> bool {
     asked.is_ok()
 }
 
-/// The broker's binary: what MILLSTREAM_BINARY names, or one built by the same cargo, profile and target directory as this test.
+/// The broker's binary: what MILLSTREAM_BINARY names, or one built by the same cargo, profile and target
+/// directory as this test.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -163,7 +164,8 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// An empty directory on a file system that takes direct writes: below MILLSTREAM_SCRATCH or the build's own directory.
+/// An empty directory on a file system that takes direct writes: below MILLSTREAM_SCRATCH or the build's own
+/// directory.
 fn scratch_folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let test = std::env::current_exe().expect("a test has a path");
@@ -177,8 +179,8 @@ fn scratch_folder() -> PathBuf {
     folder
 }
 
-/// A free port below those that the system gives to outgoing connections: a client that tries to reach a broker that is down
-/// could otherwise be given the broker's own port, and connect to itself.
+/// A free port below those that the system gives to outgoing connections: a client that tries to reach a
+/// broker that is down could otherwise be given the broker's own port, and connect to itself.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(61);

@@ -1,5 +1,5 @@
-//! A small blocking client on the protocol crate: one connection, requests as they are written, nothing retried and nothing
-//! hidden. The tests see every code and every byte.
+//! A small blocking client on the protocol crate: one connection, requests as they are written, nothing
+//! retried and nothing hidden. The tests see every code and every byte.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -114,7 +114,8 @@ impl Connection {
         );
     }
 
-    /// All records of a partition from `offset` up to the high watermark, with every batch's checksum and framing checked.
+    /// All records of a partition from `offset` up to the high watermark, with every batch's checksum and
+    /// framing checked.
     pub fn read_all(&mut self, topic: &str, partition: i32, mut offset: i64) -> Vec<Served> {
         let mut served = Vec::new();
         loop {

@@ -11,8 +11,8 @@ use super::config::{BrokerConfig, CoreSet};
 use super::error::StartError;
 use crate::limits::{DESCRIPTORS_RESERVED, SHARDS_MAX};
 
-/// Refuses a host or a directory that the broker cannot run on, and tells what only makes it slow. Raises the limits of
-/// this process and makes the data directory.
+/// Refuses a host or a directory that the broker cannot run on, and tells what only makes it slow. Raises the
+/// limits of this process and makes the data directory.
 pub fn host(data_dir: &Path, shards: usize) -> Result<(), StartError> {
     for warning in millstream_tuning::checks::before_start(data_dir, shards).map_err(StartError::Host)? {
         tracing::warn!("{warning}");
@@ -42,8 +42,9 @@ pub fn listen(
         .collect()
 }
 
-/// After a `kill -9` the kernel closes an io_uring's sockets a moment after the process is gone, and a supervisor starts the
-/// next one within that moment; so an address in use is asked for again for a while before it is refused.
+/// After a `kill -9` the kernel closes an io_uring's sockets a moment after the process is gone, and a
+/// supervisor starts the next one within that moment; so an address in use is asked for again for a while
+/// before it is refused.
 fn listen_on(ring: &mut UringRing, address: SocketAddr) -> Result<(SocketId, SocketAddr), StartError> {
     let mut attempts = LISTEN_ATTEMPTS;
     loop {

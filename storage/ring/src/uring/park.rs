@@ -22,7 +22,8 @@ impl UringRing {
         self.ring.completion().enable_eventfd();
         let asleep = self.waker.fall_asleep(Sleep::InHost);
         self.enter(Wait::No, out);
-        // Completions may have queued new steps of their own (a close, a retry), which must not wait for the sleep's end.
+        // Completions may have queued new steps of their own (a close, a retry), which must not wait for the
+        // sleep's end.
         self.enter(Wait::No, out);
         let parked = asleep && out.len() == before && self.ring.submission().is_empty();
         if !parked {
