@@ -60,7 +60,7 @@ pub(super) fn replay<R: Ring>(
     let mut heads = Vec::new();
     for (id, has_journal) in ids {
         next_id = next_id.max(id.get() + 1);
-        let checkpoint = read_checkpoint(door, dir, id)?;
+        let (checkpoint, is_lone) = read_checkpoint(door, dir, id)?;
         if checkpoint.head.retired {
             remove(door, dir, id, has_journal)?;
             continue;
@@ -70,17 +70,17 @@ pub(super) fn replay<R: Ring>(
                 what: format!("{} is missing", layout::journal(id)),
             });
         }
-        heads.push(checkpoint.head);
+        heads.push((checkpoint.head, is_lone));
         replay.add_checkpoint(checkpoint);
     }
     let mut rescue_ends = BTreeMap::new();
-    for head in &heads {
+    for (head, is_lone) in &heads {
         if let Some(end) = replay_rescue(door, dir, head.journal, &mut replay)? {
             rescue_ends.insert(head.journal.id, end);
         }
         points.insert(
             head.journal.id,
-            replay_journal(door, dir, head, &mut replay, report)?,
+            replay_journal(door, dir, head, *is_lone, &mut replay, report)?,
         );
     }
     for check in replay.extents_to_verify() {
@@ -124,28 +124,33 @@ fn clean_up<R: Ring>(
     Ok((ids, next_id))
 }
 
+/// The newest checkpoint that can be read; and whether the other slot holds one that cannot.
 fn read_checkpoint<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
     id: JournalId,
-) -> Result<Checkpoint, OpenError> {
+) -> Result<(Checkpoint, bool), OpenError> {
     let mut slots = Vec::new();
+    let mut is_lone = false;
     for slot in 0..2 {
         let path = dir.join(layout::checkpoint(id, slot));
         let decoded = match door.open(&path, false) {
             Ok((file, size)) => {
                 let bytes = door.read_all(&path, file, size)?.concat_bytes();
                 door.close(file);
-                Checkpoint::decode(&bytes)
+                let decoded = Checkpoint::decode(&bytes);
+                is_lone |= decoded.is_err() && !bytes.is_empty();
+                decoded
             }
             Err(_) => Err(FormatError::Short),
         };
         slots.push(decoded);
     }
     let (b, a) = (slots.pop().expect("two slots"), slots.pop().expect("two slots"));
-    Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
+    let newest = Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
         what: format!("both slots of {}: {a}; {b}", layout::checkpoint(id, 0)),
-    })
+    })?;
+    Ok((newest, is_lone))
 }
 
 /// Takes in what the rescue file holds; tells where its rounds end.
@@ -177,11 +182,13 @@ fn replay_rescue<R: Ring>(
     Ok(Some(at))
 }
 
-/// Replays one journal; tells where its rounds lie.
+/// Replays one journal; tells where its rounds lie. `is_lone`: the other slot cannot be read. A power cut leaves that
+/// where it was being written, and then this one and the journal hold everything; otherwise it was the newest.
 fn replay_journal<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
     head: &CheckpointHead,
+    is_lone: bool,
     replay: &mut Replay,
     report: &mut Vec<String>,
 ) -> Result<Points, OpenError> {
@@ -191,7 +198,7 @@ fn replay_journal<R: Ring>(
         chain: head.tail,
         head: 0,
     };
-    if head.clean {
+    if head.clean && !is_lone {
         // Nothing follows an orderly end.
         points.end = Some(at);
         replay.chain_ended(id, head.tail, &[]).map_err(contradiction)?;
@@ -234,7 +241,14 @@ fn replay_journal<R: Ring>(
         head: at.head,
     });
     let headers = scan(head.journal, &ring);
-    if let ChainEnd::Damaged { later } = replay.chain_ended(id, end, &headers).map_err(contradiction)? {
+    let ended = replay.chain_ended(id, end, &headers).map_err(contradiction)?;
+    let newer = |(_, header): &(u64, RoundHeader)| header.incarnation > head.incarnation;
+    if is_lone && (headers.iter().any(newer) || matches!(ended, ChainEnd::Damaged { .. })) {
+        return Err(OpenError::Damaged {
+            what: format!("the newest checkpoint of {} cannot be read", path.display()),
+        });
+    }
+    if let ChainEnd::Damaged { later } = ended {
         report.push(format!(
             "{}: round {} is damaged; what followed is judged by itself",
             path.display(),
