@@ -129,6 +129,11 @@ impl DirtyRuns {
         self.close();
     }
 
+    /// The write-behind in flight is of a segment that left the manifest: how it ends means nothing.
+    pub(crate) fn is_behind_forgotten(&self) -> bool {
+        self.behind.as_ref().is_some_and(|behind| behind.forgotten)
+    }
+
     /// The segment that the next write-behind is for.
     pub(crate) fn front_segment(&self) -> Option<SegmentId> {
         self.runs.front().map(|run| run.segment)

@@ -168,14 +168,15 @@ impl SegmentFiles {
         }
     }
 
-    /// A file found on the disk at the start, `size` bytes long.
-    pub(crate) fn found(&mut self, segment: SegmentId, size: u64) {
-        self.files.insert(segment, SegmentFile::new(size / BLOCK * BLOCK));
+    /// A file found on the disk at the start. A power cut may have left holes in what was reserved of it, so nothing of
+    /// it counts as reserved before that is asked for again.
+    pub(crate) fn found(&mut self, segment: SegmentId) {
+        self.files.insert(segment, SegmentFile::new());
     }
 
     /// Makes the file, unless that has happened or is under way. Its manifest record is durable.
     pub(crate) fn make(&mut self, segment: SegmentId, header: impl FnOnce() -> Slice) {
-        let file = self.files.entry(segment).or_insert_with(|| SegmentFile::new(0));
+        let file = self.files.entry(segment).or_insert_with(SegmentFile::new);
         if matches!(file.stage, Stage::Absent) {
             file.stage = Stage::Wanted { header: header() };
             self.ready.push(segment);
@@ -210,7 +211,7 @@ impl SegmentFiles {
 
     /// Asks for work on a file that exists.
     pub(crate) fn ask(&mut self, segment: SegmentId, work: FileWork) {
-        let file = self.files.entry(segment).or_insert_with(|| SegmentFile::new(0));
+        let file = self.files.entry(segment).or_insert_with(SegmentFile::new);
         file.waiting.push_back(work);
         self.ready.push(segment);
     }
@@ -218,10 +219,7 @@ impl SegmentFiles {
     /// Removes the file once its work in flight is done; [`FileEvent::Removed`] follows. Work that waits
     /// ends with an error, and none is asked after.
     pub(crate) fn remove(&mut self, segment: SegmentId, events: &mut Vec<FileEvent>) {
-        self.files
-            .entry(segment)
-            .or_insert_with(|| SegmentFile::new(0))
-            .removal = Removal::Wanted;
+        self.files.entry(segment).or_insert_with(SegmentFile::new).removal = Removal::Wanted;
         self.fail_waiting(segment, IoError::new(ENOENT), events);
     }
 
@@ -386,9 +384,8 @@ impl SegmentFiles {
             .get_mut(&segment)
             .expect("a file being opened is known");
         match result {
-            Ok(Done::Opened { file: id, size }) => {
+            Ok(Done::Opened { file: id, .. }) => {
                 file.descriptor = Descriptor::Open(id);
-                file.reserved_end = file.reserved_end.max(size / BLOCK * BLOCK);
                 self.ready.push(segment);
             }
             Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
@@ -577,11 +574,11 @@ impl SegmentFiles {
 }
 
 impl SegmentFile {
-    fn new(reserved_end: u64) -> SegmentFile {
+    fn new() -> SegmentFile {
         SegmentFile {
             descriptor: Descriptor::Closed,
             stage: Stage::Absent,
-            reserved_end,
+            reserved_end: 0,
             wanted_end: 0,
             reservation: Reservation::None,
             in_flight: 0,

@@ -214,7 +214,9 @@ impl ShardLogs {
         self.behind_bytes_in_flight -= len;
         let Some(log) = self.logs.get_mut(id) else { return };
         log.behind_outstanding -= 1;
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !log.dirty.is_behind_forgotten()
+        {
             return self.fence(id, segment, "writing", error, events);
         }
         if log.behind_outstanding == 0 && log.damage.is_none() {

@@ -13,6 +13,7 @@ mod accept;
 mod door;
 mod files;
 mod journals;
+mod last_block;
 mod lock;
 mod shards;
 

@@ -14,8 +14,9 @@ use millstream_protocol::types::{LeaderEpoch, TopicId};
 use millstream_ring::{AlignedBuf, Ring};
 
 use super::door::Door;
-use super::files::{SegmentScan, read};
+use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
+use super::last_block;
 use super::{Random, TopicFate};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::{Growth, Spare};
@@ -370,8 +371,8 @@ impl Opening<'_> {
         let mut floor = end;
         for partition in partitions {
             for segment in partition.state.segments() {
-                if let Some(size) = self.scan.sizes.get(&segment.id) {
-                    shard.files.found(segment.id, *size);
+                if self.scan.sizes.contains_key(&segment.id) {
+                    shard.files.found(segment.id);
                 }
             }
             let log = self.log(door, &mut shard, partition, &points)?;
@@ -507,20 +508,7 @@ impl Opening<'_> {
             log.dirty.close();
         }
         if !end.is_aligned() && !covered && log.damage.is_none() {
-            let block = end.block_floor();
-            match read(self.dir, door, segment, block.get(), BLOCK)? {
-                Some(bufs) => {
-                    let bytes = &bufs[0][..(end - block) as usize];
-                    log.chunks.restore(segment, block, bytes, &mut growth);
-                    log.dirty.set_image_needed();
-                }
-                None => {
-                    log.damage = Some(Damage {
-                        at: active.base_offset,
-                        reason: DamageReason::Segment,
-                    })
-                }
-            }
+            last_block::restore(self.dir, door, &mut log, &mut growth);
         }
         Ok(log)
     }
