@@ -8,7 +8,9 @@ use millstream_ring::Ring;
 use crate::chunks::Growth;
 use crate::error::DeleteRecordsError;
 use crate::event::{LogEvent, LogId, Now, SpaceState};
-use crate::limits::{BLOCK, CACHE_LOOKS, CHUNK_BYTES_MIN, HOUSEKEEPING_EVERY_NS, IDLE_AFTER_NS};
+use crate::limits::{
+    BLOCK, CACHE_LOOKS, CHUNK_BYTES_MIN, HOUSEKEEPING_EVERY_NS, HOUSEKEEPING_STEP, IDLE_AFTER_NS,
+};
 use crate::shard_logs::ShardLogs;
 
 impl ShardLogs {
@@ -64,13 +66,16 @@ impl ShardLogs {
         Ok(before)
     }
 
-    /// Work by the clock, a bounded part of it.
+    /// Work by the clock: some logs a turn, all of them once in a while.
     pub(crate) fn housekeep<R: Ring>(&mut self, ring: &mut R, now: Now, events: &mut Vec<LogEvent>) {
-        self.next_housekeeping = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
-        self.look_at_space(ring, events);
-        self.checkpointer.retry();
-        let ids = self.logs.ids();
-        for id in ids {
+        if self.house_walk.is_empty() && now.monotonic >= self.next_housekeeping {
+            self.next_housekeeping = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
+            self.look_at_space(ring, events);
+            self.checkpointer.retry();
+            self.house_walk = self.logs.ids();
+        }
+        for _ in 0..HOUSEKEEPING_STEP {
+            let Some(id) = self.house_walk.pop() else { return };
             self.retain(id, now);
             self.rest_if_idle(id, now);
         }

@@ -84,6 +84,8 @@ pub const IDLE_AFTER_NS: u64 = 5_000_000_000;
 
 /// How often the free space of the disk is asked for, and retention looked at.
 pub const HOUSEKEEPING_EVERY_NS: u64 = 1_000_000_000;
+/// Logs that one turn looks at for that.
+pub const HOUSEKEEPING_STEP: usize = 64;
 
 const _: () = assert!(JOURNAL_BYTES_DEFAULT.is_multiple_of(JOURNAL_GRAIN));
 const _: () = assert!(JOURNAL_BYTES_MIN.is_multiple_of(JOURNAL_GRAIN));

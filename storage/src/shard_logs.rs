@@ -79,6 +79,8 @@ pub struct ShardLogs {
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
     pub(crate) next_housekeeping: Instant,
+    /// Logs that this round of housekeeping has still to look at.
+    pub(crate) house_walk: Vec<LogId>,
 }
 
 /// How far an orderly end is.
@@ -207,9 +209,7 @@ impl ShardLogs {
             ring,
             ops: &mut self.ops,
         });
-        if now.monotonic >= self.next_housekeeping {
-            self.housekeep(ring, now, events);
-        }
+        self.housekeep(ring, now, events);
         self.start_round(ring, now);
         self.write_behind();
         self.step_rescue(ring, now);
@@ -226,6 +226,9 @@ impl ShardLogs {
 
     /// When [`ShardLogs::turn`] has something to do by time alone.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.house_walk.is_empty() {
+            return Some(Instant::ZERO);
+        }
         let settle = self.journal.owes_settle() && !self.stopped && !self.journal.has_round_in_flight();
         let settle = settle.then(|| self.last_round + Duration::from_nanos(SETTLE_AFTER_NS));
         Some(settle.map_or(self.next_housekeeping, |settle| {

@@ -29,13 +29,17 @@ impl DirectoryLock {
             .write(true)
             .open(&path)
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock { _file: Some(file) }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
-                path: path.display().to_string(),
-            }),
-            Err(TryLockError::Error(error)) => Err(io(error)),
+        // A process that was killed holds it until its writes in flight are done.
+        for _ in 0..PATIENCE {
+            match file.try_lock() {
+                Ok(()) => return Ok(DirectoryLock { _file: Some(file) }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+            }
         }
+        Err(OpenError::Locked {
+            path: path.display().to_string(),
+        })
     }
 
     /// For a simulated disk, which no second process can see.
@@ -43,3 +47,7 @@ impl DirectoryLock {
         DirectoryLock { _file: None }
     }
 }
+
+/// Two seconds.
+const PATIENCE: u32 = 200;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);

@@ -463,6 +463,7 @@ impl Opening<'_> {
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
             next_housekeeping: self.now.monotonic,
+            house_walk: Vec::new(),
         }
     }
 
