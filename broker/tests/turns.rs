@@ -11,6 +11,7 @@ use millstream_protocol::message::api_versions::ApiVersionsRequest;
 use millstream_protocol::message::create_topics::{
     CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
 };
+use millstream_protocol::message::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use millstream_protocol::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use millstream_protocol::message::produce::{
@@ -419,6 +420,30 @@ fn topics_are_created_for_all_shards_before_the_answer() {
     let batches: Vec<_> = (0..5).map(|index| (index, batch(&["first"]))).collect();
     let found = produced(&mut client, &mut broker, &produce("new", &batches, -1));
     assert_eq!(found, (0..5).map(|index| (index, 0, 0)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_deleted_topic_is_gone_for_clients_and_forgotten_when_its_files_are() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let batches: Vec<_> = (0..4).map(|index| (index, batch(&["a"]))).collect();
+    produced(&mut client, &mut broker, &produce("t", &batches, -1));
+    let body = DeleteTopicsRequest {
+        topic_names: vec!["t"],
+        ..Default::default()
+    };
+    let code = client.call(&mut broker, ApiKey::DeleteTopics, 5, &body, |r| {
+        decoded::<DeleteTopicsResponse<'_>>(r, 5).responses[0].error_code
+    });
+    assert_eq!(code, 0);
+    let gone = ErrorCode::UnknownTopicOrPartition as i16;
+    let found = produced(&mut client, &mut broker, &produce("t", &batches, -1));
+    assert!(found.iter().all(|(_, code, _)| *code == gone), "{found:?}");
+    broker.run_for(Duration::from_secs(120));
+    assert_eq!(broker.controller.image().deleted_topics().count(), 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millstream_machine::cluster::image::ClusterImage;
+use millstream_protocol::types::TopicId;
 use millstream_ring::Waker;
 
 use super::command::{Action, Command, Outcome};
@@ -82,6 +83,12 @@ impl ControllerClient {
         self.installed.store(records, Ordering::Release);
         // Where the queue is full the controller is awake and looks anyway.
         let _ = self.commands.try_send(Command::Look);
+    }
+
+    /// Says that the files of one partition of a deleted topic are gone.
+    pub fn partition_gone(&self, topic: TopicId) {
+        // Where the queue is full the topic is remembered for longer than it need be.
+        let _ = self.commands.try_send(Command::PartitionGone(topic));
     }
 
     pub fn receive(&self) -> Option<ToShard> {

@@ -22,6 +22,8 @@ pub enum Command {
         call: Key,
         action: Action,
     },
+    /// All files of one partition of a deleted topic are gone, durably.
+    PartitionGone(TopicId),
     /// Something that it looks at has changed: a shard has installed an image.
     Look,
     /// Decide nothing more and end.

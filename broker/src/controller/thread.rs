@@ -3,7 +3,7 @@
 //! Invariants: nothing is decided on an image that is not durable or about to be with the same sync; an answer leaves
 //! when every shard has installed the image that holds the decision; after a failed write nothing is decided any more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -32,6 +32,8 @@ pub struct ControllerThread<S> {
     parts: ControllerParts<S>,
     /// In the order of their images.
     waiting: VecDeque<Waiting>,
+    /// Topics deleted since the start: partitions whose files are still there.
+    deleting: BTreeMap<TopicId, u32>,
 }
 
 /// What a controller is made of.
@@ -68,7 +70,13 @@ impl<S: MetadataStore> ControllerThread<S> {
         Self {
             parts,
             waiting: VecDeque::new(),
+            deleting: BTreeMap::new(),
         }
+    }
+
+    /// The latest image.
+    pub fn image(&self) -> &Arc<ClusterImage> {
+        &self.parts.image
     }
 
     /// Starts the thread; it ends with [`Command::Stop`].
@@ -105,8 +113,14 @@ impl<S: MetadataStore> ControllerThread<S> {
             match command {
                 Command::Look => {}
                 Command::Stop => go_on = false,
+                Command::PartitionGone(id) => {
+                    let purged = self.partition_gone(id);
+                    image = image.apply(purged.as_slice());
+                    records.extend(purged);
+                }
                 Command::Ask { shard, call, action } => {
                     let decided = self.decide(&image, &action);
+                    self.note_deletions(&image, &decided.records);
                     image = image.apply(&decided.records);
                     records.extend(decided.records);
                     answers.push((shard, call, decided.outcome));
@@ -125,6 +139,27 @@ impl<S: MetadataStore> ControllerThread<S> {
             });
         }
         go_on
+    }
+
+    /// Remembers how many partitions' files a deletion leaves behind.
+    fn note_deletions(&mut self, before: &ClusterImage, records: &[MetadataRecord]) {
+        for record in records {
+            if let MetadataRecord::TopicDeleted { id } = record
+                && let Some(topic) = before.topic(*id)
+            {
+                self.deleting.insert(*id, topic.partitions);
+            }
+        }
+    }
+
+    /// The last partition's files are gone: nothing needs to remember the topic.
+    fn partition_gone(&mut self, id: TopicId) -> Option<MetadataRecord> {
+        let left = self.deleting.get_mut(&id)?;
+        *left -= 1;
+        (*left == 0).then(|| {
+            self.deleting.remove(&id);
+            MetadataRecord::TopicPurged { id }
+        })
     }
 
     fn commit(&mut self, image: ClusterImage, records: &[MetadataRecord]) -> bool {

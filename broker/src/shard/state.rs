@@ -280,7 +280,7 @@ impl Shard {
             LogEvent::StartMoved { log, start } => self.start_moved(log, start),
             LogEvent::Fenced { log, key, reason } => self.fenced(log, key, &reason),
             LogEvent::WritesStopped { reason } => self.writes_stopped(&reason),
-            LogEvent::Deleted { key } => tracing::debug!(?key, "a deleted partition's files are gone"),
+            LogEvent::Deleted { key } => self.controller.partition_gone(key.topic),
             LogEvent::Warning { reason } => tracing::warn!(shard = self.id.0, "{reason}"),
             LogEvent::Space(state) => {
                 tracing::warn!(shard = self.id.0, ?state, "space for appends on the disk")

@@ -31,7 +31,7 @@ pub struct SimBroker {
     pub world: SimWorld,
     pub address: SocketAddr,
     pub shards: Vec<SimShard>,
-    controller: ControllerThread<MemoryStore>,
+    pub controller: ControllerThread<MemoryStore>,
     lines: Vec<ShardLine>,
     /// Decides which shard turns next.
     random: u64,
@@ -391,7 +391,7 @@ fn now(world: &SimWorld) -> Now {
 
 /// A metadata log that forgets.
 #[derive(Default)]
-struct MemoryStore {
+pub struct MemoryStore {
     entries: u64,
 }
 
