@@ -409,6 +409,13 @@ impl ShardLogs {
                     self.shutdown = Shutdown::Done;
                 }
             }
+            // Everything accepted is durable without the mark of an orderly end; the next start looks at the journal.
+            CheckpointEvent::Failed(error) if self.shutdown == Shutdown::Marking => {
+                self.shutdown = Shutdown::Done;
+                let reason =
+                    format!("the orderly end could not be marked: {error}; the next start takes longer");
+                events.push(LogEvent::Warning { reason });
+            }
             CheckpointEvent::Failed(error) if error.kind() == IoErrorKind::NoSpace => {
                 self.set_space(SpaceState::Full, events);
             }

@@ -102,6 +102,27 @@ fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
 }
 
 #[test]
+fn an_orderly_end_that_cannot_be_marked_ends_all_the_same() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[b"kept"])).unwrap();
+    host.flush(log);
+    world.fail_when(|op| {
+        let checkpoint = op.path.to_string_lossy().contains("checkpoint-");
+        (op.kind == OpKind::Write && checkpoint).then_some(IoError::new(EIO))
+    });
+    host.logs().begin_shutdown();
+    host.until("the end", |host| host.logs().is_quiet());
+    world.fail_when(|_| None);
+    drop(host);
+    let mut host = open(&world);
+    assert!(host.unclean);
+    let log = host.logs().lookup(key(0)).unwrap();
+    assert_eq!(host.read_all(log, 0, 100).unwrap(), [(0, b"kept".to_vec())]);
+}
+
+#[test]
 fn a_failed_journal_stops_writes_and_not_reads() {
     let world = world();
     let mut host = open(&world);
