@@ -324,6 +324,35 @@ fn a_short_journal_slows_writers_down_and_refuses_nothing() {
 }
 
 #[test]
+fn writers_that_wait_for_room_are_never_forgotten() {
+    let mut broker = SimBroker::start(Setup {
+        shards: 2,
+        ..Setup::default()
+    });
+    let mut client = broker.connect();
+    let value = "x".repeat(4_000);
+    let batches: Vec<_> = (0..4).map(|index| (index, batch(&[&value]))).collect();
+    let frame = request(ApiKey::Produce, PRODUCE, 7, &produce("t", &batches, -1));
+    let (mut sent, mut answered) = (0, 0);
+    let (mut last, mut longest) = (broker.world.now(), Duration::ZERO);
+    broker.run_until(Duration::from_secs(60), |broker| {
+        let within = sent % frame.len();
+        sent += client.try_send_bytes(&frame[within..]);
+        while client.poll().is_some() {
+            answered += 1;
+            longest = longest.max(broker.world.now() - last);
+            last = broker.world.now();
+        }
+        broker.step();
+        answered >= 1_500
+    });
+    assert!(
+        longest < Duration::from_millis(300),
+        "nothing was acknowledged for {longest:?}"
+    );
+}
+
+#[test]
 fn a_fetch_ends_at_its_deadline() {
     let mut broker = SimBroker::start(Setup {
         shards: 2,

@@ -249,11 +249,13 @@ impl ShardLogs {
         self.ops.in_flight() == 0 && (self.shutdown == Shutdown::Done || self.stopped)
     }
 
-    /// Appends will soon be refused for want of room in the journal or in memory: who can wait should.
+    /// Appends will soon be refused for want of room in the journal or in memory, and something is under way
+    /// that makes room: who can wait should.
     pub fn is_congested(&self) -> bool {
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost;
-        used > ring / 8 * 5 || self.dirty_bytes > self.options.dirty_bytes_max / 4 * 3
+        let short = used > ring / 8 * 5 || self.dirty_bytes > self.options.dirty_bytes_max / 4 * 3;
+        short && self.ops.in_flight() > 0
     }
 
     /// What is under way, as text for whoever looks for the reason of a stall.

@@ -39,7 +39,8 @@ impl ShardLogs {
         self.rest();
         let ring = self.journal.ring_bytes();
         let head = self.journal.point().head;
-        let hurried = self.shutdown != Shutdown::No || self.is_tight();
+        // Writers that wait for room add nothing to the head: it must not be waited for.
+        let hurried = self.shutdown != Shutdown::No || self.is_tight() || self.is_congested();
         if self.behind_walk.is_none() && head < self.behind_walk_at && !hurried {
             return;
         }
@@ -352,7 +353,7 @@ impl ShardLogs {
         let live = self.journal.live_bytes();
         let freed = live - (next.head - self.oldest_dirty(next.head));
         let ring = self.journal.ring_bytes();
-        let pressed = self.is_tight() && freed >= ring / 16;
+        let pressed = (self.is_tight() || self.is_congested()) && freed >= ring / 16;
         let drained = self.shutdown == Shutdown::Draining && self.is_drained();
         if drained {
             self.shutdown = Shutdown::Marking;

@@ -197,6 +197,7 @@ impl Shard {
         } else {
             match self.calls.insert(Call::ProduceWork(work)) {
                 Ok(key) => {
+                    self.awaiting_flush += 1;
                     let token = Waiting::Produce(key);
                     if self
                         .partitions
@@ -224,6 +225,7 @@ impl Shard {
         let Some(Call::ProduceWork(mut work)) = self.calls.remove(key) else {
             return;
         };
+        self.awaiting_flush -= 1;
         if why != Why::Reached {
             for (answer, awaited) in work.answers.iter_mut().zip(&work.awaited) {
                 let Some((log, last_offset)) = awaited else {

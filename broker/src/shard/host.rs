@@ -57,9 +57,11 @@ async fn serve(mut shard: Shard, mut ring: UringRing, pulse: ShardPulse) {
             Next::Finished => break,
             Next::Wait(until) => {
                 let left = Duration::from(until.saturating_since(clock::now().monotonic));
-                ring.enter(Wait::Until(left.min(WAIT_IN_RING)), &mut completions);
+                let flushing = shard.awaiting_flush > 0;
+                let patience = if flushing { WAIT_FOR_FLUSH } else { WAIT_IN_RING };
+                ring.enter(Wait::Until(left.min(patience)), &mut completions);
                 let due = clock::now().monotonic >= until;
-                if completions.is_empty() && !due && !shard.has_mail() {
+                if completions.is_empty() && !due && !flushing && !shard.has_mail() {
                     park(&mut ring, &bell, &pulse, until, &mut completions).await;
                 }
             }
@@ -103,5 +105,7 @@ fn bell(ring: &UringRing) -> BufferedFile {
 const EXECUTOR_MEMORY: usize = 1 << 20;
 /// Long, because a preemption that is due as an executor wakes makes it run nothing and sleep again.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
+/// A write that somebody waits for is under way: its end is near, and parking would only be in its way.
+const WAIT_FOR_FLUSH: Duration = Duration::from_millis(20);
 /// Waiting here costs less than parking, but nothing else runs on the executor meanwhile.
 const WAIT_IN_RING: Duration = Duration::from_millis(1);

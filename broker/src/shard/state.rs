@@ -49,6 +49,8 @@ pub struct Shard {
     pub calls: Slab<Call>,
     pub reads: Slab<PendingRead>,
     pub trims: Vec<PendingTrim>,
+    /// Requests whose batches wait for the flush.
+    pub awaiting_flush: usize,
     pub sessions: FetchSessions,
     pub budget: Budget,
     pub mail: Mailboxes<PeerMessage>,
@@ -148,6 +150,7 @@ impl Shard {
             calls: Slab::new(CALLS_MAX),
             reads: Slab::new(CALLS_MAX),
             trims: Vec::new(),
+            awaiting_flush: 0,
             sessions: FetchSessions::new(id.0 as u16, FETCH_SESSIONS_MAX, FETCH_SESSION_PARTITIONS_MAX),
             budget,
             mail,
