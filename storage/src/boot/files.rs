@@ -68,7 +68,8 @@ impl SegmentScan {
         )
     }
 
-    /// The CRC of a segment's bytes, salted; `None` where they are not there.
+    /// The CRC of a segment's bytes, salted; `None` where they are not there. Made durable first: the process
+    /// that wrote them may have been killed before they were, and from here on they count.
     pub(super) fn crc<R: Ring>(
         dir: &Path,
         door: &mut Door<'_, R>,
@@ -76,6 +77,11 @@ impl SegmentScan {
         at: u64,
         len: u64,
     ) -> Result<Option<u32>, OpenError> {
+        let path = dir.join(layout::segment(segment));
+        if let Some(file) = door.open_existing(&path)? {
+            door.must("cannot flush", &path, Op::Datasync { file })?;
+            door.close(file);
+        }
         let bytes = read(dir, door, segment, at, len)?;
         Ok(bytes.map(|bytes| {
             bytes

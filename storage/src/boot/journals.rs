@@ -211,6 +211,9 @@ fn replay_journal<R: Ring>(
             what: format!("{} is shorter than it was made", path.display()),
         });
     }
+    // A process that was killed may have left rounds in the device's cache alone: what is trusted from here on
+    // must survive a power cut, too.
+    door.must("cannot flush", &path, Op::Datasync { file })?;
     let ring = door.read_all(&path, file, head.ring_bytes)?.concat_bytes();
     door.close(file);
     let mut reader = replay.reader(id).expect("the journal is known and not retired");
