@@ -195,4 +195,4 @@ fn free_address() -> SocketAddr {
 }
 
 const PORTS: Range<u16> = 20_000..32_000;
-const READY_MAX: Duration = Duration::from_secs(30);
+const READY_MAX: Duration = Duration::from_secs(120);

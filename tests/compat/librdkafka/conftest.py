@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 ORACLE = os.environ.get("KAFKA_ADDRESS")
 BINARY = None if ORACLE else os.environ["MILLSTREAM_BINARY"]
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 
 class Broker:
