@@ -188,11 +188,15 @@ fn row(
     })
 }
 
+/// One caution for each contestant: that of its first round that has one.
 fn notes(runs: &[Run]) -> Vec<String> {
-    let mut notes: Vec<String> = Vec::new();
-    for run in runs {
-        let note = caution(&run.outcome).map(|note| format!("{}: {note}", run.contestant));
-        notes.extend(note.filter(|note| !notes.contains(note)));
+    let mut warned = Vec::new();
+    let mut notes = Vec::new();
+    for run in runs.iter().filter(|run| caution(&run.outcome).is_some()) {
+        if !warned.contains(&run.contestant) {
+            warned.push(run.contestant);
+            notes.extend(caution(&run.outcome).map(|note| format!("{}: {note}", run.contestant)));
+        }
     }
     notes
 }
