@@ -9,15 +9,18 @@
 //!   where nothing is lost by waiting.
 //! - Open descriptors are bounded; a file with work in flight is not closed.
 
+mod descriptors;
+mod making;
+mod names;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 
 use millstream_log::{FilePosition, SegmentId, layout};
-use millstream_ring::{
-    AlignedBuf, AllocateMode, Completion, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring, Slice,
-};
+use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, Slice};
 
-use crate::limits::{BLOCK, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN};
+use self::making::reserve;
+use self::names::FolderNames;
 use crate::ops::{Io, Meaning};
 
 /// All segment files of one shard that were touched or are known to exist.
@@ -138,19 +141,6 @@ pub(crate) enum FileOp {
     Trimmed(SegmentId),
     Unlinked(SegmentId),
     NamesSynced { folder: u8 },
-}
-
-/// The changed names of one folder: one sync at a time; whoever comes meanwhile waits for the next.
-#[derive(Default)]
-struct FolderNames {
-    syncing: Vec<(SegmentId, NameChange)>,
-    changed: Vec<(SegmentId, NameChange)>,
-}
-
-#[derive(Clone, Copy)]
-enum NameChange {
-    Made,
-    Removed,
 }
 
 impl SegmentFiles {
@@ -333,230 +323,6 @@ impl SegmentFiles {
         }
     }
 
-    fn open<R: Ring>(&mut self, segment: SegmentId, io: &mut Io<'_, R>) {
-        if self.open.len() >= self.open_max && !self.close_one(io) {
-            // Everything is in use: asked again at the next turn, after completions made room.
-            self.crowded.push(segment);
-            return;
-        }
-        let path = self.path(segment);
-        let file = self.file(segment);
-        file.descriptor = Descriptor::Opening;
-        let create = !matches!(file.stage, Stage::Absent);
-        let options = OpenOptions {
-            write: true,
-            create,
-            direct: true,
-            ..OpenOptions::default()
-        };
-        io.submit(
-            Meaning::File(FileOp::Opened(segment)),
-            Op::OpenFile { path, options },
-        );
-        self.open.push_back(segment);
-    }
-
-    /// Closes the first file under the clock's hand that rests; tells whether there was one.
-    fn close_one<R: Ring>(&mut self, io: &mut Io<'_, R>) -> bool {
-        for _ in 0..2 * self.open.len() {
-            let Some(segment) = self.open.pop_front() else {
-                return false;
-            };
-            let file = self.files.get_mut(&segment).expect("open files are known");
-            if let Descriptor::Open(id) = file.descriptor
-                && file.in_flight == 0
-                && !file.used
-                && file.waiting.is_empty()
-            {
-                file.descriptor = Descriptor::Closing;
-                io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
-                return true;
-            }
-            file.used = false;
-            self.open.push_back(segment);
-        }
-        false
-    }
-
-    fn opened(&mut self, segment: SegmentId, result: Result<Done, IoError>, events: &mut Vec<FileEvent>) {
-        let file = self
-            .files
-            .get_mut(&segment)
-            .expect("a file being opened is known");
-        match result {
-            Ok(Done::Opened { file: id, .. }) => {
-                file.descriptor = Descriptor::Open(id);
-                self.ready.push(segment);
-            }
-            Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
-            Err(error) => {
-                file.descriptor = Descriptor::Closed;
-                self.open.retain(|open| *open != segment);
-                self.fail_waiting(segment, error, events);
-            }
-        }
-    }
-
-    /// The file cannot be opened: all that waits for it ends with that.
-    fn fail_waiting(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
-        let file = self.file(segment);
-        if matches!(file.stage, Stage::Wanted { .. }) {
-            self.make_failed(segment, error, events);
-        }
-        for work in std::mem::take(&mut self.file(segment).waiting) {
-            match work {
-                FileWork::Write { tag, len, .. } => {
-                    events.push(FileEvent::Written {
-                        segment,
-                        tag,
-                        len,
-                        result: Err(error),
-                    });
-                }
-                FileWork::Read { tag, .. } => events.push(FileEvent::Read {
-                    segment,
-                    tag,
-                    result: Err(error),
-                }),
-                FileWork::Trim { .. } => {}
-            }
-        }
-        self.ready.push(segment);
-    }
-
-    fn header_written(
-        &mut self,
-        segment: SegmentId,
-        result: Result<Done, IoError>,
-        events: &mut Vec<FileEvent>,
-    ) {
-        self.done(segment);
-        let file = self.file(segment);
-        match result {
-            Ok(Done::Written { n, .. }) if n as u64 == BLOCK => {
-                file.stage = Stage::SyncingName;
-                file.reserved_end = file.reserved_end.max(BLOCK);
-                self.name_changed(segment, NameChange::Made);
-            }
-            Ok(_) => self.make_failed(segment, IoError::new(SHORT_WRITE_ERRNO), events),
-            Err(error) => self.make_failed(segment, error, events),
-        }
-    }
-
-    fn make_failed(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
-        self.file(segment).stage = Stage::Absent;
-        events.push(FileEvent::MakeFailed { segment, error });
-    }
-
-    fn reserved(
-        &mut self,
-        segment: SegmentId,
-        end: u64,
-        result: Result<Done, IoError>,
-        events: &mut Vec<FileEvent>,
-    ) {
-        self.done(segment);
-        let file = self.file(segment);
-        match result {
-            Ok(_) => {
-                file.reservation = Reservation::None;
-                file.reserved_end = end;
-            }
-            Err(error) if error.kind() == IoErrorKind::NoSpace => {
-                file.reservation = Reservation::Starved;
-                self.starved.push(segment);
-                events.push(FileEvent::NoSpace);
-            }
-            Err(error) => {
-                file.reservation = Reservation::None;
-                self.fail_waiting(segment, error, events);
-            }
-        }
-    }
-
-    /// Unlinks the file when nothing uses it any more.
-    fn pump_removal<R: Ring>(&mut self, segment: SegmentId, io: &mut Io<'_, R>) {
-        let path = self.path(segment);
-        let file = self.file(segment);
-        let busy = file.in_flight > 0
-            || file.removal == Removal::Unlinking
-            || matches!(file.stage, Stage::SyncingName)
-            || matches!(file.descriptor, Descriptor::Opening | Descriptor::Closing);
-        if busy {
-            return;
-        }
-        if let Descriptor::Open(id) = file.descriptor {
-            file.descriptor = Descriptor::Closing;
-            io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
-            self.open.retain(|open| *open != segment);
-            return;
-        }
-        file.removal = Removal::Unlinking;
-        file.in_flight += 1;
-        io.submit(Meaning::File(FileOp::Unlinked(segment)), Op::Unlink { path });
-    }
-
-    /// A file that was never made is removed as well; whatever else goes wrong leaves an unknown file,
-    /// which the next start reports.
-    fn unlinked(&mut self, segment: SegmentId) {
-        self.done(segment);
-        self.name_changed(segment, NameChange::Removed);
-    }
-
-    fn name_changed(&mut self, segment: SegmentId, change: NameChange) {
-        self.names
-            .entry(folder(segment))
-            .or_default()
-            .changed
-            .push((segment, change));
-    }
-
-    fn sync_names<R: Ring>(&mut self, io: &mut Io<'_, R>) {
-        for (folder, names) in &mut self.names {
-            let Some((segment, _)) = names.changed.first() else {
-                continue;
-            };
-            if names.syncing.is_empty() {
-                let path = self
-                    .dir
-                    .join(layout::SEGMENTS)
-                    .join(layout::segment_folder(*segment));
-                names.syncing = std::mem::take(&mut names.changed);
-                io.submit(
-                    Meaning::File(FileOp::NamesSynced { folder: *folder }),
-                    Op::SyncDir { path },
-                );
-            }
-        }
-    }
-
-    fn names_synced(&mut self, folder: u8, result: Result<Done, IoError>, events: &mut Vec<FileEvent>) {
-        let names = self
-            .names
-            .get_mut(&folder)
-            .expect("a folder being synced is known");
-        let synced = std::mem::take(&mut names.syncing);
-        if names.changed.is_empty() {
-            self.names.remove(&folder);
-        }
-        for (segment, change) in synced {
-            match (change, result.as_ref().err()) {
-                (NameChange::Made, None) => {
-                    self.file(segment).stage = Stage::Made;
-                    self.ready.push(segment);
-                }
-                (NameChange::Made, Some(error)) => {
-                    self.make_failed(segment, *error, events);
-                    self.ready.push(segment);
-                }
-                (NameChange::Removed, _) => {
-                    self.files.remove(&segment);
-                    events.push(FileEvent::Removed(segment));
-                }
-            }
-        }
-    }
-
     fn done(&mut self, segment: SegmentId) {
         self.file(segment).in_flight -= 1;
         self.ready.push(segment);
@@ -587,27 +353,6 @@ impl SegmentFile {
             removal: Removal::No,
         }
     }
-}
-
-/// Reserves the space that is wanted and some ahead: as much again as the file has, so that the steps
-/// follow its growth.
-fn reserve<R: Ring>(segment: SegmentId, file: &mut SegmentFile, id: FileId, io: &mut Io<'_, R>) {
-    if file.reservation != Reservation::None {
-        return;
-    }
-    let step = file.reserved_end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
-    let end = (file.reserved_end + step)
-        .max(file.wanted_end)
-        .next_multiple_of(BLOCK);
-    file.reservation = Reservation::InFlight;
-    file.in_flight += 1;
-    let op = Op::Allocate {
-        file: id,
-        at: file.reserved_end,
-        len: end - file.reserved_end,
-        mode: AllocateMode::Unwritten,
-    };
-    io.submit(Meaning::File(FileOp::Reserved { segment, end }), op);
 }
 
 fn submit_work<R: Ring>(segment: SegmentId, id: FileId, work: FileWork, io: &mut Io<'_, R>) {
@@ -644,10 +389,6 @@ fn submit_work<R: Ring>(segment: SegmentId, id: FileId, work: FileWork, io: &mut
 /// Where a segment's byte lies in its file.
 fn in_file(position: FilePosition) -> u64 {
     layout::SEGMENT_DATA_AT + position.get()
-}
-
-fn folder(segment: SegmentId) -> u8 {
-    segment.get() as u8
 }
 
 const ENOENT: i32 = 2;

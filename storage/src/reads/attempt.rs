@@ -1,0 +1,296 @@
+//! One try of a read: what the log is at this moment, from memory and from pieces of the disk that are here.
+//!
+//! Invariant: bytes from the disk are served only after the checksums that cover them were checked.
+
+use std::ops::Range;
+
+use millstream_log::{FilePosition, Piece, ReadPlan, SegmentId, SparseIndex, TimePlan, salt};
+use millstream_protocol::types::{Offset, TimestampMs};
+use millstream_ring::Slice;
+
+use super::serving::{Serving, check};
+use crate::batch_walk::{BatchWalk, WalkStep, crc_of, cut};
+use crate::chunks::Located;
+use crate::cold_pieces::{ColdPieces, Lookup, Waiter};
+use crate::error::ReadError;
+use crate::event::FoundTime;
+use crate::limits::{COLD_PIECE_BYTES, READ_AHEAD_PIECES};
+use crate::partition_log::PartitionLog;
+use crate::segment_files::SegmentFiles;
+
+/// Why a try did not end.
+pub(super) enum Stop {
+    /// Pieces are being read.
+    Missing,
+    Failed(ReadError),
+    /// Bytes from the disk are not what was written.
+    Damaged {
+        at: Offset,
+        segment: SegmentId,
+    },
+}
+
+/// One look at a log.
+pub(super) struct Try<'a> {
+    pub(super) log: &'a mut PartitionLog,
+    pub(super) cold: &'a mut ColdPieces,
+    pub(super) files: &'a mut SegmentFiles,
+    pub(super) waiter: Waiter,
+}
+
+impl Try<'_> {
+    pub(super) fn batches(
+        &mut self,
+        from: Offset,
+        bound: Offset,
+        max_bytes: u64,
+        at_least_one: bool,
+    ) -> Result<Vec<Slice>, Stop> {
+        let plan = self
+            .log
+            .state
+            .plan_read(from, bound, max_bytes)
+            .map_err(plan_error)?;
+        let pieces = match plan {
+            ReadPlan::Pieces(pieces) => pieces,
+            ReadPlan::NeedIndex(segment) => unreachable!("indexes stay in memory, also that of {segment}"),
+        };
+        let cursor = self.log.cursors.find(from);
+        let mut served = Serving {
+            from,
+            bound,
+            max_bytes,
+            at_least_one,
+            bytes: 0,
+            slices: Vec::new(),
+            next: None,
+        };
+        for piece in pieces {
+            let start =
+                cursor.filter(|cursor| cursor.segment == piece.segment && cursor.position >= piece.from);
+            let start = start.map_or(piece.from, |cursor| cursor.position);
+            // The first piece must be there; for what lies in the next segments nobody waits.
+            match self.serve_piece(piece, start, cursor.is_some(), &mut served) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if served.bytes > 0 => break,
+                Err(stop) => return Err(stop),
+            }
+        }
+        if let Some(cursor) = served.next {
+            self.log.cursors.note(from, cursor);
+        }
+        Ok(served.slices)
+    }
+
+    /// Takes the batches of one piece; tells whether there is room for more.
+    fn serve_piece(
+        &mut self,
+        piece: Piece,
+        start: FilePosition,
+        sequential: bool,
+        serving: &mut Serving,
+    ) -> Result<bool, Stop> {
+        let mut at = start;
+        // A little more than what is asked for, then more where one batch is larger than that.
+        let mut len = serving.max_bytes.saturating_sub(serving.bytes) + COLD_PIECE_BYTES;
+        while at < piece.to {
+            let to = self.run_end(piece, at + len);
+            let (slices, cold_bytes) = self.gather(piece.segment, at, to, sequential)?;
+            if cold_bytes > 0 && !self.begins_run(piece.segment, at) {
+                // What comes from the disk is checked run by run.
+                at = piece.from;
+                continue;
+            }
+            let checked = self.check_runs(piece.segment, at, to, &slices, cold_bytes);
+            let good = cut(&slices, 0, checked.good);
+            let taken = serving.take(piece.segment, at, &good, checked.unchecked, self.log)?;
+            if !taken.more {
+                return Ok(false);
+            }
+            if let Some(bad) = checked.bad {
+                return match serving.bytes {
+                    0 => Err(Stop::Damaged {
+                        at: bad.max(serving.from),
+                        segment: piece.segment,
+                    }),
+                    _ => Ok(false),
+                };
+            }
+            if taken.bytes == 0 {
+                len *= 2;
+                if to == piece.to {
+                    // The plan ends with whole batches; only damage leaves a rest.
+                    return Err(Stop::Damaged {
+                        at: serving.from,
+                        segment: piece.segment,
+                    });
+                }
+            }
+            at = at + taken.bytes;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn time(
+        &mut self,
+        time: TimestampMs,
+        mut from: Offset,
+        bound: Offset,
+    ) -> Result<Option<FoundTime>, Stop> {
+        loop {
+            let (piece, next) = match self.log.state.plan_time(time, from) {
+                TimePlan::Scan { piece, next } => (piece, next),
+                TimePlan::NeedIndex(segment) => {
+                    unreachable!("indexes stay in memory, also that of {segment}")
+                }
+                TimePlan::NotFound => return Ok(None),
+            };
+            if from >= bound {
+                return Ok(None);
+            }
+            let (slices, cold_bytes) = self.gather(piece.segment, piece.from, piece.to, false)?;
+            let checked = self.check_runs(piece.segment, piece.from, piece.to, &slices, cold_bytes);
+            if let Some(bad) = checked.bad {
+                return Err(Stop::Damaged {
+                    at: bad.max(from),
+                    segment: piece.segment,
+                });
+            }
+            let mut walk = BatchWalk::new(&slices);
+            while let WalkStep::Batch(found) = walk.next() {
+                check(&walk, &found, None, &checked.unchecked, piece.segment)?;
+                if found.base_offset >= bound {
+                    return Ok(None);
+                }
+                if found.last_offset >= from && found.max_timestamp.is_some_and(|max| max >= time) {
+                    let batch = cut(&slices, found.at, found.at + found.size);
+                    return Ok(Some(FoundTime {
+                        batch,
+                        leader_epoch: found.leader_epoch,
+                    }));
+                }
+            }
+            from = next;
+        }
+    }
+
+    /// The end of the run that holds the byte before `position`, within the piece.
+    fn run_end(&self, piece: Piece, position: FilePosition) -> FilePosition {
+        let index = self.index(piece.segment);
+        index
+            .boundary_from(position)
+            .map_or(piece.to, |end| end.min(piece.to))
+    }
+
+    /// Whether a run begins here, or none is known from here on.
+    fn begins_run(&self, segment: SegmentId, position: FilePosition) -> bool {
+        let index = self.index(segment);
+        position >= index.end() || index.boundary_from(position) == Some(position)
+    }
+
+    /// Holds the runs that have bytes from the disk against their checksums, which cover what a batch's own does not:
+    /// its offset, its epoch, and that it is this batch of this segment.
+    fn check_runs(
+        &self,
+        segment: SegmentId,
+        from: FilePosition,
+        to: FilePosition,
+        slices: &[Slice],
+        cold_bytes: usize,
+    ) -> Checked {
+        let mut checked = 0;
+        for run in self.index(segment).runs_within(from, to) {
+            let (start, end) = ((run.position - from) as usize, (run.end - from) as usize);
+            if start >= cold_bytes {
+                break;
+            }
+            if crc_of(slices, start, end, salt(segment)) != run.crc {
+                return Checked {
+                    good: start,
+                    unchecked: 0..0,
+                    bad: Some(run.offset),
+                };
+            }
+            checked = end;
+        }
+        Checked {
+            good: (to - from) as usize,
+            unchecked: checked..cold_bytes.max(checked),
+            bad: None,
+        }
+    }
+
+    fn index(&self, segment: SegmentId) -> &SparseIndex {
+        let known = self
+            .log
+            .state
+            .segment(segment)
+            .expect("a plan names known segments");
+        known.index.as_ref().expect("indexes stay in memory")
+    }
+
+    /// The bytes of `from..to`, and up to where there are some from the disk among them.
+    fn gather(
+        &mut self,
+        segment: SegmentId,
+        from: FilePosition,
+        to: FilePosition,
+        sequential: bool,
+    ) -> Result<(Vec<Slice>, usize), Stop> {
+        let mut slices = Vec::new();
+        let mut checked = 0;
+        let mut missing = false;
+        let mut at = from;
+        while at < to {
+            match self.log.chunks.locate(segment, at) {
+                Located::Here { to: end } => {
+                    let end = end.min(to);
+                    self.log.chunks.read(segment, at, end, &mut slices);
+                    at = end;
+                }
+                Located::Gap { to: next } => {
+                    let known = self
+                        .log
+                        .state
+                        .segment(segment)
+                        .expect("a plan names known segments");
+                    let gap_end = next.unwrap_or(known.byte_end);
+                    let end = to.min(gap_end);
+                    match self.cold.look(segment, at, end, gap_end, self.waiter, self.files) {
+                        Lookup::Here(cold) => slices.extend(cold),
+                        Lookup::Reading => missing = true,
+                    }
+                    if sequential {
+                        self.cold
+                            .read_ahead(segment, end, READ_AHEAD_PIECES, gap_end, self.files);
+                    }
+                    at = end;
+                    checked = (at - from) as usize;
+                }
+            }
+        }
+        if missing {
+            Err(Stop::Missing)
+        } else {
+            Ok((slices, checked))
+        }
+    }
+}
+
+/// What the checksums of the index say of bytes that were gathered. Counted from the first byte.
+struct Checked {
+    /// Everything below may be served.
+    good: usize,
+    /// From the disk, and in no whole run: only the batches' own checksums vouch for these.
+    unchecked: Range<usize>,
+    /// First offset of a run that is not what was written.
+    bad: Option<Offset>,
+}
+
+fn plan_error(error: millstream_log::ReadError) -> Stop {
+    Stop::Failed(match error {
+        millstream_log::ReadError::OutOfRange { start, end } => ReadError::OutOfRange { start, end },
+        millstream_log::ReadError::Removed => ReadError::UnknownLog,
+    })
+}

@@ -1,0 +1,114 @@
+//! Names that come and go: the removal of files, and the syncs that make it and the making of others durable.
+
+use millstream_log::{SegmentId, layout};
+use millstream_ring::{Done, IoError, Op, Ring};
+
+use super::{Descriptor, FileEvent, FileOp, Removal, SegmentFiles, Stage};
+use crate::ops::{Io, Meaning};
+
+/// The changed names of one folder: one sync at a time; whoever comes meanwhile waits for the next.
+#[derive(Default)]
+pub(super) struct FolderNames {
+    syncing: Vec<(SegmentId, NameChange)>,
+    changed: Vec<(SegmentId, NameChange)>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum NameChange {
+    Made,
+    Removed,
+}
+
+impl SegmentFiles {
+    /// Unlinks the file when nothing uses it any more.
+    pub(super) fn pump_removal<R: Ring>(&mut self, segment: SegmentId, io: &mut Io<'_, R>) {
+        let path = self.path(segment);
+        let file = self.file(segment);
+        let busy = file.in_flight > 0
+            || file.removal == Removal::Unlinking
+            || matches!(file.stage, Stage::SyncingName)
+            || matches!(file.descriptor, Descriptor::Opening | Descriptor::Closing);
+        if busy {
+            return;
+        }
+        if let Descriptor::Open(id) = file.descriptor {
+            file.descriptor = Descriptor::Closing;
+            io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
+            self.open.retain(|open| *open != segment);
+            return;
+        }
+        file.removal = Removal::Unlinking;
+        file.in_flight += 1;
+        io.submit(Meaning::File(FileOp::Unlinked(segment)), Op::Unlink { path });
+    }
+
+    /// A file that was never made is removed as well; whatever else goes wrong leaves an unknown file,
+    /// which the next start reports.
+    pub(super) fn unlinked(&mut self, segment: SegmentId) {
+        self.done(segment);
+        self.name_changed(segment, NameChange::Removed);
+    }
+
+    pub(super) fn name_changed(&mut self, segment: SegmentId, change: NameChange) {
+        self.names
+            .entry(folder(segment))
+            .or_default()
+            .changed
+            .push((segment, change));
+    }
+
+    pub(super) fn sync_names<R: Ring>(&mut self, io: &mut Io<'_, R>) {
+        for (folder, names) in &mut self.names {
+            let Some((segment, _)) = names.changed.first() else {
+                continue;
+            };
+            if names.syncing.is_empty() {
+                let path = self
+                    .dir
+                    .join(layout::SEGMENTS)
+                    .join(layout::segment_folder(*segment));
+                names.syncing = std::mem::take(&mut names.changed);
+                io.submit(
+                    Meaning::File(FileOp::NamesSynced { folder: *folder }),
+                    Op::SyncDir { path },
+                );
+            }
+        }
+    }
+
+    pub(super) fn names_synced(
+        &mut self,
+        folder: u8,
+        result: Result<Done, IoError>,
+        events: &mut Vec<FileEvent>,
+    ) {
+        let names = self
+            .names
+            .get_mut(&folder)
+            .expect("a folder being synced is known");
+        let synced = std::mem::take(&mut names.syncing);
+        if names.changed.is_empty() {
+            self.names.remove(&folder);
+        }
+        for (segment, change) in synced {
+            match (change, result.as_ref().err()) {
+                (NameChange::Made, None) => {
+                    self.file(segment).stage = Stage::Made;
+                    self.ready.push(segment);
+                }
+                (NameChange::Made, Some(error)) => {
+                    self.make_failed(segment, *error, events);
+                    self.ready.push(segment);
+                }
+                (NameChange::Removed, _) => {
+                    self.files.remove(&segment);
+                    events.push(FileEvent::Removed(segment));
+                }
+            }
+        }
+    }
+}
+
+fn folder(segment: SegmentId) -> u8 {
+    segment.get() as u8
+}
