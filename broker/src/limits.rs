@@ -75,6 +75,9 @@ pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Log lines about misbehaving clients a second and shard; the rest is counted.
 pub const CLIENT_COMPLAINTS_PER_SECOND: u32 = 5;
 
+/// The metadata log is replaced by a snapshot when it is longer than this.
+pub const METADATA_LOG_BYTES_MAX: u64 = 4 << 20;
+
 /// Producer ids that a shard takes from the controller at a time.
 pub const PRODUCER_ID_BLOCK: i64 = 1_000;
 

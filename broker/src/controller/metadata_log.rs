@@ -18,9 +18,11 @@
 //! or sync nothing is appended until a restart has looked at what is there.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use super::metadata_disk::{HostDirectory, MetadataDisk};
 
 /// A place for the metadata's entries that keeps them.
 pub trait MetadataStore {
@@ -36,16 +38,17 @@ pub trait MetadataStore {
 
 /// The store in a directory.
 #[derive(Debug)]
-pub struct MetadataLog {
-    directory: PathBuf,
-    file: File,
+pub struct MetadataLog<D = HostDirectory> {
+    disk: D,
+    /// The file that entries go to, and its length.
+    file: String,
+    bytes: u64,
     /// Sequence of the last entry.
     last: u64,
-    bytes: u64,
     /// A write failed: what the file holds is not known.
     poisoned: bool,
     /// The store is ours as long as this lives.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What a store held when it was opened.
@@ -83,54 +86,62 @@ pub enum MetadataLogError {
 }
 
 impl MetadataLog {
-    /// Opens or creates the store. A torn end is cut, durably.
+    /// Opens or creates the store of a directory of the host, which nobody else has open. See
+    /// [`MetadataLog::open_on`].
     pub fn open(directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
-        fs::create_dir_all(directory).map_err(|error| io_error(directory, error))?;
+        let disk = HostDirectory::make(directory).map_err(|error| io_error(directory, error))?;
         let lock = lock(&directory.join("lock"))?;
-        let base = newest_snapshot(directory)?;
+        let (mut log, contents) = Self::open_on(disk, directory)?;
+        log._lock = Some(lock);
+        Ok((log, contents))
+    }
+}
+
+impl<D: MetadataDisk> MetadataLog<D> {
+    /// Opens or creates the store. A torn end is cut, durably. `directory` is what errors call the place.
+    pub fn open_on(mut disk: D, directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
+        let fail = |error| io_error(directory, error);
+        // A process that was killed may have made files whose names no sync has made durable.
+        disk.sync_names().map_err(fail)?;
+        let names = disk.list().map_err(fail)?;
+        let base = newest_snapshot(&names);
         let mut contents = Contents::default();
         if base > 0 {
-            contents.snapshot = Some(read_snapshot(&directory.join(name("snapshot", base)), base)?);
+            let file = name("snapshot", base);
+            let bytes = disk.read(&file).map_err(fail)?;
+            contents.snapshot = Some(read_snapshot(&directory.join(file), &bytes, base)?);
         }
-        let path = directory.join(name("log", base));
+        let file = name("log", base);
+        let path = directory.join(&file);
         let fail = |error| io_error(&path, error);
-        if !path.exists() {
+        if !names.contains(&file) {
             if base > 0 {
                 let what = "the log that belongs to the snapshot is missing";
                 return Err(MetadataLogError::Damaged { path, at: 0, what });
             }
-            create_log(&path, base)
-                .and_then(|_| sync_directory(directory))
+            disk.create(&file, &log_header(base))
+                .and_then(|()| disk.sync_names())
                 .map_err(fail)?;
         }
-        let bytes = fs::read(&path).map_err(fail)?;
+        let bytes = disk.read(&file).map_err(fail)?;
         let good = if bytes.len() < LOG_HEADER {
             // A crash between the file's creation and its first sync.
-            create_log(&path, base).map_err(fail)?;
+            disk.create(&file, &log_header(base)).map_err(fail)?;
             LOG_HEADER
         } else {
             check_log_header(&path, &bytes, base)?;
             read_entries(&path, &bytes, base, &mut contents.entries)?
         };
         contents.torn_bytes = bytes.len().saturating_sub(good) as u64;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(fail)?;
-        file.set_len(good as u64)
-            .and_then(|()| file.sync_all())
-            .map_err(fail)?;
-        file.seek(SeekFrom::End(0)).map_err(fail)?;
-        remove_older(directory, base);
-        let last = base + contents.entries.len() as u64;
+        disk.truncate(&file, good as u64).map_err(fail)?;
+        remove_older(&mut disk, base);
         let log = Self {
-            directory: directory.into(),
+            disk,
             file,
-            last,
             bytes: good as u64,
+            last: base + contents.entries.len() as u64,
             poisoned: false,
-            _lock: lock,
+            _lock: None,
         };
         Ok((log, contents))
     }
@@ -145,7 +156,7 @@ impl MetadataLog {
     }
 }
 
-impl MetadataStore for MetadataLog {
+impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
     fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
         let length = u32::try_from(payload.len())
             .ok()
@@ -157,8 +168,7 @@ impl MetadataStore for MetadataLog {
             let mut entry = length.to_le_bytes().to_vec();
             entry.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
             entry.extend_from_slice(&body);
-            log.file.write_all(&entry)?;
-            log.file.sync_data()?;
+            log.disk.append(&log.file, log.bytes, &entry)?;
             log.last += 1;
             log.bytes += entry.len() as u64;
             Ok(log.last)
@@ -170,23 +180,22 @@ impl MetadataStore for MetadataLog {
             return Ok(());
         }
         self.guarded(|log| {
-            let temporary = log.directory.join("snapshot.tmp");
             let mut bytes = SNAPSHOT_MAGIC.to_vec();
             bytes.extend_from_slice(&VERSION.to_le_bytes());
             bytes.extend_from_slice(&log.last.to_le_bytes());
             bytes.extend_from_slice(&(snapshot.len() as u64).to_le_bytes());
             bytes.extend_from_slice(snapshot);
             bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-            let mut file = File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
+            log.disk.create(UNFINISHED_SNAPSHOT, &bytes)?;
             // The log first: a snapshot without its log would be a store that lost entries.
-            log.file = create_log(&log.directory.join(name("log", log.last)), log.last)?;
-            sync_directory(&log.directory)?;
-            fs::rename(&temporary, log.directory.join(name("snapshot", log.last)))?;
-            sync_directory(&log.directory)?;
+            log.file = name("log", log.last);
+            log.disk.create(&log.file, &log_header(log.last))?;
+            log.disk.sync_names()?;
+            log.disk
+                .rename(UNFINISHED_SNAPSHOT, &name("snapshot", log.last))?;
+            log.disk.sync_names()?;
             log.bytes = LOG_HEADER as u64;
-            remove_older(&log.directory, log.last);
+            remove_older(&mut log.disk, log.last);
             Ok(())
         })
     }
@@ -235,19 +244,12 @@ fn lock(path: &Path) -> Result<File, MetadataLogError> {
     }
 }
 
-fn create_log(path: &Path, base: u64) -> io::Result<File> {
+fn log_header(base: u64) -> Vec<u8> {
     let mut header = LOG_MAGIC.to_vec();
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&base.to_le_bytes());
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
-    file.write_all(&header)?;
-    file.sync_all()?;
-    Ok(file)
+    header
 }
 
 fn check_log_header(path: &Path, bytes: &[u8], base: u64) -> Result<(), MetadataLogError> {
@@ -315,8 +317,7 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(u64, &[u8])> {
     Some((u64_at(bytes, at + 8), &bytes[at + ENTRY_HEADER..end]))
 }
 
-fn read_snapshot(path: &Path, sequence: u64) -> Result<Vec<u8>, MetadataLogError> {
-    let bytes = fs::read(path).map_err(|error| io_error(path, error))?;
+fn read_snapshot(path: &Path, bytes: &[u8], sequence: u64) -> Result<Vec<u8>, MetadataLogError> {
     let damaged = |what| MetadataLogError::Damaged {
         path: path.into(),
         at: 0,
@@ -326,11 +327,11 @@ fn read_snapshot(path: &Path, sequence: u64) -> Result<Vec<u8>, MetadataLogError
         return Err(damaged("this is not a metadata snapshot"));
     }
     let end = bytes.len() - 4;
-    if crc32c::crc32c(&bytes[..end]) != u32_at(&bytes, end) {
+    if crc32c::crc32c(&bytes[..end]) != u32_at(bytes, end) {
         return Err(damaged("the checksum does not match"));
     }
-    check_version(path, u32_at(&bytes, 8))?;
-    if u64_at(&bytes, 12) != sequence || u64_at(&bytes, 20) != (end - SNAPSHOT_HEADER) as u64 {
+    check_version(path, u32_at(bytes, 8))?;
+    if u64_at(bytes, 12) != sequence || u64_at(bytes, 20) != (end - SNAPSHOT_HEADER) as u64 {
         return Err(damaged("the header does not match the file"));
     }
     Ok(bytes[SNAPSHOT_HEADER..end].to_vec())
@@ -347,18 +348,17 @@ fn check_version(path: &Path, found: u32) -> Result<(), MetadataLogError> {
 }
 
 /// The sequence of the newest snapshot, 0 when there is none.
-fn newest_snapshot(directory: &Path) -> Result<u64, MetadataLogError> {
-    let names = listed(directory).map_err(|error| io_error(directory, error))?;
-    Ok(names
+fn newest_snapshot(names: &[String]) -> u64 {
+    names
         .iter()
         .filter_map(|file| file.strip_prefix("snapshot-")?.parse().ok())
         .max()
-        .unwrap_or(0))
+        .unwrap_or(0)
 }
 
 /// Removes what a newer snapshot has made superfluous. A failure leaves files that the next start removes.
-fn remove_older(directory: &Path, base: u64) {
-    for file in listed(directory).unwrap_or_default() {
+fn remove_older(disk: &mut impl MetadataDisk, base: u64) {
+    for file in disk.list().unwrap_or_default() {
         let number = file
             .strip_prefix("snapshot-")
             .or_else(|| file.strip_prefix("log-"));
@@ -366,19 +366,9 @@ fn remove_older(directory: &Path, base: u64) {
             .and_then(|number| number.parse::<u64>().ok())
             .is_some_and(|number| number < base)
         {
-            let _ = fs::remove_file(directory.join(file));
+            let _ = disk.remove(&file);
         }
     }
-}
-
-fn listed(directory: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(directory)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn name(kind: &str, sequence: u64) -> String {
@@ -403,6 +393,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 const LOG_MAGIC: &[u8; 8] = b"MSMETLOG";
 const SNAPSHOT_MAGIC: &[u8; 8] = b"MSMETSNP";
 const VERSION: u32 = 1;
+const UNFINISHED_SNAPSHOT: &str = "snapshot.tmp";
 const LOG_HEADER: usize = 24;
 const ENTRY_HEADER: usize = 16;
 const SNAPSHOT_HEADER: usize = 28;
@@ -411,6 +402,8 @@ const ENTRY_MAX: u32 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     struct Directory(PathBuf);
@@ -453,7 +446,11 @@ mod tests {
         let (_, contents) = MetadataLog::open(&directory.0).unwrap();
         assert_eq!(contents.snapshot.as_deref(), Some(&b"state"[..]));
         assert_eq!(contents.entries, [b"d".to_vec()]);
-        assert_eq!(listed(&directory.0).unwrap().len(), 3, "older files are gone");
+        assert_eq!(
+            fs::read_dir(&directory.0).unwrap().count(),
+            3,
+            "older files are gone"
+        );
     }
 
     #[test]

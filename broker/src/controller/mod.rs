@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod command;
+pub mod metadata_disk;
 pub mod metadata_log;
 pub mod thread;

@@ -46,6 +46,8 @@ pub struct ControllerParts<S> {
     /// By shard.
     pub shards: Vec<ShardLine>,
     pub commands: flume::Receiver<Command>,
+    /// Bytes of the metadata log above which it is replaced by a snapshot.
+    pub snapshot_bytes: u64,
     /// Draws a topic id that was never drawn.
     pub new_id: fn() -> TopicId,
 }
@@ -172,7 +174,7 @@ impl<S: MetadataStore> ControllerThread<S> {
         for shard in &parts.shards {
             shard.tell(ToShard::Image(parts.image.clone()));
         }
-        if parts.store.log_bytes() > SNAPSHOT_BYTES
+        if parts.store.log_bytes() > parts.snapshot_bytes
             && let Err(error) = parts.store.replace(&parts.image.encode_snapshot())
         {
             tracing::error!(%error, "a metadata snapshot cannot be written");
@@ -430,7 +432,5 @@ fn decided<T>(
 
 /// Commands decided with one sync.
 const BATCH_MAX: usize = 256;
-/// The log is replaced by a snapshot when it is longer than this.
-const SNAPSHOT_BYTES: u64 = 4 << 20;
 /// IncrementalAlterConfigs' number for it.
 const SET: i8 = 0;

@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod membarrier;
 mod memory;
+pub mod metadata;
 mod run;
 mod signals;
 

@@ -8,24 +8,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use millstream_machine::cluster::image::{ClusterImage, TopicFate as Fate};
-use millstream_machine::cluster::record::{MetadataRecord, decode_batch, encode_batch};
+use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::limits::ClusterLimits;
 use millstream_protocol::types::{BrokerId, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{DetachedSocket, Ring, Waker};
-use millstream_storage::{Booted, ShardLogs, StorageOptions, TopicFate};
+use millstream_storage::{Booted, ShardLogs, StorageOptions};
 
 use super::config::BrokerConfig;
 use super::error::StartError;
 use super::signals::Signals;
-use super::{checks, membarrier, memory};
+use super::{checks, membarrier, memory, metadata};
 use crate::controller::client::{self, ControllerClient, ShardLine, ToShard, UnwiredLine};
 use crate::controller::command::Command;
-use crate::controller::metadata_log::{Contents, MetadataLog, MetadataStore};
+use crate::controller::metadata_log::{Contents, MetadataLog};
 use crate::controller::thread::{ControllerParts, ControllerThread};
-use crate::limits::CONTROLLER_QUEUE;
+use crate::limits::{CONTROLLER_QUEUE, METADATA_LOG_BYTES_MAX};
 use crate::shard::mailbox::{self, Mailboxes, ShardId};
 use crate::shard::messages::PeerMessage;
 use crate::shard::state::{Listener, Shard, ShardOptions};
@@ -49,13 +48,13 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
         .collect();
     let memory = memory::plan(config.memory_bytes, cores.len(), &settings);
 
-    let (mut metadata, contents) = open_metadata(&config.data_dir)?;
-    let image = replay(contents)?;
+    let (mut metadata_log, contents) = open_metadata(&config.data_dir)?;
+    let image = metadata::replay(contents)?;
     let mut options = StorageOptions::for_shards(cores.len());
     options.cache_bytes = memory.cache_bytes;
     let booted = open_storage(&mut ring, &config.data_dir, &options, cores.len(), &image)?;
     drop(ring);
-    let image = record_start(&mut metadata, image, &booted, config.node_id)?;
+    let image = metadata::record_start(&mut metadata_log, image, &booted, config.node_id)?;
 
     let (commands, command_queue) = flume::bounded(CONTROLLER_QUEUE);
     let shard_options = ShardOptions {
@@ -80,13 +79,14 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     };
     let shards = crew.start(booted.shards, sockets)?;
     let controller = ControllerThread::new(ControllerParts {
-        store: metadata,
+        store: metadata_log,
         image: image.clone(),
         settings,
         node: BrokerId::new(config.node_id),
         limits: ClusterLimits::default(),
         shards: shards.lines.clone(),
         commands: command_queue,
+        snapshot_bytes: METADATA_LOG_BYTES_MAX,
         new_id: new_topic_id,
     });
     let controller = controller
@@ -286,27 +286,6 @@ fn open_metadata(data_dir: &Path) -> Result<(MetadataLog, Contents), StartError>
     MetadataLog::open(&data_dir.join("metadata")).map_err(|error| StartError::Storage(error.to_string()))
 }
 
-/// The image that the metadata log holds.
-fn replay(contents: Contents) -> Result<Arc<ClusterImage>, StartError> {
-    let unreadable =
-        |what: String| StartError::Storage(format!("the cluster's metadata cannot be read: {what}"));
-    if contents.torn_bytes > 0 {
-        tracing::warn!(
-            bytes = contents.torn_bytes,
-            "cut a torn entry off the metadata log"
-        );
-    }
-    let mut image = match &contents.snapshot {
-        Some(bytes) => ClusterImage::decode_snapshot(bytes).map_err(|error| unreadable(error.to_string()))?,
-        None => ClusterImage::empty(),
-    };
-    for entry in &contents.entries {
-        let records = decode_batch(entry).map_err(|error| unreadable(error.to_string()))?;
-        image = image.apply(&records);
-    }
-    Ok(Arc::new(image))
-}
-
 fn open_storage(
     ring: &mut UringRing,
     data_dir: &Path,
@@ -314,11 +293,7 @@ fn open_storage(
     shards: usize,
     image: &ClusterImage,
 ) -> Result<Booted, StartError> {
-    let fate = |topic: TopicId| match image.fate(topic) {
-        Fate::Live => TopicFate::Live,
-        Fate::Deleted => TopicFate::Deleted,
-        Fate::Unknown => TopicFate::Unknown,
-    };
+    let fate = |topic: TopicId| metadata::fate(image, topic);
     let seed = random()?;
     let booted = millstream_storage::open(ring, data_dir, options, shards, &fate, seed, clock::now())
         .map_err(|error| StartError::Storage(error.to_string()))?;
@@ -326,33 +301,6 @@ fn open_storage(
         tracing::warn!("{line}");
     }
     Ok(booted)
-}
-
-/// Commits what a start adds to the metadata: the cluster at the first one, raised epochs after an unclean stop.
-fn record_start(
-    metadata: &mut MetadataLog,
-    image: Arc<ClusterImage>,
-    booted: &Booted,
-    node_id: i32,
-) -> Result<Arc<ClusterImage>, StartError> {
-    let mut records = Vec::new();
-    if image.cluster_id().is_none() {
-        records.push(MetadataRecord::ClusterCreated {
-            cluster_id: TopicId::new(booted.cluster).to_string(),
-        });
-    } else if booted.unclean {
-        tracing::info!("the last stop was not clean: leader epochs rise");
-        records.push(MetadataRecord::UncleanStart {
-            broker: BrokerId::new(node_id),
-        });
-    }
-    if records.is_empty() {
-        return Ok(image);
-    }
-    metadata
-        .append(&encode_batch(&records))
-        .map_err(|error| StartError::Storage(format!("the metadata log cannot be written: {error}")))?;
-    Ok(Arc::new(image.apply(&records)))
 }
 
 /// One line that says that it is ready, where, and what an acknowledgement means.

@@ -152,6 +152,7 @@ impl SimBroker {
             limits: ClusterLimits::default(),
             shards: lines.clone(),
             commands: command_queue,
+            snapshot_bytes: u64::MAX,
             new_id: || TopicId::new([9; 16]),
         });
         Self {

@@ -1,0 +1,68 @@
+//! What a start makes of the metadata log, and what it adds to it.
+
+use std::sync::Arc;
+
+use millstream_machine::cluster::image::{ClusterImage, TopicFate as Fate};
+use millstream_machine::cluster::record::{MetadataRecord, decode_batch, encode_batch};
+use millstream_protocol::types::{BrokerId, TopicId};
+use millstream_storage::{Booted, TopicFate};
+
+use super::error::StartError;
+use crate::controller::metadata_log::{Contents, MetadataStore};
+
+/// The image that the metadata log holds.
+pub fn replay(contents: Contents) -> Result<Arc<ClusterImage>, StartError> {
+    let unreadable =
+        |what: String| StartError::Storage(format!("the cluster's metadata cannot be read: {what}"));
+    if contents.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = contents.torn_bytes,
+            "cut a torn entry off the metadata log"
+        );
+    }
+    let mut image = match &contents.snapshot {
+        Some(bytes) => ClusterImage::decode_snapshot(bytes).map_err(|error| unreadable(error.to_string()))?,
+        None => ClusterImage::empty(),
+    };
+    for entry in &contents.entries {
+        let records = decode_batch(entry).map_err(|error| unreadable(error.to_string()))?;
+        image = image.apply(&records);
+    }
+    Ok(Arc::new(image))
+}
+
+/// What the storage is to do with a topic's logs.
+pub fn fate(image: &ClusterImage, topic: TopicId) -> TopicFate {
+    match image.fate(topic) {
+        Fate::Live => TopicFate::Live,
+        Fate::Deleted => TopicFate::Deleted,
+        Fate::Unknown => TopicFate::Unknown,
+    }
+}
+
+/// Commits what a start adds to the metadata: the cluster at the first one, raised epochs after an unclean stop.
+pub fn record_start(
+    metadata: &mut impl MetadataStore,
+    image: Arc<ClusterImage>,
+    booted: &Booted,
+    node_id: i32,
+) -> Result<Arc<ClusterImage>, StartError> {
+    let mut records = Vec::new();
+    if image.cluster_id().is_none() {
+        records.push(MetadataRecord::ClusterCreated {
+            cluster_id: TopicId::new(booted.cluster).to_string(),
+        });
+    } else if booted.unclean {
+        tracing::info!("the last stop was not clean: leader epochs rise");
+        records.push(MetadataRecord::UncleanStart {
+            broker: BrokerId::new(node_id),
+        });
+    }
+    if records.is_empty() {
+        return Ok(image);
+    }
+    metadata
+        .append(&encode_batch(&records))
+        .map_err(|error| StartError::Storage(format!("the metadata log cannot be written: {error}")))?;
+    Ok(Arc::new(image.apply(&records)))
+}
