@@ -294,6 +294,56 @@ fn misdirected_writes_land_elsewhere() {
 }
 
 #[test]
+fn lost_writes_leave_what_was_there() {
+    let world = SimWorld::new(6, SimOptions::default());
+    let mut ring = world.ring();
+    let file = new_file(&mut ring);
+    write(&mut ring, file, 0, 5, true).unwrap();
+    world.set_faults(Faults {
+        lost_writes: 1000,
+        ..Faults::default()
+    });
+    write(&mut ring, file, 0, 6, true).unwrap();
+    write(&mut ring, file, 1, 6, true).unwrap();
+    assert_eq!(world.image().read(Path::new("/log")), Some(vec![5; BLOCK]));
+    world.set_faults(Faults::default());
+    write(&mut ring, file, 0, 7, true).unwrap();
+    assert_eq!(world.image().read(Path::new("/log")), Some(vec![7; BLOCK]));
+}
+
+#[test]
+fn slow_operations_take_their_time_and_hold_up_nothing_else() {
+    let slow = Duration::from_secs(1);
+    let options = SimOptions {
+        slow_latency: slow..=slow,
+        ..SimOptions::default()
+    };
+    let world = SimWorld::new(6, options);
+    let (mut ring, mut other) = (world.ring(), world.ring());
+    let file = new_file(&mut ring);
+    let options = OpenOptions {
+        write: true,
+        ..OpenOptions::default()
+    };
+    let another = open(&mut other, "/log", options);
+    world.set_faults(Faults {
+        slow_operations: 1000,
+        ..Faults::default()
+    });
+    ring.submit(Token(1), Op::Datasync { file });
+    let mut out = Vec::new();
+    ring.enter(Wait::No, &mut out);
+    world.set_faults(Faults::default());
+    let before = world.now();
+    write(&mut other, another, 0, 1, true).unwrap();
+    assert!(world.now() - before < slow / 100 && out.is_empty());
+    world.advance_to_completion(2 * slow);
+    ring.enter(Wait::No, &mut out);
+    assert_eq!(out.len(), 1);
+    assert!(world.now() - before >= slow && world.now() - before < 2 * slow);
+}
+
+#[test]
 fn damage_at_rest() {
     let world = SimWorld::new(6, SimOptions::default());
     let mut ring = world.ring();
@@ -502,6 +552,8 @@ fn hostile(seed: u64) -> SimWorld {
     let faults = Faults {
         write_errors: 20,
         misdirected_writes: 20,
+        lost_writes: 20,
+        slow_operations: 20,
         resets: 10,
         ended_accepts: 100,
         ..faults

@@ -228,6 +228,9 @@ impl World {
             let shift = 1 + self.fault_prng.below(pages);
             *at = (*at / PAGE as u64 + shift) % (pages + 1) * PAGE as u64;
         }
+        if self.fault_prng.per_mille(self.options.faults.lost_writes) {
+            return Ok(len);
+        }
         let n = self.disk.write(op, ino, *at, &bytes[..len])?;
         if self.fault_prng.per_mille(self.options.faults.latent_read_errors) {
             let sector = (*at + self.fault_prng.below(n as u64)) / SECTOR as u64;

@@ -39,7 +39,7 @@ use crate::waker::{Sleep, Waker};
 use disk::Disk;
 use net::EndpointId;
 use prng::Prng;
-use world::{File, World};
+use world::{File, Who, World};
 
 /// A world of one disk, one network and its rings; a handle, cheap to clone.
 #[derive(Clone)]
@@ -91,7 +91,14 @@ impl SimWorld {
     pub fn advance(&self, duration: Duration) {
         let mut world = self.world.borrow_mut();
         let until = world.now + duration.as_nanos() as u64;
-        world.run(until, None);
+        world.run(until, Who::Nobody);
+    }
+
+    /// Lets time pass until some ring has a completion, at most so long.
+    pub fn advance_to_completion(&self, limit: Duration) {
+        let mut world = self.world.borrow_mut();
+        let until = world.now + limit.as_nanos() as u64;
+        world.run(until, Who::Anybody);
     }
 
     /// Asks `hook` about every file operation as it meets the disk; an error makes it fail without effect.
@@ -167,11 +174,11 @@ impl Ring for SimRing {
         let mut world = self.world.borrow_mut();
         world.begin_submitted(self.index);
         let now = world.now;
-        world.run(now, Some(self.index));
+        world.run(now, Who::Ring(self.index));
         if let Wait::Until(timeout) = wait {
             let until = now.saturating_add(timeout.as_nanos() as u64);
             if world.rings[self.index].waker.fall_asleep(Sleep::InRing) {
-                world.run(until, Some(self.index));
+                world.run(until, Who::Ring(self.index));
             }
             world.rings[self.index].waker.wake_up();
         }

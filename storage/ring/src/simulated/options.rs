@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct SimOptions {
     /// Time that an operation on a file takes.
     pub disk_latency: RangeInclusive<Duration>,
+    /// Time that a slow operation on a file takes.
+    pub slow_latency: RangeInclusive<Duration>,
     /// Time between two steps of an operation on a socket.
     pub network_latency: RangeInclusive<Duration>,
     /// Receive buffers of each ring.
@@ -34,8 +36,12 @@ pub struct Faults {
     pub sync_errors: u32,
     /// A write lands at another block of its file, and says nothing.
     pub misdirected_writes: u32,
+    /// A write goes nowhere, and says nothing.
+    pub lost_writes: u32,
     /// A written block cannot be read (EIO) until it is written again.
     pub latent_read_errors: u32,
+    /// An operation on a file takes [`SimOptions::slow_latency`].
+    pub slow_operations: u32,
     /// An accept ends after a connection and must be armed again.
     pub ended_accepts: u32,
     /// A step of a connection finds it reset.
@@ -82,6 +88,7 @@ impl Default for SimOptions {
     fn default() -> SimOptions {
         SimOptions {
             disk_latency: Duration::from_micros(20)..=Duration::from_micros(400),
+            slow_latency: Duration::from_millis(20)..=Duration::from_secs(2),
             network_latency: Duration::from_micros(1)..=Duration::from_micros(60),
             pool_buffers: 64,
             socket_buffer: 64 * 1024,

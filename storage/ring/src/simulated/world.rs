@@ -88,6 +88,14 @@ pub(super) struct Pending {
     pub(super) work: super::work::Work,
 }
 
+/// Whose completion ends the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who {
+    Nobody,
+    Ring(usize),
+    Anybody,
+}
+
 /// What can happen. The order of the variants breaks no tie: the schedule's number does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
@@ -160,10 +168,15 @@ impl World {
         self.feed(ring);
     }
 
-    /// Lets time pass up to `until`, or until this ring has a completion.
-    pub(super) fn run(&mut self, until: u64, ring: Option<usize>) {
+    /// Lets time pass up to `until`, or until somebody has a completion.
+    pub(super) fn run(&mut self, until: u64, who: Who) {
         while !self.off {
-            if ring.is_some_and(|ring| !self.rings[ring].completed.is_empty()) {
+            let is_met = match who {
+                Who::Nobody => false,
+                Who::Ring(ring) => !self.rings[ring].completed.is_empty(),
+                Who::Anybody => self.rings.iter().any(|ring| !ring.completed.is_empty()),
+            };
+            if is_met {
                 return;
             }
             match self.queue.peek() {
@@ -186,6 +199,9 @@ impl World {
     }
 
     pub(super) fn disk_delay(&mut self) -> u64 {
+        if self.fault_prng.per_mille(self.options.faults.slow_operations) {
+            return draw(&mut self.fault_prng, &self.options.slow_latency);
+        }
         draw(&mut self.disk_prng, &self.options.disk_latency)
     }
 
