@@ -8,7 +8,7 @@ pub const SHARDS_MAX: usize = millstream_machine::fetch_session::SHARDS_MAX as u
 
 /// Connections of one shard. More are closed as they arrive.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Connections from one address over all shards.
+/// Connections from one address over all shards, where `max.connections.per.ip` allows more.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 /// Descriptors that accepting leaves for files, journals and the metadata log.
 pub const DESCRIPTORS_RESERVED: usize = 64;
@@ -58,7 +58,7 @@ pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 
 /// The pace of the sweep over connections: deadlines of connections are exact to this.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection without any request for so long is closed (Kafka's `connections.max.idle.ms`).
+/// A connection without any request for so long is closed, where `connections.max.idle.ms` says nothing else.
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(600);
 /// Time for one frame to arrive, while we receive, plus [`FRAME_RATE_MIN`] for large ones.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);

@@ -584,6 +584,65 @@ fn a_frame_that_drips_is_given_up() {
 }
 
 #[test]
+fn a_frame_that_drips_fast_is_given_up_too() {
+    let mut broker = SimBroker::start(Setup::default());
+    let mut slow = broker.connect();
+    slow.send_bytes(&mut broker, &1_000_000i32.to_be_bytes());
+    // Dense enough that a sweep hardly ever finds a receive that is not just ending.
+    while !slow.ended {
+        assert!(
+            broker.world.now() < Duration::from_secs(40),
+            "it may drip for ever"
+        );
+        slow.try_send_bytes(&[0]);
+        broker.world.advance(Duration::from_millis(10));
+        for _ in 0..10 {
+            broker.step();
+        }
+        slow.poll();
+    }
+    assert!(
+        broker.world.now() > Duration::from_secs(29),
+        "thirty seconds are allowed"
+    );
+}
+
+#[test]
+fn who_reads_slowly_may_ask_ahead() {
+    let options = SimOptions {
+        socket_buffer: 4096,
+        ..SimOptions::default()
+    };
+    let mut broker = SimBroker::start(Setup {
+        options,
+        ..Setup::default()
+    });
+    let mut slow = broker.connect();
+    for _ in 0..8 {
+        let large = "x".repeat(200_000);
+        produced(
+            &mut slow,
+            &mut broker,
+            &produce("t", &[(0, batch(&[&large]))], -1),
+        );
+    }
+    let mut body = fetch("t", &[(0, 0)], Duration::ZERO, 1);
+    body.max_bytes = 4 << 20;
+    body.topics[0].partitions[0].partition_max_bytes = 4 << 20;
+    for _ in 0..3 {
+        slow.send(&mut broker, ApiKey::Fetch, FETCH, &body);
+    }
+    for _ in 0..500 {
+        for _ in 0..20 {
+            broker.world.advance(Duration::from_millis(5));
+            broker.step();
+        }
+        slow.poll();
+        assert!(!slow.ended, "it is closed after {:?}", broker.world.now());
+    }
+}
+
+#[test]
 fn who_does_not_read_is_bounded_and_closed() {
     let options = SimOptions {
         socket_buffer: 4096,

@@ -27,10 +27,10 @@ impl Config {
         if advertised.as_ref().is_some_and(|advertised| advertised.port == 0) {
             return Err(ResolveError::NoPortToAdvertise);
         }
-        let node_id = self
-            .broker
-            .get(NODE_ID)
-            .and_then(|set| set.value.parse().ok())
+        let node_id = NODE_ID
+            .iter()
+            .find_map(|name| self.broker.get(*name)?.value.parse().ok())
+            .filter(|id| *id >= 0)
             .unwrap_or(DEFAULT_NODE_ID);
         Ok(BrokerConfig {
             data_dir: self.data_dir.value.clone(),
@@ -116,8 +116,8 @@ fn look_up(address: &Address) -> Result<Vec<SocketAddr>, ResolveError> {
     }
 }
 
-/// Kafka's name of the node id.
-const NODE_ID: &str = "node.id";
+/// Kafka's names of the node id, the one that prevails first.
+const NODE_ID: [&str; 2] = ["node.id", "broker.id"];
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +150,8 @@ mod tests {
         assert_eq!((config.advertised, config.node_id), (None, 1));
         let two_free_ports = resolve(&[(Key::Listen, "127.0.0.1:0, [::1]:0")], &["node.id=7"]).unwrap();
         assert_eq!((two_free_ports.listeners.len(), two_free_ports.node_id), (2, 7));
+        assert_eq!(resolve(&[], &["broker.id=3"]).unwrap().node_id, 3);
+        assert_eq!(resolve(&[], &["broker.id=3", "node.id=4"]).unwrap().node_id, 4);
     }
 
     #[test]

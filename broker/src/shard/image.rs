@@ -11,6 +11,7 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::record;
 use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
 
+use super::connection_limits::ConnectionLimits;
 use super::state::{Shard, TopicRef};
 use crate::partition::rules::PartitionRules;
 
@@ -20,6 +21,7 @@ impl Shard {
         let before = std::mem::replace(&mut self.image, image);
         let image = self.image.clone();
         let node = BrokerId::new(self.options.node_id);
+        self.connection_limits = ConnectionLimits::of(&image, node, &self.options.settings);
         let rules_changed = before.cluster_configs() != image.cluster_configs()
             || before.broker_configs(node) != image.broker_configs(node);
         for topic in image.topics() {

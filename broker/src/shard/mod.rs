@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod calls;
 pub mod clock;
+pub mod connection_limits;
 pub mod counters;
 pub mod host;
 mod image;

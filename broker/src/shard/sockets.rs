@@ -13,6 +13,7 @@ use super::slab::Key;
 use super::state::{Lifecycle, Shard};
 use super::token::Tag;
 use crate::limits::{BYTES_PER_CONNECTION_TURN, FRAMES_PER_CONNECTION_TURN};
+use crate::server::connection::foreign::Foreign;
 use crate::server::connection::read::{FrameError, Want};
 use crate::server::connection::{Connection, NextRequest, Overdue, Phase};
 use crate::server::dispatch;
@@ -48,7 +49,7 @@ impl Shard {
 
     /// Finds a shard for a new connection: the one with the fewest.
     fn place(&mut self, ring: &mut impl Ring, listener: usize, socket: SocketId, peer: SocketAddr) {
-        if let Err(reason) = self.table.admit(peer.ip()) {
+        if let Err(reason) = self.table.admit(peer.ip(), &self.connection_limits) {
             self.counters.connections_refused += 1;
             self.complain(format_args!("refused a connection from {peer}: {reason}"));
             ring.submit(Tag::Discard.token(), Op::CloseSocket { socket });
@@ -346,10 +347,13 @@ impl Shard {
                     "closing {peer}: a request of {length} bytes was announced"
                 ));
             }
-            FrameError::TooLarge { declared, limit } => self.complain(format_args!(
-                "closing {peer}: a request of {declared} bytes was announced, the limit \
-                 (socket.request.max.bytes) is {limit}; is this a Kafka client?"
-            )),
+            FrameError::TooLarge { declared, limit } => match Foreign::of(declared) {
+                Some(foreign) => self.complain(format_args!("closing {peer}: {foreign}")),
+                None => self.complain(format_args!(
+                    "closing {peer}: a request of {declared} bytes was announced, the limit \
+                     (socket.request.max.bytes) is {limit}; is this a Kafka client?"
+                )),
+            },
         }
         self.abort(key);
     }
@@ -357,12 +361,18 @@ impl Shard {
     /// Looks at every connection's deadlines and at the listeners.
     pub(super) fn sweep(&mut self, ring: &mut impl Ring) {
         self.complaints_left = crate::limits::CLIENT_COMPLAINTS_PER_SECOND;
+        let idle = self.connection_limits.idle;
         let overdue: Vec<(Key, Overdue)> = self
             .connections
             .keys()
             .collect::<Vec<_>>()
             .into_iter()
-            .filter_map(|key| Some((key, self.connections.get_mut(key)?.sweep(self.now.monotonic)?)))
+            .filter_map(|key| {
+                Some((
+                    key,
+                    self.connections.get_mut(key)?.sweep(self.now.monotonic, idle)?,
+                ))
+            })
             .collect();
         for (key, reason) in overdue {
             let Some(connection) = self.connections.get(key) else {

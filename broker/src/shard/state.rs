@@ -19,6 +19,7 @@ use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs};
 
 use super::budget::Budget;
 use super::calls::{Call, PendingRead, Waiting};
+use super::connection_limits::ConnectionLimits;
 use super::counters::Counters;
 use super::mailbox::{Mailboxes, ShardId};
 use super::messages::{Origin, PeerMessage};
@@ -46,12 +47,15 @@ pub struct Shard {
     pub image: Arc<ClusterImage>,
     pub partitions: Partitions,
     pub connections: Slab<Connection>,
+    pub(super) connection_limits: ConnectionLimits,
     pub calls: Slab<Call>,
     pub reads: Slab<PendingRead>,
     pub trims: Vec<PendingTrim>,
     /// Requests whose batches wait for the flush.
     pub awaiting_flush: usize,
     pub sessions: FetchSessions,
+    /// `fetch.max.bytes`.
+    pub(crate) fetch_bytes_max: usize,
     pub budget: Budget,
     pub mail: Mailboxes<PeerMessage>,
     pub controller: ControllerClient,
@@ -137,6 +141,11 @@ impl Shard {
     ) -> Self {
         let budget = Budget::new(options.memory_bytes);
         let random = options.seed;
+        let setting = |name| usize::try_from(options.settings.number(name)).unwrap_or(0);
+        let fetch_bytes_max = setting("fetch.max.bytes");
+        // The setting is the broker's, a session its shard's.
+        let slots = setting("max.incremental.fetch.session.cache.slots").div_ceil(table.shards());
+        let sessions_max = slots.min(FETCH_SESSIONS_MAX);
         Self {
             id,
             options,
@@ -147,11 +156,13 @@ impl Shard {
             image: Arc::new(ClusterImage::default()),
             partitions: Partitions::new(logs, now.monotonic),
             connections: Slab::new(CONNECTIONS_MAX),
+            connection_limits: ConnectionLimits::default(),
             calls: Slab::new(CALLS_MAX),
             reads: Slab::new(CALLS_MAX),
             trims: Vec::new(),
             awaiting_flush: 0,
-            sessions: FetchSessions::new(id.0 as u16, FETCH_SESSIONS_MAX, FETCH_SESSION_PARTITIONS_MAX),
+            sessions: FetchSessions::new(id.0 as u16, sessions_max, FETCH_SESSION_PARTITIONS_MAX),
+            fetch_bytes_max,
             budget,
             mail,
             controller,

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use millstream_log::PartitionKey;
 
+use super::connection_limits::ConnectionLimits;
 use super::mailbox::ShardId;
-use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
+use crate::limits::CONNECTIONS_MAX;
 
 /// Shared by all shards of a process.
 #[derive(Clone, Debug)]
@@ -64,14 +65,14 @@ impl ShardTable {
     }
 
     /// Counts a connection from this address, or refuses it. [`ShardTable::connection_closed`] undoes it.
-    pub fn admit(&self, address: IpAddr) -> Result<(), Refused> {
+    pub fn admit(&self, address: IpAddr, limits: &ConnectionLimits) -> Result<(), Refused> {
         let total: usize = self
             .shared
             .connections
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
             .sum();
-        if total >= self.shared.connections_max {
+        if total >= self.shared.connections_max.min(limits.total) {
             return Err(Refused::TooMany);
         }
         let mut addresses = self
@@ -79,11 +80,11 @@ impl ShardTable {
             .addresses
             .lock()
             .expect("nothing panics while it is held");
-        let count = addresses.entry(address).or_default();
-        if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+        let count = addresses.get(&address).copied().unwrap_or(0);
+        if count >= limits.per_address {
             return Err(Refused::TooManyFromAddress);
         }
-        *count += 1;
+        addresses.insert(address, count + 1);
         Ok(())
     }
 
@@ -143,8 +144,12 @@ impl ShardTable {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::TooMany => f.write_str("there are as many connections as may be"),
-            Refused::TooManyFromAddress => f.write_str("there are as many from this address as may be"),
+            Refused::TooMany => f.write_str(
+                "there are as many connections as max.connections and the descriptors of this process allow",
+            ),
+            Refused::TooManyFromAddress => {
+                f.write_str("there are as many from this address as max.connections.per.ip allows")
+            }
         }
     }
 }
@@ -152,30 +157,35 @@ impl fmt::Display for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CONNECTIONS_PER_ADDRESS_MAX;
 
     #[test]
     fn connections_spread_and_are_bounded() {
+        let limits = ConnectionLimits::default();
         let table = ShardTable::new(2, 3);
         let address: IpAddr = [127, 0, 0, 1].into();
         for expected in [0, 1, 0] {
-            table.admit(address).unwrap();
+            table.admit(address, &limits).unwrap();
             assert_eq!(table.emptiest(), ShardId(expected));
             table.connection_opened(ShardId(expected));
         }
-        assert_eq!(table.admit(address), Err(Refused::TooMany));
+        assert_eq!(table.admit(address, &limits), Err(Refused::TooMany));
         table.connection_closed(ShardId(0), address);
-        table.admit(address).unwrap();
+        let fewer = ConnectionLimits { total: 2, ..limits };
+        assert_eq!(table.admit(address, &fewer), Err(Refused::TooMany));
+        table.admit(address, &limits).unwrap();
         assert_eq!(table.emptiest(), ShardId(0));
     }
 
     #[test]
     fn one_address_cannot_take_all() {
+        let limits = ConnectionLimits::default();
         let table = ShardTable::new(4, usize::MAX);
         let greedy: IpAddr = [10, 0, 0, 1].into();
         for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
-            table.admit(greedy).unwrap();
+            table.admit(greedy, &limits).unwrap();
         }
-        assert_eq!(table.admit(greedy), Err(Refused::TooManyFromAddress));
-        table.admit([10, 0, 0, 2].into()).unwrap();
+        assert_eq!(table.admit(greedy, &limits), Err(Refused::TooManyFromAddress));
+        table.admit([10, 0, 0, 2].into(), &limits).unwrap();
     }
 }

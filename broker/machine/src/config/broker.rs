@@ -218,7 +218,7 @@ configs! {
     "max.connections": Int = "2147483647", AtLeast(0), acted_on;
 
     /// The most connections from one address.
-    "max.connections.per.ip": Int = "2147483647", AtLeast(0), accepted;
+    "max.connections.per.ip": Int = "2147483647", AtLeast(0), acted_on;
 
     /// Exceptions from max.connections.per.ip.
     "max.connections.per.ip.overrides": String = "", Anything, accepted;
@@ -284,7 +284,7 @@ configs! {
     "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), accepted;
 
     /// What the process does: it serves clients and keeps the cluster's metadata.
-    "process.roles": List = "broker,controller", ListOf(PROCESS_ROLES), acted_on;
+    "process.roles": List = "broker,controller", ListOf(PROCESS_ROLES), accepted;
 
     /// After how long without a write a producer's sequence numbers are forgotten, in milliseconds.
     "producer.id.expiration.ms": Int = "86400000", AtLeast(1), acted_on;

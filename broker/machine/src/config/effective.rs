@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::broker::{BROKER_CONFIGS, is_dynamic};
-use super::definition::{ConfigDefinition, ConfigType, Synonym, find};
+use super::definition::{ConfigDefinition, ConfigType, ConfigValue, Synonym, find};
 use super::map::ConfigMap;
 use super::settings::BrokerSettings;
 use super::topic::TOPIC_CONFIGS;
@@ -76,6 +76,19 @@ impl<'a> ConfigLayers<'a> {
                 .map(|default| (default.to_owned(), ConfigSource::Default));
         };
         Some((scaled(value, synonym.scale), source))
+    }
+
+    /// The number that counts for a configuration of the broker. Panics where `name` is none, is no number or has
+    /// no value at all.
+    #[track_caller]
+    pub fn broker_number(&self, name: &'static str) -> i64 {
+        let definition = find(BROKER_CONFIGS, name).expect("a broker configuration");
+        let itself = [Synonym { name, scale: 1 }];
+        let (_, text, _) = self.values(&itself).next().expect("a value, if only the default");
+        match definition.parse(text) {
+            Ok(ConfigValue::Number(number)) => number,
+            other => panic!("{name} is no number: {other:?}"),
+        }
     }
 
     /// Every configuration of a topic, or those of `names` that exist.

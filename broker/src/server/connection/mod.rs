@@ -3,6 +3,7 @@
 //! Invariants: at most one receive and one send are in flight; a request starts only while the replies that the client
 //! has not read stay below [`REPLY_BACKLOG_MAX`]; what is held is charged ([`Connection::charge`]).
 
+pub mod foreign;
 pub mod pipeline;
 pub mod read;
 pub mod write;
@@ -12,9 +13,7 @@ use std::net::SocketAddr;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::{Slice, SocketId};
 
-use crate::limits::{
-    FRAME_DEADLINE, FRAME_RATE_MIN, IDLE_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL,
-};
+use crate::limits::{FRAME_DEADLINE, FRAME_RATE_MIN, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL};
 use crate::shard::slab::Key;
 use pipeline::{Order, Pipeline, Reply, RequestSequence};
 use read::{FrameError, ReadSide, Want};
@@ -47,8 +46,9 @@ pub struct Connection {
     pub waiting_call: Option<Key>,
     /// Bytes that the shard's budget is charged for it.
     pub charged: usize,
-    last_request: Instant,
-    /// Sweeps in a row that found a frame begun, while we were receiving, and no whole one since.
+    /// When it last did something.
+    last_active: Instant,
+    /// Sweeps in a row that found a frame begun, while we would take more of it, and no whole one since.
     frame_sweeps: u64,
     /// Sweeps in a row that found the same send in flight.
     send_sweeps: u64,
@@ -114,7 +114,7 @@ impl Connection {
             is_dirty: false,
             waiting_call: None,
             charged: 0,
-            last_request: now,
+            last_active: now,
             frame_sweeps: 0,
             send_sweeps: 0,
         }
@@ -146,7 +146,7 @@ impl Connection {
         };
         match self.pipeline.begin(order) {
             Some(sequence) => {
-                self.last_request = now;
+                self.last_active = now;
                 NextRequest::Frame(frame, sequence)
             }
             None => {
@@ -212,9 +212,12 @@ impl Connection {
         self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
     }
 
-    /// Looks at the deadlines; called every [`SWEEP_INTERVAL`].
-    pub fn sweep(&mut self, now: Instant) -> Option<Overdue> {
-        let inside = self.receiving && self.held.is_none() && self.read.is_inside_frame();
+    /// Looks at the deadlines; called every [`SWEEP_INTERVAL`]. `idle`: how long it may be silent.
+    pub fn sweep(&mut self, now: Instant, idle: Option<std::time::Duration>) -> Option<Overdue> {
+        // Not whether a receive is in flight: one that has just ended is no excuse for who drips. What is the broker's
+        // own slowness, or the client's in reading, does not count as a slow frame.
+        let takes_requests = self.held.is_none() && self.write.backlog() <= REPLY_BACKLOG_MAX;
+        let inside = takes_requests && !self.starved && self.read.is_inside_frame();
         self.frame_sweeps = if inside { self.frame_sweeps + 1 } else { 0 };
         self.send_sweeps = if self.write.in_flight() {
             self.send_sweeps + 1
@@ -222,14 +225,16 @@ impl Connection {
             0
         };
         let sweeps = |span: std::time::Duration| span.as_secs() / SWEEP_INTERVAL.as_secs();
+        if inside || !self.is_drained() {
+            // Something happens, or is waited for by its own deadline.
+            self.last_active = now;
+        }
         let slow_enough = sweeps(FRAME_DEADLINE) + (self.read.held_bytes() / FRAME_RATE_MIN) as u64;
         if self.frame_sweeps > slow_enough {
             Some(Overdue::SlowFrame)
         } else if self.send_sweeps > sweeps(SEND_DEADLINE) {
             Some(Overdue::SlowReader)
-        } else if self.pipeline.is_empty()
-            && now.saturating_since(self.last_request) > Duration::from(IDLE_DEADLINE)
-        {
+        } else if idle.is_some_and(|idle| now.saturating_since(self.last_active) > Duration::from(idle)) {
             Some(Overdue::Idle)
         } else {
             None

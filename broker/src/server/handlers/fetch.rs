@@ -179,6 +179,7 @@ impl FetchCall {
         let wait = Duration::from_millis(body.max_wait_ms.max(0) as u64).min(Duration::from(FETCH_WAIT_MAX));
         // No more than memory allows; one batch is always given.
         let room = shard.budget.available().clamp(FETCH_ROOM_MIN, FETCH_BYTES_MAX);
+        let room = room.min(shard.fetch_bytes_max);
         Self {
             to,
             committed: body.isolation_level == READ_COMMITTED,
