@@ -6,8 +6,10 @@
 use core::fmt;
 use core::ops::{Add, Sub};
 
-/// Defines a newtype over an integer, any value of which is legal.
-macro_rules! number {
+/// Defines a newtype over an integer: copied, compared and shown as the integer is, with no implicit way back.
+/// Who names it gives it its `new`.
+#[macro_export]
+macro_rules! newtype {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,30 +17,57 @@ macro_rules! number {
         pub struct $name($inner);
 
         impl $name {
-            pub const fn new(value: $inner) -> Self {
-                Self(value)
-            }
-
             pub const fn get(self) -> $inner {
                 self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Display::fmt(&self.0, f)
             }
         }
     };
 }
 
-/// Defines a newtype over a signed integer that is never negative.
+/// A newtype any value of which is legal.
+#[macro_export]
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $crate::newtype! { $(#[$doc])* $name($inner) }
+
+        impl $name {
+            pub const fn new(value: $inner) -> Self {
+                Self(value)
+            }
+        }
+    };
+}
+
+/// Lets newtypes count: gives them `next`.
+#[macro_export]
+macro_rules! counting {
+    ($($name:ident)*) => {
+        $(
+            impl $name {
+                /// The one after this. Panics at the type's end, which nothing that is counted so reaches.
+                #[track_caller]
+                pub const fn next(self) -> Self {
+                    match self.0.checked_add(1) {
+                        Some(value) => Self(value),
+                        None => panic!(concat!(stringify!($name), " overflows")),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+/// A newtype over a signed integer that is never negative, and counts.
 macro_rules! natural {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(transparent)]
-        pub struct $name($inner);
+        newtype! { $(#[$doc])* $name($inner) }
+        counting! { $name }
 
         impl $name {
             pub const ZERO: Self = Self(0);
@@ -54,25 +83,6 @@ macro_rules! natural {
             /// `None` for a negative value, which on the wire means "unknown" or is nonsense.
             pub const fn checked(value: $inner) -> Option<Self> {
                 if value >= 0 { Some(Self(value)) } else { None }
-            }
-
-            pub const fn get(self) -> $inner {
-                self.0
-            }
-
-            /// The one after this. Panics at the type's end, which no log reaches.
-            #[track_caller]
-            pub const fn next(self) -> Self {
-                match self.0.checked_add(1) {
-                    Some(value) => Self(value),
-                    None => panic!(concat!(stringify!($name), " overflows")),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
             }
         }
     };

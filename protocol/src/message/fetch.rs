@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::leader::{LeaderIdAndEpoch, NodeEndpoint};
 use super::schema::{exchange, message};
 use super::value::Records;
 use crate::types::TopicId;
@@ -131,13 +132,6 @@ message! {
 }
 
 message! {
-    pub struct LeaderIdAndEpoch {
-        leader_id: i32 [12..] default(-1),
-        leader_epoch: i32 [12..] default(-1),
-    }
-}
-
-message! {
     pub struct SnapshotId {
         end_offset: i64 [0..] default(-1),
         epoch: i32 [0..] default(-1),
@@ -148,14 +142,5 @@ message! {
     pub struct AbortedTransaction {
         producer_id: i64 [4..],
         first_offset: i64 [4..],
-    }
-}
-
-message! {
-    pub struct NodeEndpoint<'a> {
-        node_id: i32 [16..],
-        host: &'a str [16..],
-        port: i32 [16..],
-        rack: Option<&'a str> [16..],
     }
 }

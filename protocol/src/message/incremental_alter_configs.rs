@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+pub use super::alter_configs::AlterConfigsResourceResponse;
 use super::schema::{exchange, message};
 
 exchange!(IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a>, IncrementalAlterConfigsResponse<'r>);
@@ -36,14 +37,5 @@ message! {
     pub struct IncrementalAlterConfigsResponse<'a> {
         throttle_time_ms: i32 [0..],
         responses: Vec<AlterConfigsResourceResponse<'a>> [0..],
-    }
-}
-
-message! {
-    pub struct AlterConfigsResourceResponse<'a> {
-        error_code: i16 [0..],
-        error_message: Option<&'a str> [0..],
-        resource_type: i8 [0..],
-        resource_name: &'a str [0..],
     }
 }

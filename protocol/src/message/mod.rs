@@ -17,6 +17,7 @@ pub mod describe_configs;
 pub mod fetch;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod leader;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::leader::{LeaderIdAndEpoch, NodeEndpoint};
 use super::schema::{exchange, message};
 use crate::types::TopicId;
 
@@ -75,21 +76,5 @@ message! {
         /// The record's place in the batch, from 0.
         batch_index: i32 [8..],
         batch_index_error_message: Option<&'a str> [8..],
-    }
-}
-
-message! {
-    pub struct LeaderIdAndEpoch {
-        leader_id: i32 [10..] default(-1),
-        leader_epoch: i32 [10..] default(-1),
-    }
-}
-
-message! {
-    pub struct NodeEndpoint<'a> {
-        node_id: i32 [10..],
-        host: &'a str [10..],
-        port: i32 [10..],
-        rack: Option<&'a str> [10..],
     }
 }

@@ -6,70 +6,39 @@ use core::fmt;
 use core::ops::{Add, Sub};
 
 use millstream_protocol::types::{PartitionIndex, TopicId};
+use millstream_protocol::{counting, number};
 
 use crate::layout::BLOCK;
 use crate::limits::INCARNATIONS_MAX;
 
-macro_rules! number {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(transparent)]
-        pub struct $name(u64);
-
-        impl $name {
-            pub const fn new(value: u64) -> Self {
-                Self(value)
-            }
-
-            pub const fn get(self) -> u64 {
-                self.0
-            }
-
-            /// The one after this.
-            #[track_caller]
-            pub const fn next(self) -> Self {
-                match self.0.checked_add(1) {
-                    Some(value) => Self(value),
-                    None => panic!(concat!(stringify!($name), " overflows")),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
 number! {
     /// A segment file. Built by [`SegmentIds`]; names the file and is written in its header.
-    SegmentId
+    SegmentId(u64)
 }
 
 number! {
     /// A journal file. Counted up in the data directory; a retired journal's id stays retired.
-    JournalId
+    JournalId(u64)
 }
 
 number! {
     /// Counts the times that this data directory was opened; raised durably before anything else is written.
-    Incarnation
+    Incarnation(u64)
 }
 
 number! {
     /// The place of a round among all rounds of its journal; the first has 1, so that "all before the first"
     /// is 0.
-    RoundSequence
+    RoundSequence(u64)
 }
 
 number! {
     /// A byte of a segment's data. The first byte after the header block has 0: the byte at position `p` lies
     /// at [`crate::layout::SEGMENT_DATA_AT`]` + p` in the file.
-    FilePosition
+    FilePosition(u64)
 }
+
+counting! { SegmentId JournalId Incarnation RoundSequence }
 
 impl RoundSequence {
     /// The one before this; of 0 it is 0.
