@@ -1,13 +1,12 @@
 //! Which directory this is: checked before anything else in it is believed.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use millstream_protocol::types::TimestampMs;
 
-use crate::codec::{Fill, FormatError, Put, Take};
-use crate::crc::crc32c;
-use crate::layout::{BLOCK, FORMAT_VERSION};
+use crate::block::BlockFormat;
+use crate::codec::{FormatError, Put};
+use crate::layout::FORMAT_VERSION;
 
 /// The contents of the file `identity`, written once when the directory is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,38 +21,16 @@ pub struct Identity {
 impl Identity {
     /// One block.
     pub fn encode(&self) -> Vec<u8> {
-        let mut block = vec![0; BLOCK as usize];
-        let mut out = Fill {
-            bytes: &mut block,
-            at: 0,
-        };
-        out.put(&MAGIC);
-        out.u32(0);
-        out.u32(FORMAT_VERSION);
-        out.put(&self.cluster);
-        out.put(&self.directory);
-        out.i64(self.created_at.get());
-        let crc = crc32c(&block[CHECKED_FROM..]);
-        block[CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
-        block
+        FORMAT.encode(|out| {
+            out.put(&self.cluster);
+            out.put(&self.directory);
+            out.i64(self.created_at.get());
+        })
     }
 
-    /// A directory of a newer version is told by [`FormatError::NewerVersion`] even if the rest of the block
-    /// is laid out in another way.
+    /// A directory of a newer version is told by [`FormatError::NewerVersion`].
     pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
-        let block = block.get(..BLOCK as usize).ok_or(FormatError::Short)?;
-        let mut take = Take::new(block);
-        if take.array()? != MAGIC {
-            return Err(FormatError::Magic);
-        }
-        let crc = take.u32()?;
-        let version = take.u32()?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::NewerVersion(version));
-        }
-        if crc != crc32c(&block[CHECKED_FROM..]) {
-            return Err(FormatError::Checksum);
-        }
+        let mut take = FORMAT.decode(block)?;
         Ok(Self {
             cluster: take.array()?,
             directory: take.array()?,
@@ -62,9 +39,10 @@ impl Identity {
     }
 }
 
-const MAGIC: [u8; 8] = *b"MSTIDENT";
-const CRC_AT: usize = 8;
-const CHECKED_FROM: usize = 12;
+const FORMAT: BlockFormat = BlockFormat {
+    magic: *b"MSTIDENT",
+    version: FORMAT_VERSION,
+};
 
 #[cfg(test)]
 mod tests {

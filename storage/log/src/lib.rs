@@ -14,6 +14,7 @@ extern crate std;
 
 mod append_plan;
 mod batch;
+mod block;
 mod checkpoint;
 mod codec;
 mod config;

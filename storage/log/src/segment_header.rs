@@ -1,12 +1,11 @@
 //! The block before a segment's data: whose data it is.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use millstream_protocol::types::Offset;
 
-use crate::codec::{Fill, FormatError, Put, Take};
-use crate::crc::crc32c;
+use crate::block::BlockFormat;
+use crate::codec::{FormatError, Put};
 use crate::id::{PartitionKey, SegmentId};
 use crate::layout::{BLOCK, SEGMENT_DATA_AT};
 
@@ -22,37 +21,17 @@ pub struct SegmentHeader {
 impl SegmentHeader {
     /// The file's first block.
     pub fn encode(&self) -> Vec<u8> {
-        let mut block = vec![0; SEGMENT_DATA_AT as usize];
-        let mut out = Fill {
-            bytes: &mut block,
-            at: 0,
-        };
-        out.put(&MAGIC);
-        out.u32(0);
-        out.u32(VERSION);
-        out.u64(self.segment.get());
-        out.key(self.partition);
-        out.u32(BLOCK as u32);
-        out.i64(self.base_offset.get());
-        let crc = crc32c(&block[CHECKED_FROM..]);
-        block[CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
-        block
+        FORMAT.encode(|out| {
+            out.u64(self.segment.get());
+            out.key(self.partition);
+            out.u32(BLOCK as u32);
+            out.i64(self.base_offset.get());
+        })
     }
 
     /// Reads the file's first block.
     pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
-        let block = block.get(..SEGMENT_DATA_AT as usize).ok_or(FormatError::Short)?;
-        let mut take = Take::new(block);
-        if take.array()? != MAGIC {
-            return Err(FormatError::Magic);
-        }
-        if take.u32()? != crc32c(&block[CHECKED_FROM..]) {
-            return Err(FormatError::Checksum);
-        }
-        let version = take.u32()?;
-        if version > VERSION {
-            return Err(FormatError::NewerVersion(version));
-        }
+        let mut take = FORMAT.decode(block)?;
         let segment = take.segment()?;
         let partition = take.key()?;
         if u64::from(take.u32()?) != BLOCK {
@@ -66,10 +45,12 @@ impl SegmentHeader {
     }
 }
 
-const MAGIC: [u8; 8] = *b"MSTSEGMT";
-const VERSION: u32 = 1;
-const CRC_AT: usize = 8;
-const CHECKED_FROM: usize = 12;
+const FORMAT: BlockFormat = BlockFormat {
+    magic: *b"MSTSEGMT",
+    version: 1,
+};
+
+const _: () = assert!(SEGMENT_DATA_AT == BLOCK, "the header is one block");
 
 #[cfg(test)]
 mod tests {
