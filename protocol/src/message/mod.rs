@@ -3,6 +3,8 @@
 //! A file reads like Kafka's schema: each field with its type, and in brackets the versions that have it.
 //! Fields that a version lacks decode to their default and are left out when encoding, whatever their value.
 
+#[cfg(feature = "generate")]
+pub mod generate;
 mod schema;
 mod value;
 

@@ -104,6 +104,24 @@ macro_rules! message {
                 Ok(())
             }
         }
+
+        #[cfg(feature = "generate")]
+        impl<'a> $crate::message::generate::Generate<'a> for $name $(<$life>)? {
+            fn generate(source: &mut impl $crate::message::generate::Source<'a>, version: i16) -> Self {
+                let mut message = Self::default();
+                $(
+                    if ($versions).contains(&version) {
+                        message.$field = $crate::message::generate::Generate::generate(source, version);
+                        $(
+                            while message.$field.is_none() && !($nullable).contains(&version) {
+                                message.$field = $crate::message::generate::Generate::generate(source, version);
+                            }
+                        )?
+                    }
+                )*
+                message
+            }
+        }
     };
 }
 

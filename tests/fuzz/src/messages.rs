@@ -21,6 +21,31 @@ pub trait Visitor {
     ) -> Self::Output;
 }
 
+/// The one list of messages: hands `Api: Request, Response;` of every API to the macro `$then`, which finds the
+/// types of these names wherever it is used.
+#[macro_export]
+macro_rules! every_api {
+    ($then:ident) => {
+        $then! {
+            Produce: ProduceRequest, ProduceResponse;
+            Fetch: FetchRequest, FetchResponse;
+            ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
+            Metadata: MetadataRequest, MetadataResponse;
+            ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
+            CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
+            DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
+            DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
+            InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
+            OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+            DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
+            AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+            CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+            IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+        }
+    };
+}
+
 /// Hands `bytes` to the visitor as the message that `api` and `direction` name.
 pub fn with_message<V: Visitor>(
     api: ApiKey,
@@ -30,7 +55,7 @@ pub fn with_message<V: Visitor>(
     visitor: V,
 ) -> V::Output {
     macro_rules! dispatch {
-        ($($api:ident: $request:ty, $response:ty;)*) => {
+        ($($api:ident: $request:ident, $response:ident;)*) => {
             match (api, direction) {
                 $(
                     (ApiKey::$api, Direction::Request) => visitor.visit::<$request>(bytes, version),
@@ -39,21 +64,5 @@ pub fn with_message<V: Visitor>(
             }
         };
     }
-    dispatch! {
-        Produce: ProduceRequest, ProduceResponse;
-        Fetch: FetchRequest, FetchResponse;
-        ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
-        Metadata: MetadataRequest, MetadataResponse;
-        ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
-        CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
-        DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
-        DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
-        InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
-        OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
-        DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
-        AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
-        CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
-        IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
-        DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
-    }
+    every_api!(dispatch)
 }
