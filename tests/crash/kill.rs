@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use millstream_fuzz::random::Random;
 use millstream_protocol::message::init_producer_id::InitProducerIdRequest;
 use millstream_protocol::message::produce::ProduceRequest;
 use millstream_protocol::record::builder::BatchBuilder;
@@ -30,8 +31,8 @@ fn large_batches_survive_kill_9_under_load() {
 /// What a producer sends: records a batch at most, and bytes a record at most.
 #[derive(Clone, Copy)]
 struct Load {
-    records_max: u64,
-    record_bytes_max: u64,
+    records_max: usize,
+    record_bytes_max: usize,
 }
 
 const SMALL: Load = Load {
@@ -67,9 +68,9 @@ fn survive_kills(flags: &[&str], kills: u32, load: Load) {
             .map(|partition| scope.spawn(move || Producer::new(partition, address, load).run(stop)))
             .collect();
         let killer = StopOnDrop(stop);
-        let mut random = Random(0x5eed);
+        let mut random = Random::new(0x5eed);
         for _ in 0..kills {
-            thread::sleep(Duration::from_millis(200 + random.below(500)));
+            thread::sleep(Duration::from_millis(200 + random.below(500) as u64));
             broker.kill();
             broker.restart();
         }
@@ -160,7 +161,7 @@ impl Producer {
             partition,
             address,
             load,
-            random: Random(partition as u64 + 1),
+            random: Random::new(partition as u64 + 1),
             stamp: None,
             next_sequence: 0,
             unanswered: VecDeque::new(),
@@ -227,13 +228,13 @@ impl Producer {
 
     fn next_batch(&mut self) -> Batch {
         let first = self.history.sent.len() as u64;
-        let count = 1 + self.random.below(self.load.records_max);
+        let count = 1 + self.random.below(self.load.records_max) as u64;
         let mut builder = BatchBuilder::new();
         if let Some((id, epoch)) = self.stamp {
             builder = builder.producer(id, epoch, Sequence::new(self.next_sequence));
         }
         for number in first..first + count {
-            let length = self.random.below(self.load.record_bytes_max) as usize;
+            let length = self.random.below(self.load.record_bytes_max);
             self.history.sent.push(length);
             builder.push(
                 TimestampMs::new(1_700_000_000_000),
@@ -277,20 +278,6 @@ fn value(number: u64, padding: usize) -> Vec<u8> {
 
 fn number_of(value: &[u8]) -> u64 {
     u64::from_le_bytes(value[..8].try_into().expect("every value has a number"))
-}
-
-/// SplitMix64: enough to vary sizes and moments by a seed.
-struct Random(u64);
-
-impl Random {
-    /// Below `bound`, exclusive.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }
 
 const TOPIC: &str = "killed";

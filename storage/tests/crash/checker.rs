@@ -9,13 +9,12 @@ use std::time::Duration;
 use millstream_log::{SegmentHeader, layout};
 use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::types::Offset;
-use millstream_ring::simulated::{DiskImage, PowerCut, SimOptions, SimWorld};
+use millstream_ring::simulated::{DiskImage, PowerCut, Prng, SimOptions, SimWorld};
 use millstream_storage::{OpenError, ReadError, StorageOptions};
 
 use crate::eyes::{Eyes, Place, parse};
 use crate::host::{Host, Unread};
 use crate::model::{Model, Partition};
-use crate::prng::Prng;
 
 /// A partition as a start found it.
 #[derive(Clone, Debug, PartialEq, Eq)]

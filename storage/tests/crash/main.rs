@@ -13,7 +13,6 @@ mod checker;
 mod eyes;
 mod host;
 mod model;
-mod prng;
 mod workload;
 
 use std::fmt;

@@ -6,14 +6,13 @@ use std::time::Duration;
 use millstream_log::LogConfig;
 use millstream_protocol::types::LeaderEpoch;
 use millstream_ring::Ring;
-use millstream_ring::simulated::{OpKind, PowerCut, SimOptions, SimWorld};
+use millstream_ring::simulated::{OpKind, PowerCut, Prng, SimOptions, SimWorld};
 use millstream_storage::{AppendError, LogEvent, ReadError, StorageOptions};
 
 use crate::checker::{CAPACITY, Start, check_image, check_rot, restart, verify};
 use crate::eyes::{Armed, EIO, Eyes, Place};
 use crate::host::{Host, Unread};
 use crate::model::{Fresh, Model};
-use crate::prng::Prng;
 
 /// What goes wrong besides the power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub struct Ended {
 
 impl Run {
     pub fn new(seed: u64, trouble: Trouble, length: Length, eyes: &Eyes) -> Run {
-        let mut prng = Prng::new(seed);
+        let mut prng = Prng::new(seed, WORKLOAD_SALT);
         let mut options = StorageOptions::for_shards(1);
         options.journal_bytes = 256 << 10;
         options.cache_bytes = prng.range(1, 9) << 16;
@@ -692,5 +691,7 @@ fn used_bytes(host: &Host) -> u64 {
     space.total - space.free
 }
 
+/// Tells the workload's chance from the simulator's, which has the same seed.
+const WORKLOAD_SALT: u64 = 0x1f;
 const PARTITIONS_MAX: usize = 12;
 const REST_TURNS_MAX: u32 = 4000;

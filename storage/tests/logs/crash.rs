@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{Host, batch, batch_of, small_options};
 use millstream_log::{LogConfig, PartitionKey};
 use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use millstream_ring::simulated::{DiskImage, PowerCut, SimOptions, SimRing, SimWorld};
+use millstream_ring::simulated::{DiskImage, PowerCut, Prng, SimOptions, SimRing, SimWorld};
 use millstream_storage::{AppendError, LogEvent, LogId, StorageOptions, TopicFate};
 
 #[test]
@@ -43,7 +43,7 @@ fn a_short_life_survives_a_cut_at_every_flush() {
 /// Several lives on one disk, each cut at a random moment; starts are cut as well.
 fn lives(seed: u64) {
     let _note = OnPanic(format!("MILLSTREAM_CRASH={seed}"));
-    let mut random = Random(seed);
+    let mut random = Prng::new(seed, LIFE_SALT);
     let mut model = Model::default();
     let mut image: Option<DiskImage> = None;
     for life in 0..4 {
@@ -69,7 +69,7 @@ fn lives(seed: u64) {
 /// One small life cut at the given flush boundary; tells whether the life was long enough for that.
 fn first_life_cut_at(seed: u64, boundary: u64) -> bool {
     let _note = OnPanic(format!("MILLSTREAM_CRASH={seed}:{boundary}"));
-    let mut random = Random(seed);
+    let mut random = Prng::new(seed, LIFE_SALT);
     let mut model = Model::default();
     let world = world_on(&None, seed);
     world.cut_power_at(PowerCut::AtBoundary(boundary));
@@ -84,7 +84,7 @@ fn first_life_cut_at(seed: u64, boundary: u64) -> bool {
 }
 
 /// Opens the directory, checks it against the model, then works until the power goes or the steps are done.
-fn live(world: &SimWorld, model: &mut Model, random: &mut Random, steps: u32, seed: u64) -> DiskImage {
+fn live(world: &SimWorld, model: &mut Model, random: &mut Prng, steps: u32, seed: u64) -> DiskImage {
     if let Some(mut host) = open(world, model) {
         model.check(&mut host);
         for _ in 0..steps {
@@ -100,7 +100,7 @@ fn live(world: &SimWorld, model: &mut Model, random: &mut Random, steps: u32, se
     world.crash(seed)
 }
 
-fn step(host: &mut Host<SimRing>, model: &mut Model, random: &mut Random) {
+fn step(host: &mut Host<SimRing>, model: &mut Model, random: &mut Prng) {
     let partition = random.below(PARTITIONS) as i32;
     match random.below(20) {
         0..=10 => append(host, model, partition, random),
@@ -118,7 +118,7 @@ fn step(host: &mut Host<SimRing>, model: &mut Model, random: &mut Random) {
     model.note(host);
 }
 
-fn append(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &mut Random) {
+fn append(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &mut Prng) {
     let log = match host.logs().lookup(key(partition)) {
         Some(log) => log,
         None if model.of(partition).deleted => return,
@@ -177,7 +177,7 @@ fn delete(host: &mut Host<SimRing>, model: &mut Model, partition: i32) {
     }
 }
 
-fn delete_records(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &mut Random) {
+fn delete_records(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &mut Prng) {
     let Some(log) = host.logs().lookup(key(partition)) else {
         return;
     };
@@ -397,7 +397,7 @@ fn world_on(image: &Option<DiskImage>, seed: u64) -> SimWorld {
 }
 
 /// Later lives have fewer files to make: a cut may come while they start.
-fn earlier(cut: PowerCut, random: &mut Random) -> PowerCut {
+fn earlier(cut: PowerCut, random: &mut Prng) -> PowerCut {
     match cut {
         PowerCut::AtBoundary(_) => PowerCut::AtBoundary(random.below(200)),
         PowerCut::AtEvent(_) => PowerCut::AtEvent(random.below(4000)),
@@ -439,16 +439,6 @@ impl Drop for OnPanic {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % bound
-    }
-}
-
+/// Tells a life's chance from the simulator's, which has the same seed.
+const LIFE_SALT: u64 = 0x11fe;
 const PARTITIONS: u64 = 6;

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 pub use image::DiskImage;
 pub use options::{Faults, OpKind, OpView, PowerCut, SimOptions};
+pub use prng::Prng;
 
 use crate::error::IoError;
 use crate::op::{Completion, Detached, DetachedFile, DetachedSocket, DiskSpace, FileId, Op, SocketId, Token};
@@ -38,7 +39,6 @@ use crate::ring::{Ring, Wait};
 use crate::waker::{Sleep, Waker};
 use disk::Disk;
 use net::EndpointId;
-use prng::Prng;
 use world::{File, Who, World};
 
 /// A world of one disk, one network and its rings; a handle, cheap to clone.

@@ -228,7 +228,7 @@ impl World {
         if room == 0 && !refused {
             return;
         }
-        let piece = self.net_prng.within(1, room.max(1) as u64) as usize;
+        let piece = self.net_prng.range(1, room.max(1) as u64 + 1) as usize;
         let piece = if self.net_prng.coin() { room } else { piece };
         let Work::Send {
             socket, slices, sent, ..
@@ -369,7 +369,7 @@ impl World {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let some = self.net_prng.within(1, most as u64) as usize;
+        let some = self.net_prng.range(1, most as u64 + 1) as usize;
         let len = if self.net_prng.coin() { most } else { some };
         Ok(self.connection(endpoint).to_server.bytes.drain(..len).collect())
     }

@@ -210,7 +210,7 @@ impl World {
 
     fn schedule_disk(&mut self, op: OpNumber) {
         let duration = self.disk_delay();
-        let effect = self.disk_prng.within(0, duration);
+        let effect = self.disk_prng.range(0, duration + 1);
         self.schedule(effect, Event::Effect(op));
         self.schedule(duration, Event::Complete(op));
     }

@@ -295,7 +295,7 @@ impl World {
 }
 
 fn draw(prng: &mut Prng, range: &RangeInclusive<Duration>) -> u64 {
-    prng.within(range.start().as_nanos() as u64, range.end().as_nanos() as u64)
+    prng.range(range.start().as_nanos() as u64, range.end().as_nanos() as u64 + 1)
 }
 
 /// A number that differs when a completion does.
