@@ -5,7 +5,11 @@
 //! they are handed to every shard, which only reads.
 
 pub mod alter_configs;
+mod config_rules;
 pub mod controller;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
 pub mod image;
 pub mod record;
 pub mod snapshot;

@@ -3,7 +3,8 @@
 
 use std::ops::Deref;
 
-use millstream_machine::cluster::controller::{CreatedTopic, Refusal};
+use millstream_machine::cluster::controller::Refusal;
+use millstream_machine::cluster::create_topics::CreatedTopic;
 use millstream_protocol::error::DecodeError;
 use millstream_protocol::message::Decode;
 use millstream_protocol::primitive::Reader;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource};
-use millstream_machine::cluster::controller::{
-    Controller, Decision, DeleteTopic, GrowTopic, NewTopic, Refusal,
-};
+use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
+use millstream_machine::cluster::create_partitions::GrowTopic;
+use millstream_machine::cluster::create_topics::NewTopic;
+use millstream_machine::cluster::delete_topics::DeleteTopic;
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::{MetadataRecord, encode_batch};
 use millstream_machine::config::settings::BrokerSettings;

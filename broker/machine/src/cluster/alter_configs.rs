@@ -13,13 +13,13 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{BrokerId, TopicId};
 
+use super::config_rules::{check_broker_configs, check_topic_configs};
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
 use super::record::{ConfigChange, MetadataRecord};
-use crate::config::broker::{BROKER_CONFIGS, is_dynamic};
-use crate::config::definition::{ConfigDefinition, ConfigType, ConfigValue, find, split_list};
+use crate::config::broker::BROKER_CONFIGS;
+use crate::config::definition::{ConfigDefinition, ConfigType, find, split_list};
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
-use crate::limits::ClusterLimits;
 
 /// One resource of a request, as on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +52,7 @@ impl<'a> ConfigResource<'a> {
     /// Reads a resource as DescribeConfigs and both kinds of alteration name it; `broker` is the one there
     /// is.
     pub fn from_wire(resource_type: i8, name: &'a str, broker: BrokerId) -> Result<Self, Refusal> {
-        let invalid = |message: String| Refusal {
-            code: ErrorCode::InvalidRequest,
-            message,
-        };
+        let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
         match (resource_type, name) {
             (TOPIC, "") => Err(invalid("Default topic resources are not allowed.".to_string())),
             (TOPIC, name) => Ok(ConfigResource::Topic(name)),
@@ -148,10 +145,7 @@ impl Controller<'_> {
     fn topic_configs(&self, name: &str) -> Result<(TopicId, &ConfigMap), Refusal> {
         let Some(topic) = self.image.topic_by_name(name) else {
             let message = format!("The topic '{name}' does not exist.");
-            return Err(Refusal {
-                code: ErrorCode::UnknownTopicOrPartition,
-                message,
-            });
+            return Err(refuse(ErrorCode::UnknownTopicOrPartition, message));
         };
         Ok((topic.id, &topic.configs))
     }
@@ -159,82 +153,9 @@ impl Controller<'_> {
 
 type FindDefinition = fn(&str) -> Option<&'static ConfigDefinition>;
 
-/// Whether a topic may have just these configurations of its own.
-pub(super) fn check_topic_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
-    let invalid = |message: String| Refusal {
-        code: ErrorCode::InvalidConfig,
-        message,
-    };
-    check_sizes(configs, limits)?;
-    if let Some((name, _)) = configs
-        .iter()
-        .find(|(name, _)| find(TOPIC_CONFIGS, name).is_none())
-    {
-        return Err(invalid(format!("Unknown topic config name: {name}")));
-    }
-    let number = |name| match find(TOPIC_CONFIGS, name)?.parse(configs.get(name)?) {
-        Ok(ConfigValue::Number(number)) => Some(number),
-        _ => None,
-    };
-    for (name, value) in configs.iter() {
-        let definition = find(TOPIC_CONFIGS, name).expect("looked up above");
-        let value = definition.parse(value).map_err(|error| invalid(error.message))?;
-        if name == "remote.storage.enable" && value == ConfigValue::Boolean(true) {
-            let message = "Tiered Storage functionality is disabled in the broker. \
-                           Topic cannot be configured with remote log storage.";
-            return Err(invalid(message.to_string()));
-        }
-    }
-    let (min, max) = (number("min.compaction.lag.ms"), number("max.compaction.lag.ms"));
-    match (min, max) {
-        (Some(min), Some(max)) if min > max => Err(invalid(format!(
-            "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Whether these may be set for brokers that run. Kafka takes names that it does not know; here they are
-/// refused, so that a misspelt one does not go unnoticed.
-fn check_broker_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
-    let invalid = |message: String| Refusal {
-        code: ErrorCode::InvalidRequest,
-        message,
-    };
-    check_sizes(configs, limits)?;
-    for (name, value) in configs.iter() {
-        let definition = find(BROKER_CONFIGS, name)
-            .ok_or_else(|| invalid(format!("Unknown broker config name: {name}")))?;
-        if !is_dynamic(name) {
-            return Err(invalid(format!(
-                "Cannot update these configs dynamically: [{name}]"
-            )));
-        }
-        definition.parse(value).map_err(|error| invalid(error.message))?;
-    }
-    Ok(())
-}
-
-fn check_sizes(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
-    let max = limits.config_value_bytes_max;
-    if configs.iter().all(|(_, value)| value.len() <= max) {
-        return Ok(());
-    }
-    let message = format!(
-        "The configuration value cannot be added because it exceeds the maximum value size of {max} bytes."
-    );
-    Err(Refusal {
-        code: ErrorCode::InvalidConfig,
-        message,
-    })
-}
-
 /// What is wrong with a resource's changes whatever the resource is.
 fn check_changes(changes: &[AlterConfig<'_>]) -> Result<(), Refusal> {
-    let invalid = |message: String| Refusal {
-        code: ErrorCode::InvalidRequest,
-        message,
-    };
+    let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
     if !duplicates(changes.iter().map(|change| change.name)).is_empty() {
         return Err(invalid("Error due to duplicate config keys".to_string()));
     }
@@ -272,10 +193,7 @@ fn apply_change(
                     "Can't {verb} to key {} because its type is not LIST.",
                     change.name
                 );
-                return Err(Refusal {
-                    code: ErrorCode::InvalidConfig,
-                    message,
-                });
+                return Err(refuse(ErrorCode::InvalidConfig, message));
             };
             let default = definition.default.unwrap_or_default();
             let mut items = split_list(configs.get(change.name).unwrap_or(default));
@@ -323,19 +241,18 @@ const SUBTRACT: i8 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::image::ClusterImage;
-    use crate::config::settings::BrokerSettings;
+    use crate::cluster::controller::testing::World;
     use crate::testing::topic_created;
 
     /// `a` with cleanup.policy=compact and retention.ms=5.
-    fn world() -> ClusterImage {
+    fn world() -> World {
         let change = |name: &str, value: &str| ConfigChange {
             name: name.to_string(),
             value: Some(value.to_string()),
         };
         let changes = [change("cleanup.policy", "compact"), change("retention.ms", "5")].to_vec();
         let id = TopicId::new([1; 16]);
-        ClusterImage::empty().apply(&[
+        World::new(&[
             topic_created(1, "a", 1),
             topic_created(2, "b", 1),
             MetadataRecord::TopicConfigChanged { id, changes },
@@ -346,18 +263,13 @@ mod tests {
 
     /// The configurations of `a` after the changes, as `name=value` in order.
     fn decide(resources: &[AlterResource<'_>], incremental: bool) -> (String, Vec<Answer>) {
-        let (image, settings, limits) = (world(), BrokerSettings::new(), ClusterLimits::default());
-        let controller = Controller {
-            image: &image,
-            settings: &settings,
-            limits: &limits,
-            broker: BrokerId::new(1),
-        };
+        let world = world();
+        let controller = world.controller();
         let decision = match incremental {
             true => controller.incremental_alter_configs(resources),
             false => controller.alter_configs(resources),
         };
-        let after = image.apply(&decision.records);
+        let after = world.image.apply(&decision.records);
         let configs = after.topic_by_name("a").unwrap().configs.clone();
         let configs: Vec<_> = configs
             .iter()
@@ -490,15 +402,14 @@ mod tests {
 
     #[test]
     fn what_does_not_change_is_no_record() {
-        let (image, settings, limits) = (world(), BrokerSettings::new(), ClusterLimits::default());
-        let controller = Controller {
-            image: &image,
-            settings: &settings,
-            limits: &limits,
-            broker: BrokerId::new(1),
-        };
         let same = [change(SET, "retention.ms", "5")];
-        assert_eq!(controller.incremental_alter_configs(&[on_a(&same)]).records, []);
+        assert_eq!(
+            world()
+                .controller()
+                .incremental_alter_configs(&[on_a(&same)])
+                .records,
+            []
+        );
     }
 
     #[test]

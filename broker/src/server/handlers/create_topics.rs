@@ -1,6 +1,7 @@
 //! CreateTopics: decided by the controller; answered when every shard can use the new topics.
 
-use millstream_machine::cluster::controller::{CreatedTopic, Refusal};
+use millstream_machine::cluster::controller::Refusal;
+use millstream_machine::cluster::create_topics::CreatedTopic;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::create_topics::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
