@@ -8,13 +8,18 @@
 //! an incremental answer only if the client was told all there is to tell. A session may disappear at any
 //! time; the client then starts another one.
 
+mod session;
+
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::{Duration, Instant};
-use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use millstream_protocol::types::PartitionIndex;
+
+pub use session::{Answer, FetchPartition, TopicKey};
+
+use session::{FIRST_EPOCH, Session};
 
 /// The sessions of one shard.
 #[derive(Debug)]
@@ -30,25 +35,6 @@ pub struct FetchSessions {
 /// Positive: ten bits of shard, then 21 bits that are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId(i32);
-
-/// How a request names a topic: by name up to version 12, by id from version 13. Never both in one session.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TopicKey {
-    Name(Arc<str>),
-    Id(TopicId),
-}
-
-/// A partition as a client asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchPartition {
-    pub topic: TopicKey,
-    pub partition: PartitionIndex,
-    /// As on the wire.
-    pub fetch_offset: i64,
-    pub max_bytes: i32,
-    pub current_leader_epoch: Option<LeaderEpoch>,
-    pub last_fetched_epoch: Option<LeaderEpoch>,
-}
 
 /// What a fetch request says about its session.
 #[derive(Clone, Debug)]
@@ -78,16 +64,6 @@ pub struct Ticket {
     /// The epoch that the session expects next; another one means that another request came in between.
     next_epoch: i32,
     is_incremental: bool,
-}
-
-/// What is known about a partition when its answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub high_watermark: Offset,
-    pub log_start: Offset,
-    pub has_records: bool,
-    /// An error or a diverging epoch: always told, and the partition is told of again when it is over.
-    pub has_error: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,19 +145,7 @@ impl FetchSessions {
             .sessions
             .get(&ticket.id)
             .filter(|session| session.next_epoch == ticket.next_epoch);
-        let cached = session.map_or(&[][..], |session| &session.partitions);
-        let turn = session.map_or(0, |session| session.turn.min(cached.len()));
-        let (before, from) = cached.split_at(turn);
-        let from = from
-            .iter()
-            .enumerate()
-            .map(move |(number, cached)| ((turn + number) as u32, &cached.ask));
-        from.chain(
-            before
-                .iter()
-                .enumerate()
-                .map(|(number, cached)| (number as u32, &cached.ask)),
-        )
+        session.into_iter().flat_map(Session::in_turn)
     }
 
     /// Whether the answer must tell of partition `number`; remembers what it tells. Asked once for every
@@ -192,12 +156,7 @@ impl FetchSessions {
             .get_mut(&ticket.id)
             .filter(|session| session.next_epoch == ticket.next_epoch);
         let Some(session) = session else { return true };
-        if answer.has_records {
-            session.turn = number as usize + 1;
-        }
-        let told = (!answer.has_error).then_some((answer.high_watermark, answer.log_start));
-        let before = core::mem::replace(&mut session.partitions[number as usize].told, told);
-        !ticket.is_incremental || answer.has_records || told.is_none() || told != before
+        session.answer(number, answer) || !ticket.is_incremental
     }
 
     /// Sessions at present.
@@ -216,16 +175,8 @@ impl FetchSessions {
             number = (number + 1) & NUMBER_MAX;
             id = self.id(number);
         }
-        let mut session = Session {
-            next_epoch: FIRST_EPOCH,
-            uses_topic_ids: request.uses_topic_ids,
-            partitions: Vec::new(),
-            turn: 0,
-            created: now,
-            last_used: now,
-        };
-        session.update(request.partitions, Vec::new());
-        self.partitions += session.partitions.len();
+        let session = Session::new(request.uses_topic_ids, request.partitions, now);
+        self.partitions += session.len();
         self.sessions.insert(id, session);
         Ticket {
             id,
@@ -247,11 +198,11 @@ impl FetchSessions {
         if session.uses_topic_ids != request.uses_topic_ids {
             return Err(SessionError::TopicId);
         }
-        let before = session.partitions.len();
+        let before = session.len();
         session.update(request.partitions, request.forgotten);
         session.last_used = now;
         session.next_epoch = session.next_epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let (next_epoch, after) = (session.next_epoch, session.partitions.len());
+        let (next_epoch, after) = (session.next_epoch, session.len());
         self.partitions = self.partitions - before + after;
         if after == 0 {
             self.close(id);
@@ -270,7 +221,7 @@ impl FetchSessions {
 
     fn close(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.remove(&id) {
-            self.partitions -= session.partitions.len();
+            self.partitions -= session.len();
         }
     }
 
@@ -301,72 +252,13 @@ impl FetchSessions {
         }
         let is_old = |session: &Session| now.saturating_since(session.created) > EVICTABLE_AFTER;
         let old = self.sessions.iter().filter(|(_, session)| is_old(session));
-        let (&smallest, session) = old.min_by_key(|(id, session)| (session.partitions.len(), **id))?;
-        (session.partitions.len() < partitions).then_some(smallest)
+        let (&smallest, session) = old.min_by_key(|(id, session)| (session.len(), **id))?;
+        (session.len() < partitions).then_some(smallest)
     }
 
     fn id(&self, number: u32) -> SessionId {
         SessionId((i32::from(self.shard) << NUMBER_BITS) | number as i32)
     }
-}
-
-#[derive(Debug)]
-struct Session {
-    next_epoch: i32,
-    uses_topic_ids: bool,
-    /// In order of topic and partition.
-    partitions: Vec<Cached>,
-    /// The number of the partition that is asked for first.
-    turn: usize,
-    created: Instant,
-    last_used: Instant,
-}
-
-#[derive(Debug)]
-struct Cached {
-    ask: FetchPartition,
-    /// High watermark and log start that the client knows; `None` where it must be told.
-    told: Option<(Offset, Offset)>,
-}
-
-impl Session {
-    /// Takes new and changed partitions in and forgotten ones out.
-    fn update(&mut self, partitions: Vec<FetchPartition>, mut forgotten: Vec<(TopicKey, PartitionIndex)>) {
-        let known = self.partitions.len();
-        for ask in partitions {
-            match find(&self.partitions[..known], &ask.topic, ask.partition) {
-                Some(number) => self.partitions[number].ask = ask,
-                None => self.partitions.push(Cached { ask, told: None }),
-            }
-        }
-        if self.partitions.len() > known {
-            self.partitions.sort_by(|one, other| one.key().cmp(&other.key()));
-            self.partitions
-                .dedup_by(|later, earlier| later.key() == earlier.key());
-        }
-        if !forgotten.is_empty() {
-            // One pass whatever a client forgets: removing one after the other would move the rest every time.
-            forgotten.sort_unstable();
-            self.partitions.retain(|cached| {
-                let key = cached.key();
-                forgotten
-                    .binary_search_by(|(topic, partition)| (topic, *partition).cmp(&key))
-                    .is_err()
-            });
-        }
-    }
-}
-
-impl Cached {
-    fn key(&self) -> (&TopicKey, PartitionIndex) {
-        (&self.ask.topic, self.ask.partition)
-    }
-}
-
-fn find(partitions: &[Cached], topic: &TopicKey, partition: PartitionIndex) -> Option<usize> {
-    partitions
-        .binary_search_by(|cached| cached.key().cmp(&(topic, partition)))
-        .ok()
 }
 
 /// Shards that a session's id can name.
@@ -376,7 +268,6 @@ const NUMBER_MAX: u32 = (1 << NUMBER_BITS) - 1;
 
 const FINAL_EPOCH: i32 = -1;
 const NEW_EPOCH: i32 = 0;
-const FIRST_EPOCH: i32 = 1;
 
 /// Kafka's `min.incremental.fetch.session.eviction.ms`.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
@@ -384,6 +275,7 @@ const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millstream_protocol::types::{Offset, TopicId};
     use std::vec;
 
     const NOW: Instant = Instant::from_nanos(1 << 40);

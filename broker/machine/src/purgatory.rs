@@ -9,6 +9,7 @@
 //! - reporting a watermark touches only the requests that it releases, never those that go on waiting;
 //! - nothing is allocated once as many requests are parked as ever were; their number is bounded.
 
+mod slots;
 mod timer_wheel;
 
 use alloc::vec::Vec;
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::Offset;
 
+use slots::{NONE, Slots};
 use timer_wheel::TimerWheel;
 
 /// Parked requests of one shard. `T` is what the shell knows a request by; small and `Copy`.
@@ -330,78 +332,6 @@ struct Queue {
     last: u32,
 }
 
-/// Values in numbered slots, with freed ones used again, latest first.
-#[derive(Debug)]
-struct Slots<V> {
-    slots: Vec<Slot<V>>,
-    free: u32,
-    used: u32,
-}
-
-#[derive(Debug)]
-struct Slot<V> {
-    value: Option<V>,
-    /// Raised when the slot is freed.
-    generation: u32,
-    /// The next free slot, while this one is free.
-    next_free: u32,
-}
-
-impl<V> Slots<V> {
-    fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: NONE,
-            used: 0,
-        }
-    }
-
-    fn len(&self) -> u32 {
-        self.used
-    }
-
-    fn insert(&mut self, value: V) -> (u32, u32) {
-        self.used += 1;
-        if self.free == NONE {
-            self.slots.push(Slot {
-                value: Some(value),
-                generation: 0,
-                next_free: NONE,
-            });
-            return (self.slots.len() as u32 - 1, 0);
-        }
-        let at = self.free;
-        let slot = &mut self.slots[at as usize];
-        self.free = slot.next_free;
-        slot.value = Some(value);
-        (at, slot.generation)
-    }
-
-    fn remove(&mut self, at: u32) -> V {
-        let slot = &mut self.slots[at as usize];
-        let value = slot.value.take().expect("a used slot");
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.next_free = self.free;
-        self.free = at;
-        self.used -= 1;
-        value
-    }
-
-    fn get(&self, at: u32) -> &V {
-        self.slots[at as usize].value.as_ref().expect("a used slot")
-    }
-
-    fn get_mut(&mut self, at: u32) -> &mut V {
-        self.slots[at as usize].value.as_mut().expect("a used slot")
-    }
-
-    /// `None` for a free slot.
-    fn generation(&self, at: u32) -> Option<u32> {
-        let slot = self.slots.get(at as usize)?;
-        slot.value.is_some().then_some(slot.generation)
-    }
-}
-
 fn queue_index(partition: PartitionSlot, mark: Mark) -> usize {
     partition.0 as usize * MARKS.len() + mark as usize
 }
@@ -412,9 +342,6 @@ const MARKS: [Mark; 4] = [
     Mark::CommittedForFetch,
     Mark::StableForFetch,
 ];
-
-/// The end of a list.
-const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -574,7 +501,7 @@ mod tests {
             assert_eq!(reach(&mut purgatory, 1, offset), [(1, Why::Reached)]);
         }
         assert_eq!(
-            (purgatory.requests.slots.len(), purgatory.waits.slots.len()),
+            (purgatory.requests.capacity(), purgatory.waits.capacity()),
             (1, 2)
         );
     }
