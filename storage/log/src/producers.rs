@@ -2,9 +2,11 @@
 //! know which transactions are open.
 //!
 //! Invariants: the answer to a batch depends only on what was appended (and on what expired), never on time
-//! by itself; at most [`PRODUCERS_MAX`] producers with [`PRODUCER_BATCHES`] batches each. The rules are
+//! by itself; at most [`PRODUCERS_MAX`] producers with [`crate::limits::PRODUCER_BATCHES`] batches each. The rules are
 //! Kafka's (KIP-98, KIP-360): an unknown producer may begin at any sequence, a new epoch begins at 0, an
 //! older epoch is refused.
+
+mod producer;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,7 +14,8 @@ use millstream_protocol::record::batch::{BatchSummary, ProducerStamp};
 use millstream_protocol::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::codec::{FormatError, Put, Take};
-use crate::limits::{PRODUCER_BATCHES, PRODUCER_IDLE_MS, PRODUCERS_MAX};
+use crate::limits::{PRODUCER_IDLE_MS, PRODUCERS_MAX};
+use producer::{PRODUCER_LEN, Producer, in_sequence};
 
 /// See the module's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,28 +58,6 @@ pub enum Verdict {
         last_offset: Offset,
         timestamp: Option<TimestampMs>,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Producer {
-    epoch: ProducerEpoch,
-    /// `None` where nothing was appended in this epoch.
-    last_sequence: Option<Sequence>,
-    /// The wall clock at the last append.
-    last_append: TimestampMs,
-    /// The first offset of the open transaction.
-    transaction: Option<Offset>,
-    /// The latest batches of this epoch, oldest first.
-    batches: VecDeque<AppendedBatch>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct AppendedBatch {
-    last_sequence: Sequence,
-    last_offset: Offset,
-    /// Records in the batch, less one.
-    delta: i32,
-    timestamp: Option<TimestampMs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,177 +252,9 @@ impl Producers {
     }
 }
 
-impl Producer {
-    fn new(epoch: ProducerEpoch, now: TimestampMs) -> Self {
-        Self {
-            epoch,
-            last_sequence: None,
-            last_append: now,
-            transaction: None,
-            batches: VecDeque::new(),
-        }
-    }
-
-    fn duplicate_of(&self, stamp: &ProducerStamp) -> Option<&AppendedBatch> {
-        let same_epoch = self.epoch == stamp.epoch;
-        self.batches.iter().find(|batch| {
-            same_epoch
-                && batch.last_sequence == stamp.last_sequence
-                && batch.delta == distance(stamp.base_sequence, stamp.last_sequence)
-        })
-    }
-
-    fn remember(&mut self, stamp: &ProducerStamp, summary: &BatchSummary) {
-        if self.batches.len() == PRODUCER_BATCHES {
-            self.batches.pop_front();
-        }
-        self.batches.push_back(AppendedBatch {
-            last_sequence: stamp.last_sequence,
-            last_offset: summary.last_offset,
-            delta: distance(stamp.base_sequence, stamp.last_sequence),
-            timestamp: summary.max_timestamp,
-        });
-        self.last_sequence = Some(stamp.last_sequence);
-    }
-
-    /// Whether anything is left to remember.
-    fn truncate(&mut self, end: Offset) -> bool {
-        let mut lowest_cut = None;
-        while let Some(batch) = self.batches.back().filter(|batch| batch.last_offset >= end) {
-            lowest_cut = Some(batch.first_sequence());
-            self.batches.pop_back();
-        }
-        if self.transaction.is_some_and(|first| first >= end) {
-            self.transaction = None;
-        }
-        match lowest_cut {
-            None => true,
-            Some(first) if self.batches.is_empty() && first.get() == 0 => {
-                self.last_sequence = None;
-                self.transaction.is_some()
-            }
-            Some(first) => {
-                self.last_sequence = Some(before(first));
-                true
-            }
-        }
-    }
-
-    fn idle_for(&self, now: TimestampMs, ms: i64) -> bool {
-        self.transaction.is_none() && now.get().saturating_sub(self.last_append.get()) >= ms
-    }
-
-    fn encode(&self, out: &mut impl Put) {
-        out.i16(self.epoch.get());
-        out.i32(self.last_sequence.map_or(-1, Sequence::get));
-        out.i64(self.last_append.get());
-        out.i64(self.transaction.map_or(-1, Offset::get));
-        out.u8(self.batches.len() as u8);
-        for batch in &self.batches {
-            out.i32(batch.last_sequence.get());
-            out.i32(batch.delta);
-            out.i64(batch.last_offset.get());
-            out.i64(TimestampMs::to_wire(batch.timestamp));
-        }
-    }
-
-    fn decode(take: &mut Take<'_>) -> Result<Self, FormatError> {
-        let epoch = ProducerEpoch::new(take.i16()?);
-        let last_sequence = match take.i32()? {
-            -1 => None,
-            sequence => Some(sequence_from(sequence)?),
-        };
-        let last_append = take.timestamp()?;
-        let transaction = Offset::checked(take.i64()?);
-        let count = usize::from(take.u8()?);
-        if count > PRODUCER_BATCHES {
-            return Err(FormatError::Field("producer batches"));
-        }
-        let mut batches = VecDeque::with_capacity(count);
-        for _ in 0..count {
-            let last_sequence = sequence_from(take.i32()?)?;
-            let delta = take.i32()?;
-            let last_offset = take.last_offset()?;
-            if delta < 0 || i64::from(delta) > last_offset.get() {
-                return Err(FormatError::Field("offset delta"));
-            }
-            let timestamp = TimestampMs::from_wire(take.i64()?);
-            batches.push_back(AppendedBatch {
-                last_sequence,
-                last_offset,
-                delta,
-                timestamp,
-            });
-        }
-        Ok(Self {
-            epoch,
-            last_sequence,
-            last_append,
-            transaction,
-            batches,
-        })
-    }
-}
-
-impl AppendedBatch {
-    fn first_sequence(&self) -> Sequence {
-        wrap(i64::from(self.last_sequence.get()) - i64::from(self.delta))
-    }
-}
-
-fn in_sequence(
-    stamp: &ProducerStamp,
-    epoch: ProducerEpoch,
-    last: Option<Sequence>,
-) -> Result<Verdict, SequenceError> {
-    if stamp.epoch < epoch {
-        return Err(SequenceError::InvalidEpoch {
-            producer: stamp.id,
-            current: epoch,
-            found: stamp.epoch,
-        });
-    }
-    let expected = match last {
-        Some(last) if stamp.epoch == epoch => last.advance(1),
-        _ => Sequence::new(0),
-    };
-    if stamp.base_sequence == expected {
-        Ok(Verdict::New)
-    } else {
-        Err(SequenceError::OutOfOrder {
-            producer: stamp.id,
-            expected,
-            found: stamp.base_sequence,
-        })
-    }
-}
-
-/// How many sequences lie between the two, around the wrap.
-fn distance(first: Sequence, last: Sequence) -> i32 {
-    wrap(i64::from(last.get()) - i64::from(first.get())).get()
-}
-
-fn before(sequence: Sequence) -> Sequence {
-    wrap(i64::from(sequence.get()) - 1)
-}
-
-fn wrap(sequence: i64) -> Sequence {
-    Sequence::new((sequence & i64::from(i32::MAX)) as i32)
-}
-
-fn sequence_from(value: i32) -> Result<Sequence, FormatError> {
-    if value >= 0 {
-        Ok(Sequence::new(value))
-    } else {
-        Err(FormatError::Field("sequence"))
-    }
-}
-
-/// A producer without batches: id, epoch, last sequence, last append, transaction, batch count.
-const PRODUCER_LEN: usize = 8 + 2 + 4 + 8 + 8 + 1;
-
 #[cfg(test)]
 mod tests {
+    use super::producer::distance;
     use super::*;
     use crate::testing::{NOW, stamp, summary};
 
