@@ -1,6 +1,8 @@
 //! A whole broker in a simulated world: shards, their rings, the controller and clients, all in one thread.
 //! What happens depends on the seed alone.
 
+pub mod records;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
