@@ -4,11 +4,16 @@
 //! catch: a rule that cannot fail would hold nothing. Rules name absences ("no clock in a machine"), because
 //! those are what nobody notices.
 
+mod habits;
 mod rules;
 mod source;
+mod walls;
+
+use std::collections::BTreeSet;
 
 use rules::RULES;
 use source::Tree;
+use walls::WALLS;
 
 #[test]
 fn the_tree_keeps_every_rule() {
@@ -37,6 +42,35 @@ fn every_rule_catches_its_planted_violation() {
             caught,
             "rule `{}` did not catch what was planted in {}",
             rule.name, rule.plant.path
+        );
+    }
+}
+
+#[test]
+fn no_forbidden_edge_is_overlooked() {
+    let tree = Tree::load();
+    let ours: BTreeSet<&str> = WALLS.iter().flat_map(|(_, allowed)| *allowed).copied().collect();
+    for (room, allowed) in WALLS {
+        for name in ours.iter().filter(|name| !allowed.contains(name)) {
+            let path = format!("{room}/Cargo.toml");
+            let planted = tree.with(&path, &format!("\n[dependencies]\n{name}.workspace = true\n"));
+            let caught = walls::manifests_keep_the_walls(&planted);
+            assert!(
+                caught.iter().any(|it| it.path == path),
+                "{room} may depend on {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_map_shows_every_room() {
+    let map = include_str!("../../ARCHITECTURE.md");
+    for (room, _) in WALLS {
+        assert!(
+            map.lines()
+                .any(|line| line.starts_with(&format!("| `{room}/` |"))),
+            "ARCHITECTURE.md lists {room}"
         );
     }
 }

@@ -57,6 +57,14 @@ impl Tree {
             .map(|(path, file)| (path.as_str(), file))
     }
 
+    /// The paths of manifests.
+    pub fn manifests(&self) -> impl Iterator<Item = &str> {
+        self.files
+            .keys()
+            .map(String::as_str)
+            .filter(|path| path.ends_with("Cargo.toml"))
+    }
+
     /// Sources below any of the given folders.
     pub fn below<'a>(&'a self, folders: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a File)> {
         self.sources()
@@ -80,6 +88,34 @@ impl File {
             Some(tests) => &self.code[..tests],
             None => &self.code,
         }
+    }
+}
+
+/// Where `banned` words stand in product code below `folders`.
+pub fn words(tree: &Tree, folders: &[&str], banned: &[&str]) -> Vec<Violation> {
+    behind_doors(tree, folders, &[], banned)
+}
+
+/// As [`words`], but for the paths that begin with one of the `doors`.
+pub fn behind_doors(tree: &Tree, folders: &[&str], doors: &[&str], banned: &[&str]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, file) in tree.below(folders) {
+        if doors.iter().any(|door| path.starts_with(door)) {
+            continue;
+        }
+        for word in banned {
+            if file.product_code().contains(word) {
+                found.push(violation(path, format!("`{word}`")));
+            }
+        }
+    }
+    found
+}
+
+pub fn violation(path: &str, what: String) -> Violation {
+    Violation {
+        path: path.to_owned(),
+        what,
     }
 }
 
