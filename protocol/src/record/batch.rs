@@ -48,30 +48,28 @@ pub struct Attributes(i16);
 impl<'a> BatchView<'a> {
     /// Takes one batch from the start of `bytes` and gives what follows it.
     pub fn parse(bytes: &'a [u8]) -> Result<(BatchView<'a>, &'a [u8]), BatchError> {
-        let head = bytes.get(..MAGIC.end).ok_or(BatchError::Truncated)?;
-        let magic = head[MAGIC.start] as i8;
-        if magic != 2 {
-            return Err(BatchError::UnsupportedMagic(magic));
-        }
-        let length = i32::from_be_bytes(field(head, LENGTH));
-        let size = usize::try_from(length).map_err(|_| BatchError::InvalidLength)? + LENGTH_END;
-        if size < HEADER_LEN {
-            return Err(BatchError::InvalidLength);
-        }
+        let size = size_of(bytes)?;
         if bytes.len() < size {
             return Err(BatchError::Truncated);
         }
         let (bytes, rest) = bytes.split_at(size);
         let view = BatchView { bytes };
-        let last = i64::from_be_bytes(field(bytes, BASE_OFFSET)).checked_add(view.last_offset_delta().into());
+        view.check_offsets()?;
+        Ok((view, rest))
+    }
+
+    fn check_offsets(&self) -> Result<(), BatchError> {
+        let last = self
+            .raw_base_offset()
+            .checked_add(self.last_offset_delta().into());
         if last.is_none()
-            || view.raw_base_offset() < 0
-            || view.last_offset_delta() < 0
-            || view.record_count() < 0
+            || self.raw_base_offset() < 0
+            || self.last_offset_delta() < 0
+            || self.record_count() < 0
         {
             return Err(BatchError::InvalidOffsets);
         }
-        Ok((view, rest))
+        Ok(())
     }
 
     /// The whole batch, header included.
@@ -270,6 +268,21 @@ pub struct BatchSummary {
     pub size: u32,
 }
 
+impl BatchSummary {
+    /// From the header alone, for who takes in a batch piece by piece; with the CRC that the header says.
+    pub fn from_header(header: &[u8; HEADER_LEN]) -> Result<(BatchSummary, u32), BatchError> {
+        let size = size_of(header)?;
+        let view = BatchView { bytes: header };
+        view.check_offsets()?;
+        let size = u32::try_from(size).expect("the length field has 31 bits");
+        let summary = BatchSummary {
+            size,
+            ..view.summary()
+        };
+        Ok((summary, view.crc()))
+    }
+}
+
 /// Where an idempotent producer's batch stands among its others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerStamp {
@@ -333,6 +346,21 @@ pub fn set_log_append_time(bytes: &mut [u8], timestamp: TimestampMs) {
     bytes[MAX_TIMESTAMP].copy_from_slice(&timestamp.get().to_be_bytes());
     let crc = crc::crc32c(&bytes[CRC.end..]);
     bytes[CRC].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// The bytes of the batch that begins here, from its length field.
+fn size_of(bytes: &[u8]) -> Result<usize, BatchError> {
+    let head = bytes.get(..MAGIC.end).ok_or(BatchError::Truncated)?;
+    let magic = head[MAGIC.start] as i8;
+    if magic != 2 {
+        return Err(BatchError::UnsupportedMagic(magic));
+    }
+    let length = i32::from_be_bytes(field(head, LENGTH));
+    let size = usize::try_from(length).map_err(|_| BatchError::InvalidLength)? + LENGTH_END;
+    if size < HEADER_LEN {
+        return Err(BatchError::InvalidLength);
+    }
+    Ok(size)
 }
 
 /// A field's bytes; `bytes` reaches at least to the field's end.
@@ -403,6 +431,25 @@ mod tests {
             }
         );
         assert!(view.check_framing().unwrap().has_null_key);
+    }
+
+    #[test]
+    fn a_header_alone_says_the_same() {
+        let bytes = batch();
+        let (view, _) = BatchView::parse(&bytes).unwrap();
+        let mut header: [u8; HEADER_LEN] = bytes[..HEADER_LEN].try_into().unwrap();
+        assert_eq!(
+            BatchSummary::from_header(&header),
+            Ok((view.summary(), view.crc()))
+        );
+        header[LENGTH].copy_from_slice(&48i32.to_be_bytes());
+        assert_eq!(BatchSummary::from_header(&header), Err(BatchError::InvalidLength));
+        header[LENGTH].copy_from_slice(&49i32.to_be_bytes());
+        header[BASE_OFFSET].copy_from_slice(&(-1i64).to_be_bytes());
+        assert_eq!(
+            BatchSummary::from_header(&header),
+            Err(BatchError::InvalidOffsets)
+        );
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod offsets;
 mod partition;
 mod producers;
 mod read_plan;
+mod rebuild;
 mod record;
 mod recovery;
 mod retention;
@@ -55,6 +56,7 @@ pub use offsets::{FlushedOffset, LogEndOffset, LogStartOffset, Offsets};
 pub use partition::{ApplyError, PartitionState};
 pub use producers::{Producers, SequenceError, Verdict};
 pub use read_plan::{Piece, ReadError, ReadPlan, TimePlan};
+pub use rebuild::{IndexRebuild, RebuildDamage};
 pub use record::Record;
 pub use recovery::{
     ChainEnd, Cut, Damage, DamageReason, DirtyRun, ExtentCheck, Recovered, RecoveredJournal,

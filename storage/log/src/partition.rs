@@ -155,6 +155,13 @@ impl PartitionState {
         }
     }
 
+    /// The sidecar turned out to be missing or of no use: it stands for the index no longer.
+    pub fn sidecar_lost(&mut self, id: SegmentId) {
+        if let Some(segment) = self.segment_mut(id) {
+            segment.sidecar = false;
+        }
+    }
+
     /// Frees the index of a segment whose sidecar is durable; returns whether there was one.
     pub fn unload_index(&mut self, id: SegmentId) -> bool {
         match self.segment_mut(id) {
