@@ -163,6 +163,11 @@ impl DirtyRuns {
         to: FilePosition,
         since: JournalPoint,
     ) {
+        // Runs out of the rescue file may be older than those before them; the journal is kept for the first run's
+        // sake, so that one must be as old as any.
+        for run in self.runs.iter_mut().filter(|run| run.since.head > since.head) {
+            run.since = since;
+        }
         self.begin_run(segment, from, to, since);
         self.block_since = Some(since);
         self.round_done();
@@ -332,5 +337,35 @@ impl DirtyRuns {
             since,
             closed: false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_log::{ChainPoint, RoundSequence};
+
+    use super::*;
+
+    #[test]
+    fn the_journal_is_kept_for_the_oldest_of_recovered_runs_wherever_it_stands() {
+        let point = |head| JournalPoint {
+            chain: ChainPoint {
+                sequence: RoundSequence::new(1 + head / 4096),
+                position: head,
+                previous_crc: 0,
+            },
+            head,
+        };
+        let mut runs = DirtyRuns::new();
+        let at = |block: u64| FilePosition::new(block * 4096);
+        runs.recovered(SegmentId::new(1), at(0), at(1), point(24_576));
+        runs.recovered(SegmentId::new(2), at(0), at(1), point(4_096));
+        runs.recovered(SegmentId::new(2), at(3), at(4), point(8_192));
+        assert_eq!(runs.since(), Some(point(4_096)));
+        for left in [Some(point(4_096)), Some(point(8_192)), None] {
+            assert!(runs.plan_behind(true).is_some());
+            runs.behind_done();
+            assert_eq!(runs.since(), left);
+        }
     }
 }
