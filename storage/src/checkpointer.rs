@@ -222,7 +222,9 @@ impl Checkpointer {
                 CheckpointEvent::Done { floor }
             }
             (_, result) => {
-                self.stage = Stage::Failed;
+                if let Stage::Writing { file, .. } = std::mem::replace(&mut self.stage, Stage::Failed) {
+                    io.submit(Meaning::Checkpoint(CheckpointOp::Closed), Op::CloseFile { file });
+                }
                 CheckpointEvent::Failed(result.err().unwrap_or(IoError::new(SHORT_WRITE_ERRNO)))
             }
         }

@@ -1,6 +1,6 @@
 //! The group commit: filling rounds, starting them, and what becomes true when one ends.
 
-use millstream_log::{Record, RoundBuilder, SegmentId};
+use millstream_log::{FilePosition, Record, RoundBuilder, SegmentId};
 use millstream_protocol::time::Duration;
 use millstream_ring::Ring;
 
@@ -252,12 +252,8 @@ impl ShardLogs {
             partition: log.key(),
             base_offset: known.base_offset,
         };
-        self.files.make(segment, || {
-            let bytes = header.encode();
-            let mut block = millstream_ring::AlignedBuf::zeroed(bytes.len());
-            block.copy_from_slice(&bytes);
-            block.freeze()
-        });
+        let holds_data = log.clean_end(segment) > FilePosition::ZERO;
+        self.files.make(header, holds_data);
     }
 }
 

@@ -72,6 +72,8 @@ impl ShardLogs {
             self.next_housekeeping = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
             self.look_at_space(ring, events);
             self.checkpointer.retry();
+            self.rescue.retry();
+            self.files.retry_failed();
             self.house_walk = self.logs.ids();
         }
         for _ in 0..HOUSEKEEPING_STEP {

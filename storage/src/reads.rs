@@ -119,7 +119,7 @@ impl ShardLogs {
                 continue;
             };
             let result = match self.reads.failed.remove(&waiter) {
-                Some(error) => Err(ReadError::Device { errno: error.errno }),
+                Some(error) => Err(self.refusal(request, error)),
                 None => self.attempt(request, waiter),
             };
             let result = match result {
@@ -132,6 +132,16 @@ impl ShardLogs {
             };
             events.append(&mut self.told);
             events.push(done(request, result));
+        }
+    }
+
+    /// What a read that the disk failed is told: that error, unless it ended the service of these offsets.
+    fn refusal(&self, request: Request, error: IoError) -> ReadError {
+        let (Wanted::Batches { from, .. } | Wanted::Time { from, .. }) = request.what;
+        let damage = self.logs.get(request.log).and_then(|log| log.damage);
+        match damage.filter(|damage| damage.at <= from) {
+            Some(damage) => ReadError::Fenced { at: damage.at },
+            None => ReadError::Device { errno: error.errno },
         }
     }
 

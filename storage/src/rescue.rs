@@ -14,7 +14,7 @@ use millstream_log::{
     ChainPoint, FilePosition, Incarnation, JournalIdentity, Record, RoundBuilder, RoundSequence, SegmentId,
 };
 use millstream_protocol::types::TimestampMs;
-use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, OpenOptions, Ring};
+use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
 
 use crate::event::LogId;
 use crate::limits::BLOCK;
@@ -39,6 +39,8 @@ enum File {
     Opening,
     Naming(FileId),
     Open(FileId),
+    /// The system had no descriptor; asked again after a while.
+    Short,
     /// The rescue failed as well: the journal keeps what it has.
     Failed,
 }
@@ -56,6 +58,7 @@ pub(crate) enum RescueOp {
     Opened,
     Named,
     Written { len: u64 },
+    Closed,
 }
 
 /// What became of it.
@@ -92,6 +95,13 @@ impl Rescue {
     /// A partition was fenced.
     pub(crate) fn ask(&mut self, log: LogId) {
         self.waiting.push_back(log);
+    }
+
+    /// Some time went by: a descriptor may be had now.
+    pub(crate) fn retry(&mut self) {
+        if matches!(self.file, File::Short) {
+            self.file = File::Closed;
+        }
     }
 
     /// Goes on with the partition that waits longest. `sequence`: the journal's next round.
@@ -161,6 +171,15 @@ impl Rescue {
                 RescueEvent::None
             }
             (RescueOp::Written { len }, Ok(Done::Written { n, .. })) if n as u64 == len => self.part_done(),
+            (RescueOp::Opened | RescueOp::Named, Err(error))
+                if matches!(error.kind(), IoErrorKind::NoDescriptors | IoErrorKind::NoMemory) =>
+            {
+                if let File::Naming(file) = std::mem::replace(&mut self.file, File::Short) {
+                    io.submit(Meaning::Rescue(RescueOp::Closed), Op::CloseFile { file });
+                }
+                RescueEvent::None
+            }
+            (RescueOp::Closed, _) => RescueEvent::None,
             (_, result) => {
                 self.file = File::Failed;
                 RescueEvent::Failed(result.err().unwrap_or(IoError::new(SHORT_WRITE_ERRNO)))

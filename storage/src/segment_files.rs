@@ -5,9 +5,13 @@
 //!
 //! Invariants:
 //! - A file takes data only once its header is durable and its directory entry is.
+//! - A file that should hold data is used only after its header said that it is this segment's, each time that it
+//!   is opened: bytes of another file under this name are never served, nor written over.
 //! - Data is written only into space that was reserved before, so a full disk shows at the reservation,
 //!   where nothing is lost by waiting.
-//! - Open descriptors are bounded; a file with work in flight is not closed.
+//! - Open descriptors are bounded; a file with work in flight is not closed. Where the system has none left,
+//!   writes wait, reads are refused for the moment, and no file is blamed.
+//! - A file counts as removed only when that is durable.
 
 mod descriptors;
 mod making;
@@ -16,11 +20,11 @@ mod names;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 
-use millstream_log::{FilePosition, SegmentId, layout};
+use millstream_log::{FilePosition, SegmentHeader, SegmentId, layout};
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, Slice};
 
 use self::making::reserve;
-use self::names::FolderNames;
+use self::names::{FolderNames, NameChange};
 use crate::ops::{Io, Meaning};
 
 /// All segment files of one shard that were touched or are known to exist.
@@ -36,14 +40,21 @@ pub(crate) struct SegmentFiles {
     names: BTreeMap<u8, FolderNames>,
     /// Files that wait for a descriptor.
     crowded: Vec<SegmentId>,
+    /// The system refused a descriptor: none is asked for before one was given back, or some time went by.
+    short_of_descriptors: bool,
     /// Files that wait for disk space.
     starved: Vec<SegmentId>,
+    /// Files whose removal failed, and removals that could not be made durable: to be tried again.
+    unremoved: Vec<SegmentId>,
+    unsynced: Vec<SegmentId>,
 }
 
 /// One segment file.
 struct SegmentFile {
     descriptor: Descriptor,
     stage: Stage,
+    /// What the file begins with, where that is known.
+    header: Option<SegmentHeader>,
     /// Exclusive end of the space reserved in the file.
     reserved_end: u64,
     /// Space is wanted up to here; exclusive.
@@ -54,13 +65,24 @@ struct SegmentFile {
     waiting: VecDeque<FileWork>,
     /// Used since the clock's hand passed.
     used: bool,
+    /// Writes that go straight to it are to come.
+    wants_open: bool,
+    /// The last attempt to open it found no descriptor.
+    refused: bool,
     removal: Removal,
+    /// That its removal failed was told.
+    removal_failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Descriptor {
     Closed,
     Opening,
+    /// Its header is to be looked at.
+    Unchecked(FileId),
+    Checking(FileId),
+    /// Of no use; to be closed.
+    Bad(FileId),
     Open(FileId),
     Closing,
 }
@@ -86,6 +108,8 @@ enum Stage {
     Absent,
     /// To be made, with this header.
     Wanted { header: Slice },
+    /// The file is there with data; its header is to be looked at, and its name made durable.
+    Confirming,
     /// The header is being written.
     WritingHeader,
     /// Waiting for the directory.
@@ -126,6 +150,10 @@ pub(crate) enum FileEvent {
     },
     /// The name is gone, durably.
     Removed(SegmentId),
+    /// Not yet, for this reason; tried again.
+    RemovalFailed { segment: SegmentId, error: IoError },
+    /// The file under this segment's name is not this segment's. All that waits for it has failed.
+    Foreign { segment: SegmentId, what: String },
     /// A reservation found the disk full; its writes wait for [`SegmentFiles::retry_starved`].
     NoSpace,
 }
@@ -134,6 +162,7 @@ pub(crate) enum FileEvent {
 pub(crate) enum FileOp {
     Opened(SegmentId),
     Closed(SegmentId),
+    HeaderRead(SegmentId),
     Header(SegmentId),
     Reserved { segment: SegmentId, end: u64 },
     Written { segment: SegmentId, len: u64, tag: u64 },
@@ -154,42 +183,57 @@ impl SegmentFiles {
             open_max,
             names: BTreeMap::new(),
             crowded: Vec::new(),
+            short_of_descriptors: false,
             starved: Vec::new(),
+            unremoved: Vec::new(),
+            unsynced: Vec::new(),
         }
     }
 
-    /// A file found on the disk at the start. A power cut may have left holes in what was reserved of it, so nothing of
-    /// it counts as reserved before that is asked for again.
-    pub(crate) fn found(&mut self, segment: SegmentId) {
-        self.files.insert(segment, SegmentFile::new());
+    /// A file found on the disk at the start, and what it begins with if it holds data. A power cut may have left
+    /// holes in what was reserved of it, so nothing of it counts as reserved before that is asked for again.
+    pub(crate) fn found(&mut self, header: SegmentHeader) {
+        let mut file = SegmentFile::new();
+        file.header = Some(header);
+        self.files.insert(header.segment, file);
     }
 
-    /// Makes the file, unless that has happened or is under way. Its manifest record is durable.
-    pub(crate) fn make(&mut self, segment: SegmentId, header: impl FnOnce() -> Slice) {
+    /// Makes the file, unless that has happened or is under way. Its manifest record is durable. `holds_data`: it
+    /// is there since an earlier run; its header is looked at and left as it is.
+    pub(crate) fn make(&mut self, header: SegmentHeader, holds_data: bool) {
+        let segment = header.segment;
         let file = self.files.entry(segment).or_insert_with(SegmentFile::new);
         if matches!(file.stage, Stage::Absent) {
-            file.stage = Stage::Wanted { header: header() };
+            file.header = Some(header);
+            file.stage = if holds_data {
+                Stage::Confirming
+            } else {
+                Stage::Wanted {
+                    header: block_of(&header),
+                }
+            };
             self.ready.push(segment);
         }
     }
 
-    /// Asks for space up to `end`, so that writes need not wait for it.
+    /// Asks for space up to `end` in an open file, so that writes need not wait for it.
     pub(crate) fn want_space(&mut self, segment: SegmentId, end: FilePosition) {
-        if let Some(file) = self.files.get_mut(&segment)
-            && file.wanted_end < in_file(end)
-        {
-            file.wanted_end = in_file(end);
-            if file.wanted_end > file.reserved_end {
+        if let Some(file) = self.files.get_mut(&segment) {
+            file.wanted_end = file.wanted_end.max(in_file(end));
+            let closed = file.descriptor == Descriptor::Closed && !matches!(file.stage, Stage::Absent);
+            file.wants_open |= closed;
+            if closed || file.wanted_end > file.reserved_end {
                 self.ready.push(segment);
             }
         }
     }
 
-    /// Whether the file takes data up to `end` without waiting for space.
+    /// Whether the file takes data up to `end` without waiting for space or for a descriptor.
     pub(crate) fn has_space(&self, segment: SegmentId, end: FilePosition) -> bool {
-        self.files
-            .get(&segment)
-            .is_some_and(|file| matches!(file.stage, Stage::Made) && in_file(end) <= file.reserved_end)
+        self.files.get(&segment).is_some_and(|file| {
+            let open = matches!(file.descriptor, Descriptor::Open(_));
+            open && matches!(file.stage, Stage::Made) && in_file(end) <= file.reserved_end
+        })
     }
 
     /// Whether the file takes data.
@@ -223,6 +267,15 @@ impl SegmentFiles {
         }
     }
 
+    /// Some time went by: what failed for want of descriptors, and removals that failed, are tried again.
+    pub(crate) fn retry_failed(&mut self) {
+        self.short_of_descriptors = false;
+        for segment in std::mem::take(&mut self.unsynced) {
+            self.name_changed(segment, NameChange::Removed);
+        }
+        self.ready.append(&mut self.unremoved);
+    }
+
     /// Submits what was asked for and can go on.
     pub(crate) fn pump<R: Ring>(&mut self, io: &mut Io<'_, R>) {
         self.ready.append(&mut self.crowded);
@@ -237,8 +290,10 @@ impl SegmentFiles {
             FileOp::Opened(segment) => self.opened(segment, completion.result, events),
             FileOp::Closed(segment) => {
                 self.file(segment).descriptor = Descriptor::Closed;
+                self.short_of_descriptors = false;
                 self.ready.push(segment);
             }
+            FileOp::HeaderRead(segment) => self.header_read(segment, completion.result, events),
             FileOp::Header(segment) => self.header_written(segment, completion.result, events),
             FileOp::Reserved { segment, end } => self.reserved(segment, end, completion.result, events),
             FileOp::Written { segment, len, tag } => {
@@ -266,7 +321,7 @@ impl SegmentFiles {
             }
             // Space that could not be given back is only space.
             FileOp::Trimmed(segment) => self.done(segment),
-            FileOp::Unlinked(segment) => self.unlinked(segment),
+            FileOp::Unlinked(segment) => self.unlinked(segment, completion.result, events),
             FileOp::NamesSynced { folder } => self.names_synced(folder, completion.result, events),
         }
     }
@@ -278,11 +333,14 @@ impl SegmentFiles {
         if file.removal != Removal::No {
             return self.pump_removal(segment, io);
         }
-        let wants = matches!(file.stage, Stage::Wanted { .. })
+        let wants = matches!(file.stage, Stage::Wanted { .. } | Stage::Confirming)
             || !file.waiting.is_empty()
+            || file.wants_open
             || (matches!(file.stage, Stage::Made) && file.wanted_end > file.reserved_end);
         match file.descriptor {
             Descriptor::Open(id) => self.pump_open(segment, id, io),
+            Descriptor::Unchecked(id) => self.check_header(segment, id, io),
+            Descriptor::Bad(id) => self.close(segment, id, io),
             Descriptor::Closed if wants => self.open(segment, io),
             _ => {}
         }
@@ -292,6 +350,11 @@ impl SegmentFiles {
     fn pump_open<R: Ring>(&mut self, segment: SegmentId, id: FileId, io: &mut Io<'_, R>) {
         let file = self.files.get_mut(&segment).expect("pumped files exist");
         file.used = true;
+        file.wants_open = false;
+        if matches!(file.stage, Stage::Confirming) {
+            file.stage = Stage::SyncingName;
+            return self.name_changed(segment, NameChange::Made);
+        }
         if matches!(file.stage, Stage::Wanted { .. }) {
             let Stage::Wanted { header } = std::mem::replace(&mut file.stage, Stage::WritingHeader) else {
                 unreachable!("checked above");
@@ -344,14 +407,23 @@ impl SegmentFile {
         SegmentFile {
             descriptor: Descriptor::Closed,
             stage: Stage::Absent,
+            header: None,
             reserved_end: 0,
             wanted_end: 0,
             reservation: Reservation::None,
             in_flight: 0,
             waiting: VecDeque::new(),
             used: false,
+            wants_open: false,
+            refused: false,
             removal: Removal::No,
+            removal_failed: false,
         }
+    }
+
+    /// Nothing goes on in it, nothing is to.
+    fn is_idle(&self) -> bool {
+        matches!(self.descriptor, Descriptor::Open(_)) && self.in_flight == 0 && self.waiting.is_empty()
     }
 }
 
@@ -384,6 +456,14 @@ fn submit_work<R: Ring>(segment: SegmentId, id: FileId, work: FileWork, io: &mut
             );
         }
     }
+}
+
+/// The file's first block.
+fn block_of(header: &SegmentHeader) -> Slice {
+    let bytes = header.encode();
+    let mut block = AlignedBuf::zeroed(bytes.len());
+    block.copy_from_slice(&bytes);
+    block.freeze()
 }
 
 /// Where a segment's byte lies in its file.

@@ -7,6 +7,7 @@
 use std::ops::Bound;
 
 use millstream_log::{Damage, DamageReason, FilePosition, SegmentId};
+use millstream_protocol::types::Offset;
 use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
 
 use crate::checkpointer::{CheckpointEvent, CheckpointOp};
@@ -176,6 +177,11 @@ impl ShardLogs {
             },
             FileEvent::Read { segment, tag, result } => self.reads.piece_read(segment, tag, result),
             FileEvent::Removed(segment) => self.file_removed(segment, events),
+            FileEvent::RemovalFailed { segment, error } => {
+                let reason = format!("removing segment {segment} failed: {error}; it is tried again");
+                events.push(LogEvent::Warning { reason });
+            }
+            FileEvent::Foreign { segment, what } => self.foreign(segment, &what, events),
             FileEvent::NoSpace => self.set_space(SpaceState::Full, events),
         }
     }
@@ -240,16 +246,43 @@ impl ShardLogs {
             IoErrorKind::NoSpace => self.set_space(SpaceState::Full, events),
             IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {}
             _ => {
-                let owner = self.logs.iter().map(|(id, _)| id).find(|id| {
-                    self.logs
-                        .get(*id)
-                        .is_some_and(|log| log.state.segment(segment).is_some())
-                });
-                if let Some(id) = owner {
+                if let Some(id) = self.owner(segment) {
                     self.fence(id, segment, "making", error, events);
                 }
             }
         }
+    }
+
+    /// The file under a segment's name is not the segment's: what the partition has there is not served, whatever
+    /// lies behind the header.
+    fn foreign(&mut self, segment: SegmentId, what: &str, events: &mut Vec<LogEvent>) {
+        let Some(id) = self.owner(segment) else { return };
+        let log = self.logs.get_mut(id).expect("just found");
+        let at = log
+            .state
+            .segment(segment)
+            .map_or(Offset::ZERO, |known| known.base_offset);
+        if log.damage.is_some_and(|damage| damage.at <= at) {
+            return;
+        }
+        log.damage = Some(Damage {
+            at,
+            reason: DamageReason::Segment,
+        });
+        let key = log.key();
+        self.rescue.ask(id);
+        let path = millstream_log::layout::segment(segment);
+        let reason = format!("partition {key} is fenced from offset {at} on: the file {path} {what}");
+        events.push(LogEvent::Fenced { log: id, key, reason });
+    }
+
+    /// The log that has this segment. Looks at all of them: for rare events only.
+    fn owner(&self, segment: SegmentId) -> Option<LogId> {
+        self.logs.iter().map(|(id, _)| id).find(|id| {
+            self.logs
+                .get(*id)
+                .is_some_and(|log| log.state.segment(segment).is_some())
+        })
     }
 
     fn file_removed(&mut self, segment: SegmentId, events: &mut Vec<LogEvent>) {
@@ -420,6 +453,9 @@ impl ShardLogs {
             CheckpointEvent::Failed(error) if error.kind() == IoErrorKind::NoSpace => {
                 self.set_space(SpaceState::Full, events);
             }
+            // Not the slot's fault: tried again after a while.
+            CheckpointEvent::Failed(error)
+                if matches!(error.kind(), IoErrorKind::NoDescriptors | IoErrorKind::NoMemory) => {}
             // The other slot holds; the journal fills up, and its end is told where it stops the shard.
             CheckpointEvent::Failed(error) => {
                 self.stopped = true;

@@ -316,8 +316,9 @@ impl Opening<'_> {
                 base_offset: known.base_offset,
             };
             let path = self.dir.join(layout::segment(run.segment));
-            let (file, size) = door.open(&path, true)?;
-            if size < BLOCK {
+            let (file, _) = door.open(&path, true)?;
+            // A file without data may have been cut off while its header was being written.
+            if run.position == FilePosition::ZERO {
                 let mut block = AlignedBuf::zeroed(BLOCK as usize);
                 block.copy_from_slice(&header.encode());
                 door.write(&path, file, 0, block)?;
@@ -372,7 +373,11 @@ impl Opening<'_> {
         for partition in partitions {
             for segment in partition.state.segments() {
                 if self.scan.sizes.contains_key(&segment.id) {
-                    shard.files.found(segment.id);
+                    shard.files.found(SegmentHeader {
+                        segment: segment.id,
+                        partition: partition.state.key(),
+                        base_offset: segment.base_offset,
+                    });
                 }
             }
             let log = self.log(door, &mut shard, partition, &points)?;

@@ -1,22 +1,28 @@
-//! The bounded cache of open descriptors: who gets one, and who gives one up.
+//! The bounded cache of open descriptors: who gets one, who gives one up, and whether what was opened is what
+//! should be there.
 
-use millstream_log::SegmentId;
-use millstream_ring::{Done, IoError, Op, OpenOptions, Ring};
+use std::collections::VecDeque;
 
+use millstream_log::{SegmentHeader, SegmentId};
+use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
+
+use super::names::NameChange;
 use super::{Descriptor, FileEvent, FileOp, FileWork, SegmentFiles, Stage};
+use crate::limits::BLOCK;
 use crate::ops::{Io, Meaning};
 
 impl SegmentFiles {
     pub(super) fn open<R: Ring>(&mut self, segment: SegmentId, io: &mut Io<'_, R>) {
-        if self.open.len() >= self.open_max && !self.close_one(io) {
-            // Everything is in use: asked again at the next turn, after completions made room.
+        let full = self.open.len() >= self.open_max || self.short_of_descriptors;
+        if full && (!self.close_one(io) || self.short_of_descriptors) {
+            // Asked again at the next turn, after completions made room.
             self.crowded.push(segment);
             return;
         }
         let path = self.path(segment);
         let file = self.file(segment);
         file.descriptor = Descriptor::Opening;
-        let create = !matches!(file.stage, Stage::Absent);
+        let create = matches!(file.stage, Stage::Wanted { .. });
         let options = OpenOptions {
             write: true,
             create,
@@ -38,9 +44,8 @@ impl SegmentFiles {
             };
             let file = self.files.get_mut(&segment).expect("open files are known");
             if let Descriptor::Open(id) = file.descriptor
-                && file.in_flight == 0
+                && file.is_idle()
                 && !file.used
-                && file.waiting.is_empty()
             {
                 file.descriptor = Descriptor::Closing;
                 io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
@@ -58,20 +63,93 @@ impl SegmentFiles {
         result: Result<Done, IoError>,
         events: &mut Vec<FileEvent>,
     ) {
-        let file = self
-            .files
-            .get_mut(&segment)
-            .expect("a file being opened is known");
+        let file = self.file(segment);
         match result {
             Ok(Done::Opened { file: id, .. }) => {
-                file.descriptor = Descriptor::Open(id);
+                file.refused = false;
+                let made_now = matches!(file.stage, Stage::Wanted { .. });
+                file.descriptor = if made_now || file.header.is_none() {
+                    Descriptor::Open(id)
+                } else {
+                    Descriptor::Unchecked(id)
+                };
                 self.ready.push(segment);
             }
             Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
             Err(error) => {
                 file.descriptor = Descriptor::Closed;
+                let again = std::mem::replace(&mut file.refused, true);
                 self.open.retain(|open| *open != segment);
-                self.fail_waiting(segment, error, events);
+                match error.kind() {
+                    IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {
+                        self.short_of_descriptors = true;
+                        self.crowded.push(segment);
+                        if again || !self.has_idle() {
+                            self.fail_reads(segment, error, events);
+                        }
+                    }
+                    _ => self.fail_waiting(segment, error, events),
+                }
+            }
+        }
+    }
+
+    /// Whether a descriptor could be given up for another file.
+    fn has_idle(&self) -> bool {
+        self.open.iter().any(|segment| self.files[segment].is_idle())
+    }
+
+    pub(super) fn close<R: Ring>(&mut self, segment: SegmentId, id: FileId, io: &mut Io<'_, R>) {
+        self.file(segment).descriptor = Descriptor::Closing;
+        io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
+        self.open.retain(|open| *open != segment);
+    }
+
+    pub(super) fn check_header<R: Ring>(&mut self, segment: SegmentId, id: FileId, io: &mut Io<'_, R>) {
+        let file = self.file(segment);
+        file.descriptor = Descriptor::Checking(id);
+        file.in_flight += 1;
+        let len = BLOCK as usize;
+        let op = Op::Read {
+            file: id,
+            at: 0,
+            buf: AlignedBuf::zeroed(len),
+            len,
+        };
+        io.submit(Meaning::File(FileOp::HeaderRead(segment)), op);
+    }
+
+    pub(super) fn header_read(
+        &mut self,
+        segment: SegmentId,
+        result: Result<Done, IoError>,
+        events: &mut Vec<FileEvent>,
+    ) {
+        self.done(segment);
+        let file = self.file(segment);
+        let Descriptor::Checking(id) = file.descriptor else {
+            unreachable!("the header of a file being checked was read")
+        };
+        let judged = match result {
+            Ok(Done::Read { buf, n }) => judge(&buf[..n], file.header),
+            Ok(other) => unreachable!("a read completes as a read, not {other:?}"),
+            Err(error) => {
+                file.descriptor = Descriptor::Bad(id);
+                return self.fail_waiting(segment, error, events);
+            }
+        };
+        match judged {
+            Ok(()) => {
+                file.descriptor = Descriptor::Open(id);
+                if matches!(file.stage, Stage::Confirming) {
+                    file.stage = Stage::SyncingName;
+                    self.name_changed(segment, NameChange::Made);
+                }
+            }
+            Err(what) => {
+                file.descriptor = Descriptor::Bad(id);
+                events.push(FileEvent::Foreign { segment, what });
+                self.fail_waiting(segment, IoError::new(EIO), events);
             }
         }
     }
@@ -79,10 +157,12 @@ impl SegmentFiles {
     /// The file cannot be opened: all that waits for it ends with that.
     pub(super) fn fail_waiting(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
         let file = self.file(segment);
-        if matches!(file.stage, Stage::Wanted { .. }) {
+        if matches!(file.stage, Stage::Wanted { .. } | Stage::Confirming) {
             self.make_failed(segment, error, events);
         }
-        for work in std::mem::take(&mut self.file(segment).waiting) {
+        let file = self.file(segment);
+        file.wants_open = false;
+        for work in std::mem::take(&mut file.waiting) {
             match work {
                 FileWork::Write { tag, len, .. } => {
                     events.push(FileEvent::Written {
@@ -102,4 +182,33 @@ impl SegmentFiles {
         }
         self.ready.push(segment);
     }
+
+    /// Reads that wait for the file end with `error`; whatever else waits for it goes on waiting.
+    fn fail_reads(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
+        let (reads, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.file(segment).waiting)
+            .into_iter()
+            .partition(|work| matches!(work, FileWork::Read { .. }));
+        self.file(segment).waiting = others;
+        for work in reads {
+            if let FileWork::Read { tag, .. } = work {
+                let result = Err(error);
+                events.push(FileEvent::Read { segment, tag, result });
+            }
+        }
+    }
 }
+
+/// Whether a file's first block is the one that its segment began with.
+fn judge(block: &[u8], expected: Option<SegmentHeader>) -> Result<(), String> {
+    match SegmentHeader::decode(block) {
+        Ok(found) if expected.is_none_or(|expected| expected == found) => Ok(()),
+        Ok(found) => Err(format!(
+            "begins as segment {} of partition {} at offset {}",
+            found.segment, found.partition, found.base_offset
+        )),
+        Err(error) => Err(format!("does not begin as a segment does: {error}")),
+    }
+}
+
+/// What work on a file of no use ends with.
+const EIO: i32 = 5;

@@ -1,7 +1,7 @@
 //! Names that come and go: the removal of files, and the syncs that make it and the making of others durable.
 
 use millstream_log::{SegmentId, layout};
-use millstream_ring::{Done, IoError, Op, Ring};
+use millstream_ring::{Done, IoError, IoErrorKind, Op, Ring};
 
 use super::{Descriptor, FileEvent, FileOp, Removal, SegmentFiles, Stage};
 use crate::ops::{Io, Meaning};
@@ -31,22 +31,37 @@ impl SegmentFiles {
         if busy {
             return;
         }
-        if let Descriptor::Open(id) = file.descriptor {
-            file.descriptor = Descriptor::Closing;
-            io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
-            self.open.retain(|open| *open != segment);
-            return;
+        if let Descriptor::Open(id) | Descriptor::Unchecked(id) | Descriptor::Bad(id) = file.descriptor {
+            return self.close(segment, id, io);
         }
         file.removal = Removal::Unlinking;
         file.in_flight += 1;
         io.submit(Meaning::File(FileOp::Unlinked(segment)), Op::Unlink { path });
     }
 
-    /// A file that was never made is removed as well; whatever else goes wrong leaves an unknown file,
-    /// which the next start reports.
-    pub(super) fn unlinked(&mut self, segment: SegmentId) {
-        self.done(segment);
-        self.name_changed(segment, NameChange::Removed);
+    /// A file that was never made is removed as well.
+    pub(super) fn unlinked(
+        &mut self,
+        segment: SegmentId,
+        result: Result<Done, IoError>,
+        events: &mut Vec<FileEvent>,
+    ) {
+        self.file(segment).in_flight -= 1;
+        match result {
+            Err(error) if error.kind() != IoErrorKind::NotFound => {
+                self.file(segment).removal = Removal::Wanted;
+                self.unremoved.push(segment);
+                self.removal_failed(segment, error, events);
+            }
+            _ => self.name_changed(segment, NameChange::Removed),
+        }
+    }
+
+    /// Told once a file, however often it is tried again.
+    fn removal_failed(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
+        if !std::mem::replace(&mut self.file(segment).removal_failed, true) {
+            events.push(FileEvent::RemovalFailed { segment, error });
+        }
     }
 
     pub(super) fn name_changed(&mut self, segment: SegmentId, change: NameChange) {
@@ -100,9 +115,15 @@ impl SegmentFiles {
                     self.make_failed(segment, *error, events);
                     self.ready.push(segment);
                 }
-                (NameChange::Removed, _) => {
+                (NameChange::Removed, None) => {
                     self.files.remove(&segment);
                     events.push(FileEvent::Removed(segment));
+                }
+                // The name is gone and may come back with a power cut: the segment stays on the list of what is
+                // to be removed.
+                (NameChange::Removed, Some(error)) => {
+                    self.unsynced.push(segment);
+                    self.removal_failed(segment, *error, events);
                 }
             }
         }

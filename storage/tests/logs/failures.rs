@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millstream_log::{LogConfig, layout};
+use millstream_log::{LogConfig, SegmentHeader, layout};
 use millstream_protocol::types::Offset;
-use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
+use millstream_ring::simulated::{DiskImage, OpKind, SimOptions, SimRing, SimWorld};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{IoError, Ring};
 use millstream_storage::{AppendError, LogEvent, OpenError, ReadError, SpaceState, StorageOptions, shard_of};
@@ -14,6 +14,7 @@ use crate::common::{Host, TempDir, batch, key, small_options};
 
 const DIR: &str = "/data";
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 
 fn world() -> SimWorld {
     SimWorld::new(3, SimOptions::default())
@@ -232,6 +233,198 @@ fn damaged_bytes_are_never_served() {
     assert!(!host.read(log, 0, 1 << 20).unwrap().is_empty());
     assert_eq!(host.append(log, &batch(&[b"more"])), Err(AppendError::Fenced));
     assert_eq!(host.read_all(other, 0, 1 << 20).unwrap().len(), 4);
+}
+
+#[test]
+fn a_file_that_is_another_segments_is_neither_served_nor_written_to() {
+    let world = world();
+    let mut host = open(&world);
+    let logs: Vec<_> = (0..3).map(|partition| host.create(partition)).collect();
+    for log in &logs {
+        for count in 0..4 {
+            host.append_patiently(*log, &batch(&[&[count; 60_000]]));
+        }
+        host.flush(*log);
+    }
+    host.shut_down();
+    world.advance(Duration::from_secs(1));
+    let mut image = world.image();
+    let of = |image: &DiskImage, partition: i32| {
+        let begins_as = |path: &PathBuf| {
+            SegmentHeader::decode(&image.read(path).unwrap())
+                .unwrap()
+                .partition
+        };
+        let mut segments = image.paths().into_iter().filter(|path| is_segment(path));
+        segments.find(|path| begins_as(path) == key(partition)).unwrap()
+    };
+    // A header that belongs elsewhere, and one that is torn; what follows each is whole.
+    let (first, second, third) = (of(&image, 0), of(&image, 1), of(&image, 2));
+    let strange = image.read(&third).unwrap()[..4096].to_vec();
+    image.overwrite(&first, 0, &strange);
+    image.overwrite(&second, 20, &[0xff; 4]);
+    let world = SimWorld::restart(&image, 1, SimOptions::default());
+    let mut host = open(&world);
+    let logs: Vec<_> = (0..3)
+        .map(|partition| host.logs().lookup(key(partition)).unwrap())
+        .collect();
+    assert_eq!(
+        host.read(logs[0], 0, 1 << 20).map(|bytes| bytes.len()),
+        Err(ReadError::Fenced { at: Offset::ZERO })
+    );
+    // The second is written to first.
+    host.append(logs[1], &batch(&[&[9; 60_000]])).unwrap();
+    let fences = |host: &Host<SimRing>| {
+        let reasons = host.events.iter().filter_map(|event| match event {
+            LogEvent::Fenced { reason, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        reasons.collect::<Vec<_>>()
+    };
+    host.until("both fences", |host| fences(host).len() == 2);
+    let reasons = fences(&host);
+    let other = SegmentHeader::decode(&strange).unwrap();
+    assert!(
+        reasons[0].contains(&format!(
+            "begins as segment {} of partition {}",
+            other.segment,
+            key(2)
+        )),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("does not begin as a segment does"),
+        "{reasons:?}"
+    );
+    assert_eq!(host.append(logs[0], &batch(&[b"more"])), Err(AppendError::Fenced));
+    assert_eq!(host.append(logs[1], &batch(&[b"more"])), Err(AppendError::Fenced));
+    host.append(logs[2], &batch(&[b"goes on"])).unwrap();
+    host.flush(logs[2]);
+    assert_eq!(host.read_all(logs[2], 0, 1 << 20).unwrap().len(), 5);
+    assert_eq!(
+        world.image().read(&first).unwrap()[..4096],
+        strange,
+        "nothing is written over"
+    );
+}
+
+#[test]
+fn want_of_descriptors_blames_no_file() {
+    let world = world();
+    let mut options = small_options();
+    options.open_segments_max = 2;
+    options.cache_bytes = 64 << 10;
+    options.direct_write_bytes_min = 16 << 10;
+    options.dirty_bytes_max = 1 << 20;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let logs: Vec<_> = (0..6).map(|partition| host.create(partition)).collect();
+    for log in &logs {
+        for count in 0..6 {
+            host.append_patiently(*log, &batch(&[&[count; 40_000]]));
+        }
+        host.flush(*log);
+    }
+    host.until("room in the cache", |host| host.logs().cache_bytes() <= 256 << 10);
+    world.fail_when(|op| {
+        let opens = op.kind == OpKind::Open && !op.path.to_string_lossy().contains("journal");
+        opens.then_some(IoError::new(EMFILE))
+    });
+    let refused = logs
+        .iter()
+        .filter(|log| host.read(**log, 0, 1 << 20).is_err())
+        .count();
+    assert!(refused >= 3, "{refused} reads found no descriptor");
+    assert_eq!(
+        logs.iter().find_map(|log| host.read(*log, 0, 1 << 20).err()),
+        Some(ReadError::Device { errno: EMFILE })
+    );
+    // What is appended stays in journal and memory, for large appends too.
+    for log in &logs {
+        host.append(*log, &batch(&[b"small"])).unwrap();
+        host.flush(*log);
+    }
+    host.append(logs[0], &batch(&[&[8; 20_000]])).unwrap();
+    host.flush(logs[0]);
+    // Except one that is larger than a round: it waits, and holds up nobody.
+    host.append(logs[5], &batch(&[&[8; 50_000]])).unwrap();
+    host.now.monotonic += millstream_protocol::time::Duration::from_secs(6);
+    (0..300).for_each(|_| host.turn(Duration::from_millis(10)));
+    // The rest fills the ring until nothing more is taken, which is told as a matter of the moment.
+    let mut appended = vec![0; logs.len()];
+    let busy = (0..2_000).find_map(|count| {
+        let index = count % 5;
+        let result = host.append(logs[index], &batch(&[&[5; 3000]]));
+        host.turn(Duration::from_millis(1));
+        appended[index] += i64::from(result.is_ok());
+        result.err()
+    });
+    assert_eq!(busy, Some(AppendError::Busy));
+    assert!(host.logs().offsets(logs[5]).flushed < host.logs().offsets(logs[5]).end);
+    world.fail_when(|_| None);
+    logs.iter().for_each(|log| host.flush(*log));
+    let stopped =
+        |event: &&LogEvent| matches!(event, LogEvent::Fenced { .. } | LogEvent::WritesStopped { .. });
+    assert!(
+        !host.events.iter().any(|event| stopped(&event)),
+        "{:?}",
+        host.events
+    );
+    for (index, log) in logs.iter().enumerate() {
+        let expected = 7 + i64::from(index == 0 || index == 5) + appended[index];
+        assert_eq!(host.read_all(*log, 0, 1 << 20).unwrap().len() as i64, expected);
+        host.append_patiently(*log, &batch(&[b"goes on"]));
+    }
+    host.shut_down();
+}
+
+#[test]
+fn a_removal_that_is_not_durable_is_not_told() {
+    for failing in [OpKind::SyncDir, OpKind::Unlink] {
+        let world = world();
+        let mut host = open(&world);
+        let (log, other) = (host.create(0), host.create(1));
+        for log in [log, other] {
+            host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+            host.flush(log);
+        }
+        (0..100).for_each(|_| host.turn(Duration::from_millis(1)));
+        world.fail_when(move |op| (op.kind == failing).then_some(IoError::new(EIO)));
+        let now = host.now;
+        host.logs().delete(log, now);
+        (0..400).for_each(|_| host.turn(Duration::from_millis(10)));
+        let deleted = |event: &LogEvent| matches!(event, LogEvent::Deleted { .. });
+        assert!(
+            !host.events.iter().any(deleted),
+            "{failing:?}: told before it is so"
+        );
+        let warnings = host
+            .events
+            .iter()
+            .filter(|event| matches!(event, LogEvent::Warning { .. }));
+        assert_eq!(warnings.count(), 1, "{failing:?}: said once");
+        assert!(
+            host.logs().lookup(key(0)).is_none(),
+            "the deletion stays committed"
+        );
+        // A power cut now brings back the name at most, and the next start removes it.
+        let image = world.crash(5);
+        let later = SimWorld::restart(&image, 6, SimOptions::default());
+        let mut next = open(&later);
+        assert!(
+            next.logs().lookup(key(0)).is_none() && next.report.is_empty(),
+            "{:?}",
+            next.report
+        );
+        next.until("one file less", |_| segments(&later.image()) == 1);
+        world.fail_when(|_| None);
+        host.until("the deletion", |host| host.events.iter().any(deleted));
+        assert_eq!(segments(&world.image()), 1);
+        assert_eq!(host.read_all(other, 0, 1 << 20).unwrap().len(), 1);
+    }
+}
+
+fn segments(image: &DiskImage) -> usize {
+    image.paths().iter().filter(|path| is_segment(path)).count()
 }
 
 #[test]
