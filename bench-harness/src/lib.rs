@@ -1,7 +1,8 @@
-//! Load generator and reports. It knows a broker only by its socket.
+//! Load generator and reports. It knows a broker only by its socket, and the log of one that it started.
 #![forbid(unsafe_code)]
 
 pub mod bare;
+pub mod broker_status;
 pub mod cli;
 pub mod client;
 pub mod command;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::broker_status::BrokerStatus;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server to load.
@@ -34,6 +35,7 @@ pub struct BrokerCommand {
 pub struct Broker {
     process: Process,
     address: SocketAddr,
+    log: PathBuf,
 }
 
 impl Broker {
@@ -50,7 +52,8 @@ impl Broker {
             .arg("--data-dir")
             .arg(&command.data_dir)
             .arg("--listen")
-            .arg(address.to_string());
+            .arg(address.to_string())
+            .args(["--log-format", "json"]);
         if let Some(cores) = &command.cores {
             start.arg("--cores").arg(cores);
         }
@@ -60,7 +63,18 @@ impl Broker {
             .stdout(log.try_clone()?)
             .stderr(log);
         let process = Process::spawn(&mut start)?;
-        Ok(Broker { process, address })
+        Ok(Broker {
+            process,
+            address,
+            log: command.log(),
+        })
+    }
+
+    /// Asks the broker what its shards hold.
+    pub fn status(&self) -> io::Result<BrokerStatus> {
+        let from = std::fs::metadata(&self.log)?.len();
+        self.process.signal(Signal::USR1)?;
+        BrokerStatus::read(&self.log, from, STATUS_PATIENCE)
     }
 
     pub fn target(&self) -> Target {
@@ -238,6 +252,8 @@ impl Drop for Process {
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
+
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks at a process that starts or ends; it bounds how exactly a start is timed.
 const CONNECT_PAUSE: Duration = Duration::from_millis(1);

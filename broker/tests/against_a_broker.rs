@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 #[test]
 fn records_go_in_and_come_out_in_every_compression() {
@@ -194,11 +196,49 @@ fn damage_is_named_and_given_up_only_when_told_to() {
     assert_eq!(last, format!("{from} again"));
 }
 
+#[test]
+fn a_signal_asks_how_the_broker_is() {
+    let broker = Broker::start("status");
+    broker.run(&["topic", "create", "t", "-p", "6"]);
+    let value = "v".repeat(10_000);
+    broker.run_with(&["produce", "t"], &format!("{value}\n").repeat(100));
+    for _ in 0..2 {
+        broker.signal("-USR1");
+        let process = broker.log_line("status of the process");
+        assert!(
+            field(&process, "shards") == 2 && field(&process, "resident_bytes") > 1 << 20,
+            "{process}"
+        );
+        let shards = [(); 2].map(|()| broker.log_line("status of a shard"));
+        let sum = |name: &str| shards.iter().map(|line| field(line, name)).sum::<u64>();
+        assert_eq!(sum("partitions_led"), 6);
+        assert!(
+            (1_000_000..1_200_000).contains(&sum("cache_held_bytes")),
+            "{shards:?}"
+        );
+        assert!(sum("cache_limit_bytes") > sum("cache_held_bytes"));
+        assert!(sum("journal_bytes") >= sum("journal_live_bytes") && sum("receive_buffers") > 0);
+    }
+}
+
+/// The number behind `name=` in a line of the log.
+fn field(line: &str, name: &str) -> u64 {
+    let mut words = line.split_whitespace();
+    let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("{name} of {line}"))
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A broker on a free port, in a directory of its own.
 struct Broker {
     process: Child,
     address: String,
     directory: PathBuf,
+    /// Lines of its log after the one that says that it is ready.
+    log: Receiver<String>,
 }
 
 impl Broker {
@@ -207,16 +247,17 @@ impl Broker {
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
-        let (process, address) = Broker::launch(&directory);
+        let (process, address, log) = Broker::launch(&directory);
         Broker {
             process,
             address,
             directory,
+            log,
         }
     }
 
     /// Waits for the line that says where it listens.
-    fn launch(directory: &Path) -> (Child, String) {
+    fn launch(directory: &Path) -> (Child, String, Receiver<String>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
         command
             .current_dir(directory)
@@ -234,26 +275,45 @@ impl Broker {
             }
             seen.push_str(&line);
         };
-        // Nobody else reads its log; a full pipe must not hold it up.
-        std::thread::spawn(move || lines.for_each(drop));
-        (process, address)
+        // A full pipe must not hold it up, whether the test reads its log or not.
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| drop(sender.send(line)))
+        });
+        (process, address, log)
     }
 
     /// In good order.
     fn stop(&mut self) {
+        self.signal("-TERM");
+        assert!(self.process.wait().unwrap().success());
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &pid])
+                .args([signal, &pid])
                 .status()
                 .unwrap()
                 .success()
         );
-        assert!(self.process.wait().unwrap().success());
+    }
+
+    /// The next line of its log that has this in it.
+    fn log_line(&self, part: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).unwrap();
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     fn restart(&mut self) {
-        (self.process, self.address) = Broker::launch(&self.directory);
+        (self.process, self.address, self.log) = Broker::launch(&self.directory);
     }
 
     fn run(&self, arguments: &[&str]) -> String {

@@ -212,6 +212,15 @@ impl Chunks {
         self.list.len()
     }
 
+    /// Bytes appended to all chunks, each rounded up to whole blocks.
+    pub(crate) fn filled_bytes(&self) -> u64 {
+        let blocks = self
+            .list
+            .iter()
+            .map(|chunk| (chunk.buf.len() as u64).next_multiple_of(BLOCK));
+        blocks.sum()
+    }
+
     /// Drops the oldest chunk and gives back its charge.
     pub(crate) fn drop_front(&mut self, spare: &mut Spare) -> u64 {
         let chunk = self.list.pop_front().expect("asked with a front");
@@ -305,6 +314,10 @@ impl Chunk {
 impl Spare {
     pub(crate) fn new() -> Spare {
         Spare { bufs: Vec::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bufs = Vec::new();
     }
 
     fn give(&mut self, capacity: u64) -> AppendBuf {

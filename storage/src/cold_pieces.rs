@@ -155,6 +155,11 @@ impl ColdPieces {
         )
     }
 
+    /// Held, and the most that is held.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.bytes, self.bytes_max)
+    }
+
     /// Bytes of the segment left memory: what was read of them before they were in the file does not count.
     pub(crate) fn forget_range(&mut self, segment: SegmentId, from: FilePosition, to: FilePosition) {
         for number in number_of(from)..=number_of(to) {

@@ -188,6 +188,11 @@ impl Journal {
         self.spare = Some(buf);
     }
 
+    /// Frees the memory kept for the next round, if none is in flight.
+    pub(crate) fn drop_spare(&mut self) {
+        self.spare = None;
+    }
+
     /// Closes a round that is to be started next.
     pub(crate) fn seal(&self, builder: RoundBuilder<&mut [u8]>, now: TimestampMs) -> RoundHeader {
         builder

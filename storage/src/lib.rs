@@ -36,6 +36,7 @@ mod rescue;
 mod rounds;
 mod segment_files;
 mod shard_logs;
+mod status;
 mod write_behind;
 
 pub use boot::{Booted, DirectoryLock, TopicFate, open};
@@ -46,3 +47,4 @@ pub use event::{
 pub use ops::is_storage_token;
 pub use options::StorageOptions;
 pub use shard_logs::{ShardLogs, shard_of};
+pub use status::StorageStatus;

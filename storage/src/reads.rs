@@ -266,6 +266,11 @@ impl Reads {
         )
     }
 
+    /// Bytes of pieces in memory, and what they may come to.
+    pub(crate) fn cold_bytes(&self) -> (u64, u64) {
+        self.cold.bytes()
+    }
+
     pub(crate) fn forget(&mut self, segment: SegmentId) {
         self.cold.forget(segment);
     }

@@ -190,6 +190,11 @@ impl SegmentFiles {
         }
     }
 
+    /// Files with a descriptor.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
     /// A file found on the disk at the start, and what it begins with if it holds data. A power cut may have left
     /// holes in what was reserved of it, so nothing of it counts as reserved before that is asked for again.
     pub(crate) fn found(&mut self, header: SegmentHeader) {

@@ -10,3 +10,4 @@ pub mod budget;
 pub mod checks;
 mod probe;
 pub mod profile;
+pub mod resident;

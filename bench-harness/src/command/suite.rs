@@ -60,9 +60,6 @@ pub struct SuiteArgs {
     /// Seconds that the broker is watched idle.
     #[arg(long, default_value_t = 60.0)]
     pub idle_seconds: f64,
-    /// Budget of the broker's batch cache: its idle memory is judged without it.
-    #[arg(long, default_value_t = 0)]
-    pub batch_cache_mebibytes: u64,
     #[arg(long)]
     pub json: bool,
     /// Write the JSON to this file as well.
@@ -96,7 +93,6 @@ pub fn run(args: &SuiteArgs) -> Result<(), Box<dyn Error>> {
     let mut arena = Arena::new(timing, scratch, &stop);
     arena.with_ring = args.with_ring;
     arena.idle = Duration::try_from_secs_f64(args.idle_seconds)?;
-    arena.batch_cache_bytes = args.batch_cache_mebibytes << 20;
     arena.command = args.command();
     let mut report = SuiteReport {
         host: Host::read(),

@@ -95,8 +95,6 @@ pub struct Arena<'a> {
     pub timing: Timing,
     /// How long a broker is watched idle.
     pub idle: Duration,
-    /// Budget of the broker's batch cache in bytes, which its idle memory is judged without.
-    pub batch_cache_bytes: u64,
     /// Whether the bare loop on the broker's ring is measured too.
     pub with_ring: bool,
     /// Directory of the bare loops' files.
@@ -112,7 +110,6 @@ impl<'a> Arena<'a> {
             command: None,
             timing,
             idle: Duration::from_secs(60),
-            batch_cache_bytes: 0,
             with_ring: false,
             scratch,
             stop,

@@ -152,7 +152,8 @@ Examples:
   millstream start --cores 0-3 --memory 4GiB --set num.partitions=8
   millstream start --config /etc/millstream/millstream.toml --print-config
 
-SIGTERM and Ctrl-C flush and stop; SIGHUP reads log.level from the configuration again.";
+SIGTERM and Ctrl-C flush and stop; SIGHUP reads log.level from the configuration again; SIGUSR1 logs what the broker
+holds: connections, partitions, memory, journal.";
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,8 @@ pub enum ToShard {
     Image(Arc<ClusterImage>),
     /// The answer to a call.
     Answer { call: Key, outcome: Outcome },
+    /// Log a line about what the shard holds.
+    TellStatus,
     /// End in good order.
     Shutdown,
 }

@@ -1,6 +1,7 @@
 //! A shard: one core, one ring, the partitions and connections that it owns.
 //! Invariant: everything of a shard is touched by its own thread only; other shards send it messages.
 
+pub mod allocator;
 pub mod budget;
 pub mod calls;
 pub mod clock;
@@ -9,11 +10,13 @@ pub mod counters;
 pub mod host;
 mod image;
 pub mod mailbox;
+mod memory;
 pub mod messages;
 mod shutdown;
 pub mod slab;
 mod sockets;
 pub mod state;
+mod status;
 pub mod table;
 pub mod token;
 pub mod turn;

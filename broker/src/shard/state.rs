@@ -22,6 +22,7 @@ use super::calls::{Call, PendingRead, Waiting};
 use super::connection_limits::ConnectionLimits;
 use super::counters::Counters;
 use super::mailbox::{Mailboxes, ShardId};
+use super::memory::Quiet;
 use super::messages::{Origin, PeerMessage};
 use super::slab::{Key, Slab};
 use super::table::ShardTable;
@@ -73,6 +74,7 @@ pub struct Shard {
     /// State of the generator of session numbers.
     pub(super) random: u64,
     pub(super) complaints_left: u32,
+    pub(super) quiet: Quiet,
     pub(super) events: Vec<LogEvent>,
     /// Kept for their memory.
     pub(crate) waits: Vec<WaitFor>,
@@ -174,6 +176,7 @@ impl Shard {
             next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
             drain_until: Instant::MAX,
             random,
+            quiet: Quiet::default(),
             complaints_left: CLIENT_COMPLAINTS_PER_SECOND,
             events: Vec::new(),
             waits: Vec::new(),
@@ -261,6 +264,7 @@ impl Shard {
                 self.controller.installed(records);
             }
             ToShard::Answer { call, outcome } => self.controller_answered(call, outcome),
+            ToShard::TellStatus => self.tell_status(ring),
             ToShard::Shutdown => self.begin_shutdown(ring),
         }
     }

@@ -100,6 +100,7 @@ impl Shard {
         if self.now.monotonic >= self.next_sweep {
             self.next_sweep = self.now.monotonic + Duration::from(SWEEP_INTERVAL);
             self.sweep(ring);
+            self.heed_quiet(ring);
         }
     }
 

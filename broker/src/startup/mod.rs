@@ -5,7 +5,7 @@
 mod checks;
 mod config;
 mod error;
-mod membarrier;
+mod kernel;
 mod memory;
 pub mod metadata;
 mod run;

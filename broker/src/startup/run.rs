@@ -15,11 +15,12 @@ use millstream_protocol::types::{BrokerId, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{DetachedSocket, Ring, Waker};
 use millstream_storage::{Booted, ShardLogs, StorageOptions};
+use millstream_tuning::resident::Resident;
 
 use super::config::BrokerConfig;
 use super::error::StartError;
-use super::signals::Signals;
-use super::{checks, membarrier, memory, metadata};
+use super::signals::{Asked, Signals};
+use super::{checks, kernel, memory, metadata};
 use crate::controller::client::{self, ControllerClient, ShardLine, ToShard, UnwiredLine};
 use crate::controller::command::Command;
 use crate::controller::metadata_log::{Contents, MetadataLog};
@@ -30,11 +31,12 @@ use crate::shard::messages::PeerMessage;
 use crate::shard::state::{Listener, Shard, ShardOptions};
 use crate::shard::table::ShardTable;
 use crate::shard::watchdog::{self, ShardPulse, Watchdog};
-use crate::shard::{clock, host};
+use crate::shard::{allocator, clock, host};
 
 /// Runs a broker until it is told to end.
 pub fn run(config: BrokerConfig) -> Result<(), StartError> {
-    membarrier::register();
+    kernel::register_membarrier();
+    kernel::refuse_huge_pages();
     let cores = checks::cores(&config.cores)?;
     let settings = Arc::new(settings(&config)?);
     let signals = Signals::install()?;
@@ -94,7 +96,10 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
         .map_err(|error| StartError::Thread(error.to_string()))?;
     announce(&config, &addresses, &shards, &image, memory.request_bytes_max);
 
-    signals.wait_for_end();
+    allocator::collect();
+    while signals.wait() == Asked::Status {
+        shards.tell_status();
+    }
     tracing::info!("stopping: no new connections; what is in progress is finished and flushed");
     let clean = shards.stop();
     let _ = commands.send(Command::Stop);
@@ -195,6 +200,20 @@ impl Crew {
 }
 
 impl Shards {
+    /// Logs a line about the process and has every shard log one about itself.
+    fn tell_status(&self) {
+        let resident = Resident::read();
+        tracing::info!(
+            shards = self.lines.len(),
+            resident_bytes = resident.map(|resident| resident.total_bytes),
+            anonymous_bytes = resident.map(|resident| resident.anonymous_bytes),
+            "status of the process"
+        );
+        for line in &self.lines {
+            line.tell(ToShard::TellStatus);
+        }
+    }
+
     /// Ends all shards in good order; false where one failed.
     fn stop(self) -> bool {
         for line in &self.lines {

@@ -32,5 +32,5 @@ pub use op::{
     AllocateMode, Completion, DetachedFile, DetachedSocket, DiskSpace, Done, Entry, FileId, Op, OpenOptions,
     SocketId, Token,
 };
-pub use ring::{Ring, Wait};
+pub use ring::{ReceiveBuffers, Ring, Wait};
 pub use waker::Waker;

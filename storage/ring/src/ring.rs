@@ -39,6 +39,13 @@ pub trait Ring {
     /// Operations taken and not yet completed.
     fn in_flight(&self) -> usize;
 
+    /// What the pool of receive buffers has lent.
+    fn receive_buffers(&self) -> ReceiveBuffers;
+
+    /// Gives memory that nothing uses at present back to the system; it comes back page by page with use. Costs
+    /// system calls: for a shard that has nothing else to do.
+    fn give_back_memory(&mut self);
+
     /// Takes a socket without anything in flight out of this ring, for another ring to adopt.
     fn detach_socket(&mut self, socket: SocketId) -> DetachedSocket;
 
@@ -48,6 +55,14 @@ pub trait Ring {
     fn detach_file(&mut self, file: FileId) -> DetachedFile;
 
     fn adopt_file(&mut self, file: DetachedFile) -> FileId;
+}
+
+/// The pool of receive buffers of one ring, in buffers of [`crate::limits::POOL_BUF`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiveBuffers {
+    /// With holders, or given back and not yet taken in.
+    pub leased: usize,
+    pub total: usize,
 }
 
 /// How long [`Ring::enter`] may wait for the first completion.

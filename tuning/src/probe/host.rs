@@ -10,7 +10,7 @@ use crate::profile::{
 
 pub fn read() -> Profile {
     let text = |path: &str| fs::read_to_string(path).ok();
-    let status = text("/proc/self/status").unwrap_or_default();
+    let status = status().unwrap_or_default();
     let allowed = status
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -29,6 +29,11 @@ pub fn read() -> Profile {
         io_uring_disabled: text("/proc/sys/kernel/io_uring_disabled")
             .and_then(|value| value.trim().parse().ok()),
     }
+}
+
+/// What the kernel says of this process.
+pub fn status() -> Option<String> {
+    fs::read_to_string("/proc/self/status").ok()
 }
 
 /// The tightest memory limit from this process's control group up to the root.

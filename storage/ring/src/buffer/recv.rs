@@ -107,6 +107,20 @@ impl RecvPool {
         }
     }
 
+    /// Gives the pages of `count` buffers from `first` on back to the system. They read as zeroes after.
+    ///
+    /// # Safety
+    /// None of them is leased, and none holds received bytes that nobody has leased yet.
+    pub(crate) unsafe fn discard(&self, first: u16, count: u16) {
+        let start = usize::from(first) * POOL_BUF;
+        // SAFETY: the caller says that nobody looks at these bytes.
+        unsafe {
+            self.shared
+                .region
+                .discard(start..start + usize::from(count) * POOL_BUF)
+        };
+    }
+
     /// Hands every buffer that came back to `take`.
     pub(crate) fn take_returned(&self, mut take: impl FnMut(u16)) {
         if self.shared.returned.load(Ordering::Relaxed) == NONE {

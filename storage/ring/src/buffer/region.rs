@@ -3,6 +3,7 @@
 //! A region gives out raw pointers only; who may touch which bytes is decided by the buffer around it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::Range;
 use std::ptr::NonNull;
 
 /// Alignment of memory, file positions and lengths in direct I/O, in bytes.
@@ -34,6 +35,26 @@ impl Region {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Gives the pages of a range of whole blocks back to the system, where the memory is mapped; they read as zeroes
+    /// when they are next touched. Memory of the allocator stays as it is.
+    ///
+    /// # Safety
+    /// Nobody holds a reference into the range, and nobody needs its bytes.
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) {
+        assert!(range.start.is_multiple_of(BLOCK) && range.end.is_multiple_of(BLOCK));
+        assert!(range.start <= range.end && range.end <= self.len);
+        if self.len < MAPPED {
+            return;
+        }
+        // SAFETY: the range lies inside a private anonymous mapping of our own, whose pages stay mapped and become
+        // zeroes; the caller says that nobody is surprised by that.
+        let advised = unsafe {
+            let start = self.start.as_ptr().add(range.start);
+            libc::madvise(start.cast(), range.len(), libc::MADV_DONTNEED)
+        };
+        assert_eq!(advised, 0, "pages of our own can be given back");
     }
 
     /// Valid for reads and writes of `len` bytes as long as the region lives.
@@ -80,4 +101,23 @@ fn map(len: usize) -> NonNull<u8> {
         handle_alloc_error(layout(len));
     }
     NonNull::new(start.cast()).expect("a mapping never starts at zero")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_given_back_read_as_zeroes() {
+        let region = Region::zeroed(MAPPED);
+        // SAFETY: the region is this test's alone, and no reference into it outlives its statement.
+        unsafe {
+            std::slice::from_raw_parts_mut(region.start().as_ptr(), MAPPED).fill(7);
+            region.discard(BLOCK..3 * BLOCK);
+            let bytes = std::slice::from_raw_parts(region.start().as_ptr(), MAPPED);
+            assert!(bytes[..BLOCK].iter().all(|byte| *byte == 7));
+            assert!(bytes[BLOCK..3 * BLOCK].iter().all(|byte| *byte == 0));
+            assert!(bytes[3 * BLOCK..].iter().all(|byte| *byte == 7));
+        }
+    }
 }

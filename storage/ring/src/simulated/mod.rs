@@ -35,7 +35,7 @@ pub use prng::Prng;
 
 use crate::error::IoError;
 use crate::op::{Completion, Detached, DetachedFile, DetachedSocket, DiskSpace, FileId, Op, SocketId, Token};
-use crate::ring::{Ring, Wait};
+use crate::ring::{ReceiveBuffers, Ring, Wait};
 use crate::waker::{Sleep, Waker};
 use disk::Disk;
 use net::EndpointId;
@@ -223,6 +223,26 @@ impl Ring for SimRing {
         let world = self.world.borrow();
         let ring = &world.rings[self.index];
         ring.submitted.len() + ring.begun + ring.completed.len()
+    }
+
+    fn receive_buffers(&self) -> ReceiveBuffers {
+        let world = self.world.borrow();
+        let total = usize::from(world.options.pool_buffers);
+        ReceiveBuffers {
+            leased: total - world.rings[self.index].free.len(),
+            total,
+        }
+    }
+
+    /// Buffers at rest lose their bytes here, as pages given back do.
+    fn give_back_memory(&mut self) {
+        let world = self.world.borrow();
+        let ring = &world.rings[self.index];
+        for buffer in &ring.free {
+            // SAFETY: a buffer on the free list is nobody's: not leased, and filled only by `receive_pooled`, which
+            // takes it off the list first.
+            unsafe { ring.pool.discard(*buffer, 1) };
+        }
     }
 
     fn detach_socket(&mut self, socket: SocketId) -> DetachedSocket {

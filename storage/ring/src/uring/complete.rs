@@ -149,7 +149,10 @@ impl UringRing {
         let buf = match cqueue::buffer_select(flags) {
             // SAFETY: the completion hands this buffer of our group to us; the kernel offers it to nobody until it
             // is put into the provided ring again, which `replenish` does only after the lease has ended.
-            Some(buffer) => unsafe { self.pool.lease(buffer, n.unwrap_or(0)) },
+            Some(buffer) => unsafe {
+                self.provided.taken(buffer);
+                self.pool.lease(buffer, n.unwrap_or(0))
+            },
             None => RecvBuf::empty(),
         };
         let token = self.ops.remove(slot).token;

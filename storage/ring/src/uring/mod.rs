@@ -35,7 +35,7 @@ use crate::buffer::{RecvPool, Slice};
 use crate::error::IoError;
 use crate::limits::{DESCRIPTORS_MAX, OPS_MAX};
 use crate::op::{Completion, Detached, DetachedFile, DetachedSocket, DiskSpace, FileId, Op, SocketId, Token};
-use crate::ring::{Ring, Wait};
+use crate::ring::{ReceiveBuffers, Ring, Wait};
 use crate::table::Table;
 use crate::waker::{Door, Sleep, Waker};
 use descriptors::{File, Socket};
@@ -262,6 +262,26 @@ impl Ring for UringRing {
 
     fn in_flight(&self) -> usize {
         self.ops.len() - self.own_ops + self.ready.len()
+    }
+
+    fn receive_buffers(&self) -> ReceiveBuffers {
+        let (offered, total) = self.provided.offered();
+        ReceiveBuffers {
+            leased: total - offered,
+            total,
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        self.zeroes = None;
+        self.reaped = Vec::new();
+        self.replenish();
+        // A submission may have received at once: its bytes are in a buffer, and the word of it is in the queue.
+        let told = self.ring.completion().is_empty() && !self.ring.submission().cq_overflow();
+        if told {
+            // SAFETY: no completion waits, here or in the kernel, and this is the one thread of the ring.
+            unsafe { self.provided.discard_offered(&self.pool) };
+        }
     }
 
     fn detach_socket(&mut self, socket: SocketId) -> DetachedSocket {

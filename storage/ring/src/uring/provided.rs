@@ -15,6 +15,8 @@ pub(super) struct ProvidedRing {
     entries: Region,
     count: u16,
     tail: u16,
+    /// By buffer: the kernel may put bytes into it, and nobody has been told of any.
+    offered: Box<[bool]>,
 }
 
 impl ProvidedRing {
@@ -34,6 +36,7 @@ impl ProvidedRing {
             entries,
             count,
             tail: 0,
+            offered: vec![false; usize::from(count)].into(),
         };
         for buffer in 0..count {
             provided.offer(pool, buffer);
@@ -54,6 +57,35 @@ impl ProvidedRing {
         entry.set_len(POOL_BUF as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
+        self.offered[usize::from(buffer)] = true;
+    }
+
+    /// The kernel has put bytes into this buffer and handed it over.
+    pub(super) fn taken(&mut self, buffer: u16) {
+        self.offered[usize::from(buffer)] = false;
+    }
+
+    /// Buffers that the kernel has, of how many.
+    pub(super) fn offered(&self) -> (usize, usize) {
+        let offered = self.offered.iter().filter(|offered| **offered).count();
+        (offered, self.offered.len())
+    }
+
+    /// Gives the pages of all buffers that the kernel has back to the system.
+    ///
+    /// # Safety
+    /// The kernel has put bytes into none of them: no completion waits to be looked at, and the calling thread, the
+    /// only one that receives for the kernel (DEFER_TASKRUN), is here.
+    pub(super) unsafe fn discard_offered(&self, pool: &RecvPool) {
+        let mut first = 0;
+        for run in self.offered.chunk_by(|a, b| a == b) {
+            let count = run.len() as u16;
+            if run[0] {
+                // SAFETY: offered buffers are not leased, and the caller says that they hold no bytes.
+                unsafe { pool.discard(first, count) };
+            }
+            first += count;
+        }
     }
 
     /// Shows the kernel what was offered.

@@ -1,7 +1,7 @@
 //! The pool of receive buffers: scarce, shared by all connections, given back from any thread.
 //! Both worlds give their rings eight buffers.
 
-use millstream_ring::{Completion, Done, Op, RecvBuf, Ring, SocketId, Token, Wait};
+use millstream_ring::{Completion, Done, Op, ReceiveBuffers, RecvBuf, Ring, SocketId, Token, Wait};
 
 use super::world::{Client, TURN, TURNS, World, listen, pair, wait_for};
 
@@ -91,6 +91,37 @@ pub fn idle_connections_hold_no_buffer(world: &mut impl World) {
         assert_eq!(pairs[index].0.write(b"ping"), 4);
         let (_, buf) = received(wait_for(world.ring(), Token(index as u64), &mut rest));
         assert!(b"ping".starts_with(&buf[..]) && !buf.is_empty());
+    }
+}
+
+pub fn memory_given_back_is_never_a_holders(world: &mut impl World) {
+    let (_, addr) = listen(world);
+    let mut rest = Vec::new();
+    let (mut client, socket) = pair(world, addr, &mut rest);
+    let mut receive = |ring: &mut _, byte: u8| {
+        assert_eq!(client.write(&[byte]), 1);
+        Ring::submit(ring, Token(1), Op::RecvPooled { socket });
+        received(wait_for(ring, Token(1), &mut rest)).1
+    };
+    let held: Vec<RecvBuf> = (1..4).map(|byte| receive(world.ring(), byte)).collect();
+    assert_eq!(world.ring().receive_buffers().leased, held.len());
+    world.ring().give_back_memory();
+    for (buf, byte) in held.iter().zip(1..) {
+        assert_eq!(buf[..], [byte], "a held buffer was left alone");
+    }
+    drop(held);
+    for round in 0..3 * POOL {
+        world.ring().give_back_memory();
+        let buf = receive(world.ring(), round as u8);
+        assert_eq!(buf[..], [round as u8]);
+        assert_eq!(
+            world.ring().receive_buffers(),
+            ReceiveBuffers {
+                leased: 1,
+                total: POOL
+            },
+            "what was given back is the ring's again"
+        );
     }
 }
 

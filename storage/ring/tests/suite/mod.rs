@@ -23,7 +23,8 @@ macro_rules! contract {
             slots_are_reused_under_new_ids, a_used_port_is_refused, shutdown_ends_one_direction,
             sockets_move_between_rings, addresses_are_told);
         $crate::contract!($world, buffers: a_starved_receive_waits_for_a_buffer,
-            buffers_come_back_from_other_threads, idle_connections_hold_no_buffer);
+            buffers_come_back_from_other_threads, idle_connections_hold_no_buffer,
+            memory_given_back_is_never_a_holders);
         $crate::contract!($world, wakes: a_wake_before_the_wait_ends_it, the_wait_ends_by_itself,
             rings_wake_each_other);
     };
