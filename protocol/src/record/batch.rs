@@ -338,6 +338,24 @@ pub fn patch(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     bytes[LEADER_EPOCH].copy_from_slice(&leader_epoch.get().to_be_bytes());
 }
 
+/// Stamps one whole batch with its producer and a new CRC, which is made from `records_crc`, that of the bytes
+/// from [`HEADER_LEN`] on: no record is looked at. Panics on fewer bytes than a batch's header.
+pub fn stamp(
+    bytes: &mut [u8],
+    id: ProducerId,
+    epoch: ProducerEpoch,
+    base_sequence: Sequence,
+    records_crc: u32,
+) {
+    assert!(bytes.len() >= HEADER_LEN, "not a batch");
+    bytes[PRODUCER_ID].copy_from_slice(&id.get().to_be_bytes());
+    bytes[PRODUCER_EPOCH].copy_from_slice(&epoch.get().to_be_bytes());
+    bytes[BASE_SEQUENCE].copy_from_slice(&base_sequence.get().to_be_bytes());
+    let header_crc = crc::crc32c(&bytes[CRC.end..HEADER_LEN]);
+    let crc = crc::combine(header_crc, records_crc, bytes.len() - HEADER_LEN);
+    bytes[CRC].copy_from_slice(&crc.to_be_bytes());
+}
+
 /// Gives one whole batch the time of its append and a new CRC. Panics on fewer bytes than a batch's header.
 pub fn set_log_append_time(bytes: &mut [u8], timestamp: TimestampMs) {
     assert!(bytes.len() >= HEADER_LEN, "not a batch");
@@ -450,6 +468,26 @@ mod tests {
             BatchSummary::from_header(&header),
             Err(BatchError::InvalidOffsets)
         );
+    }
+
+    #[test]
+    fn a_stamped_batch_is_as_if_built_with_it() {
+        let built = batch();
+        let (view, _) = BatchView::parse(&built).unwrap();
+        let producer = view.summary().producer.unwrap();
+        let mut bytes = BatchBuilder::new()
+            .record(TimestampMs::new(1_000), Some(b"k"), Some(b"v"), &[])
+            .record(TimestampMs::new(1_500), None, None, &[])
+            .build();
+        let records_crc = crc::crc32c(&bytes[HEADER_LEN..]);
+        stamp(
+            &mut bytes,
+            producer.id,
+            producer.epoch,
+            producer.base_sequence,
+            records_crc,
+        );
+        assert_eq!(bytes, built);
     }
 
     #[test]
