@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bare_loop, fetch, produce, roofline, suite};
+use crate::command::{bare_loop, end_with_parent, fetch, produce, roofline, suite};
 
 /// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Roofline(roofline::RooflineArgs),
     Suite(suite::SuiteArgs),
     BareLoop(bare_loop::BareLoopArgs),
+    EndWithParent(end_with_parent::EndWithParentArgs),
 }
 
 /// Run what the command line asks for.
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Roofline(args) => roofline::run(args),
         Command::Suite(args) => suite::run(args),
         Command::BareLoop(args) => bare_loop::run(args),
+        Command::EndWithParent(args) => end_with_parent::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -107,6 +107,7 @@ impl Recorder {
             latency: Latency::of(&self.latency),
             send_lag_p99_us: self.open_loop.then_some(lag_p99_us),
             unanswered,
+            records_verified: None,
             cost,
             client_limited,
         }
@@ -159,6 +160,8 @@ pub struct Outcome {
     pub send_lag_p99_us: Option<f64>,
     /// Requests without an answer when the run gave up waiting.
     pub unanswered: u64,
+    /// Records read of which the batch's CRC was right and no offset was missing, the warm-up's among them.
+    pub records_verified: Option<u64>,
     pub cost: Cost,
     /// The client thread had no time left: the server could have done more.
     pub client_limited: bool,

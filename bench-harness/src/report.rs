@@ -76,6 +76,9 @@ pub fn outcome_table(host: &Host, rounds: &[Outcome]) -> String {
     let mut text = host_line(host);
     text.push_str(&table.render());
     for (index, outcome) in rounds.iter().enumerate() {
+        if let Some(verified) = outcome.records_verified {
+            let _ = writeln!(text, "round {}: {}", index + 1, verified_line(verified));
+        }
         if let Some(note) = caution(outcome) {
             let _ = writeln!(text, "round {}: {note}", index + 1);
         }
@@ -234,6 +237,11 @@ fn mebibytes(bytes: f64) -> String {
 
 fn dash() -> String {
     "-".into()
+}
+
+/// What a reader made sure of.
+pub fn verified_line(records: u64) -> String {
+    format!("{records} records read with right checksums, no offset missing")
 }
 
 /// What makes a figure worth less than it looks.

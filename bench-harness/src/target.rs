@@ -1,5 +1,6 @@
 //! What a run is aimed at: a broker of our own making, one that runs already, or the bare loop.
-//! Invariant: a process that was started here is gone when its handle is dropped.
+//! Invariant: a process that was started here is gone when its handle is dropped, and when this process ends,
+//! even by SIGKILL.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -46,8 +47,13 @@ impl Broker {
             .create(true)
             .append(true)
             .open(command.log())?;
-        let mut start = Command::new(&command.binary);
+        let mut start = Command::new(std::env::current_exe()?);
         start
+            .arg("end-with-parent")
+            .arg("--parent")
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .arg(&command.binary)
             .arg("start")
             .arg("--data-dir")
             .arg(&command.data_dir)

@@ -10,9 +10,10 @@ use millstream_protocol::message::create_topics::CreatableTopic;
 use millstream_protocol::message::list_offsets::{LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::message::metadata::MetadataRequestTopic;
 use millstream_protocol::message::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
-    ProduceRequest, Request,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest, Request,
 };
+use millstream_protocol::types::{ProducerEpoch, ProducerId};
 
 use crate::client::frame_buffer::FrameBuffer;
 use crate::limits::RESPONSE_BYTES_MAX;
@@ -74,6 +75,22 @@ impl Admin {
             wire::check_code("DeleteTopics", -1, topic.error_code).map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// A producer id that nobody else has, for an idempotent producer.
+    pub fn init_producer_id(&mut self) -> io::Result<(ProducerId, ProducerEpoch)> {
+        let request = InitProducerIdRequest {
+            transaction_timeout_ms: PATIENCE.as_millis() as i32,
+            ..Default::default()
+        };
+        let payload = self.call(&request, INIT_PRODUCER_ID_VERSION)?;
+        let response =
+            wire::answer::<InitProducerIdRequest<'_>>(payload, INIT_PRODUCER_ID_VERSION).map_err(invalid)?;
+        wire::check_code("InitProducerId", -1, response.error_code).map_err(io::Error::other)?;
+        Ok((
+            ProducerId::new(response.producer_id),
+            ProducerEpoch::new(response.producer_epoch),
+        ))
     }
 
     /// The offset after the last readable record of every partition, in the order of the partitions.
@@ -207,5 +224,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Versions without compact lengths, which every broker of today serves.
 const CREATE_TOPICS_VERSION: i16 = 4;
 const DELETE_TOPICS_VERSION: i16 = 3;
+const INIT_PRODUCER_ID_VERSION: i16 = 1;
 const LIST_OFFSETS_VERSION: i16 = 5;
 const METADATA_VERSION: i16 = 8;

@@ -28,6 +28,12 @@ pub trait Workload {
 
     /// Judge an answer: `payload` starts after the correlation id.
     fn answer(&mut self, connection: usize, payload: &[u8]) -> Result<Work, String>;
+
+    /// Records that were checked one batch after the other, the warm-up's among them; `None` where nothing is
+    /// read.
+    fn verified(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How a run loads the server.
@@ -139,7 +145,9 @@ impl<'a, W: Workload> Driver<'a, W> {
             unanswered += 1;
             self.recorder.unanswered(waiting.due, gave_up);
         }
-        Ok(self.recorder.finish(finished, cost, unanswered))
+        let mut outcome = self.recorder.finish(finished, cost, unanswered);
+        outcome.records_verified = self.workload.verified();
+        Ok(outcome)
     }
 
     /// Keep sending until `end`. False: interrupted.

@@ -2,27 +2,148 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
+use crate::client::driver::Load;
 use crate::host::Host;
 use crate::recorder::Outcome;
+use crate::report::outcome_table;
+use crate::scenario::{Arena, Timing};
+use crate::target::{Target, attach};
 
 pub mod bare_loop;
+pub mod end_with_parent;
 pub mod fetch;
 pub mod produce;
 pub mod roofline;
 pub mod suite;
 
+/// How one load is run and told: what `produce` and `fetch` share.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Broker to load, HOST:PORT.
+    #[arg(long, env = "MILLSTREAM_BROKERS", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+    /// Seconds measured in each round.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Seconds before each measured round.
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    #[arg(long, default_value_t = 1)]
+    pub rounds: usize,
+    /// Process of the broker, to sample its CPU time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which scenarios are run, and for how long: what `suite` and `roofline` share.
+#[derive(Args, Debug)]
+pub struct ScenarioArgs {
+    /// Scenarios to run, all when none is named.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Seconds measured in each round.
+    #[arg(long, default_value_t = 4.0)]
+    pub seconds: f64,
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Measure the bare loop on the broker's own ring, too; it is shown and never counts.
+    #[arg(long)]
+    pub with_ring: bool,
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ScenarioArgs {
+    /// An arena whose bare loops' files lie in `scratch`.
+    pub fn arena<'a>(&self, scratch: PathBuf, stop: &'a AtomicBool) -> Result<Arena<'a>, Box<dyn Error>> {
+        let timing = Timing {
+            warmup: Duration::try_from_secs_f64(self.warmup)?,
+            measure: Duration::try_from_secs_f64(self.seconds)?,
+            rounds: self.rounds,
+        };
+        let mut arena = Arena::new(timing, scratch, stop);
+        arena.with_ring = self.with_ring;
+        Ok(arena)
+    }
+}
+
 /// What `produce` and `fetch` print.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub host: Host,
-    pub rounds: Vec<Outcome>,
+struct Report {
+    #[serde(flatten)]
+    stamp: Stamp,
+    rounds: Vec<Outcome>,
     /// Ctrl-C came before the end: the last round is shorter than asked for.
-    pub interrupted: bool,
+    interrupted: bool,
+}
+
+/// What every JSON report begins with: where it was measured, and by what.
+#[derive(Debug, Serialize)]
+pub struct Stamp {
+    pub host: Host,
+    pub version: &'static str,
+    /// The command line, the program left out.
+    pub arguments: Vec<String>,
+}
+
+impl Stamp {
+    pub fn read() -> Self {
+        Stamp {
+            host: Host::read(),
+            version: env!("CARGO_PKG_VERSION"),
+            arguments: std::env::args().skip(1).collect(),
+        }
+    }
+}
+
+impl RunArgs {
+    pub fn target(&self) -> io::Result<Target> {
+        attach(&self.brokers, self.pid)
+    }
+
+    pub fn load(&self, target: Target, connections: usize, in_flight: usize) -> Result<Load, Box<dyn Error>> {
+        Ok(Load {
+            address: target.address,
+            connections,
+            in_flight,
+            rate: None,
+            warmup: Duration::try_from_secs_f64(self.warmup)?,
+            measure: Duration::try_from_secs_f64(self.seconds)?,
+            server_pid: target.pid,
+        })
+    }
+
+    /// Runs the rounds and prints what they gave, also after Ctrl-C.
+    pub fn report(
+        &self,
+        stop: &AtomicBool,
+        mut round: impl FnMut() -> Result<Outcome, Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut report = Report {
+            stamp: Stamp::read(),
+            rounds: Vec::new(),
+            interrupted: false,
+        };
+        while report.rounds.len() < self.rounds && !report.interrupted {
+            report.rounds.push(round()?);
+            report.interrupted = stop.load(Ordering::Relaxed);
+        }
+        print(self.json, &report, || {
+            outcome_table(&report.stamp.host, &report.rounds)
+        })
+    }
 }
 
 /// A flag that Ctrl-C and SIGTERM raise; a second one ends the process at once.

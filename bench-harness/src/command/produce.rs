@@ -1,26 +1,21 @@
 //! `millstream-bench produce`: one produce load against a running broker.
 
 use std::error::Error;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use clap::Args;
 
 use crate::client::admin::Admin;
-use crate::client::driver::{Load, drive};
-use crate::command::{Report, print, stop_flag};
-use crate::host::Host;
-use crate::report::outcome_table;
-use crate::target::attach;
+use crate::client::driver::drive;
+use crate::command::{RunArgs, stop_flag};
+use crate::workload::idempotent::Producers;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
 
 /// Produce from prebuilt batches and time the acknowledgements.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ProduceArgs {
-    /// Broker to load, HOST:PORT.
-    #[arg(long, env = "MILLSTREAM_BROKERS", default_value = "127.0.0.1:9092")]
-    pub brokers: String,
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Topic to write to; created when it does not exist.
     #[arg(long, default_value = "bench")]
     pub topic: String,
@@ -49,51 +44,30 @@ pub struct ProduceArgs {
     /// -1: all, 1: the leader.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub acks: i16,
-    /// Seconds measured in each round.
-    #[arg(long, default_value_t = 5.0)]
-    pub seconds: f64,
-    /// Seconds before each measured round.
-    #[arg(long, default_value_t = 1.0)]
-    pub warmup: f64,
-    #[arg(long, default_value_t = 1)]
-    pub rounds: usize,
-    /// Process of the broker, to sample its CPU time and memory.
-    #[arg(long)]
-    pub pid: Option<u32>,
-    #[arg(long)]
-    pub json: bool,
+    /// Write as idempotent producers, one for each connection: ids from the broker, sequences in every batch.
+    #[arg(long, conflicts_with = "bare")]
+    pub idempotent: bool,
 }
 
 pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
     let stop = stop_flag()?;
-    let target = attach(&args.brokers, args.pid)?;
+    let target = args.run.target()?;
     let shape = args.shape()?;
+    let mut admin = None;
     if !args.bare {
-        Admin::connect(target.address)?.create_topic(&args.topic, args.partitions)?;
+        let admin = admin.insert(Admin::connect(target.address)?);
+        admin.create_topic(&args.topic, args.partitions)?;
     }
     let mut workload = ProduceWorkload::new(&args.topic, shape, args.connections);
-    let load = Load {
-        address: target.address,
-        connections: args.connections,
-        in_flight: args.in_flight,
-        rate: args.rate.map(|records| records / workload.work().records as f64),
-        warmup: Duration::try_from_secs_f64(args.warmup)?,
-        measure: Duration::try_from_secs_f64(args.seconds)?,
-        server_pid: target.pid,
-    };
-    let mut report = Report {
-        host: Host::read(),
-        rounds: Vec::new(),
-        interrupted: false,
-    };
-    for _ in 0..args.rounds {
-        report.rounds.push(drive(&load, &mut workload, &stop)?);
-        report.interrupted = stop.load(Ordering::Relaxed);
-        if report.interrupted {
-            break;
+    let mut load = args.run.load(target, args.connections, args.in_flight)?;
+    load.rate = args.rate.map(|records| records / workload.work().records as f64);
+    args.run.report(&stop, || {
+        // New ones for each round, which may have ended before everything was answered.
+        if let Some(admin) = admin.as_mut().filter(|_| args.idempotent) {
+            workload.set_producers(Producers::init(admin, args.connections, args.partitions)?);
         }
-    }
-    print(args.json, &report, || outcome_table(&report.host, &report.rounds))
+        Ok(drive(&load, &mut workload, &stop)?)
+    })
 }
 
 impl ProduceArgs {

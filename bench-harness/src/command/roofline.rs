@@ -3,17 +3,15 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::command::suite::select;
-use crate::command::{print, stop_flag};
+use crate::command::{ScenarioArgs, Stamp, print, stop_flag};
 use crate::compare::{self, Leg};
-use crate::host::Host;
 use crate::report::{finding_tables, host_line, leg_table};
-use crate::scenario::{Arena, Finding, Scenario, Timing};
+use crate::scenario::{Finding, Scenario};
 
 /// Load the bare loop: receive, check CRC-32C, one direct durable write, answer. No broker, no log.
 #[derive(Args, Debug)]
@@ -23,47 +21,30 @@ pub struct RooflineArgs {
     /// installed.
     #[arg(long)]
     pub check: bool,
-    /// Scenarios to run, all that have a bare loop when none is named.
-    #[arg(long, value_delimiter = ',')]
-    pub only: Vec<String>,
     /// Directory of the pre-written files, on the disk that is to be measured.
     #[arg(long, default_value = ".")]
     pub scratch: PathBuf,
-    #[arg(long, default_value_t = 4.0)]
-    pub seconds: f64,
-    #[arg(long, default_value_t = 1.0)]
-    pub warmup: f64,
-    #[arg(long, default_value_t = 3)]
-    pub rounds: usize,
-    /// Measure the bare loop on the broker's own ring, too; it is shown and never counts.
-    #[arg(long)]
-    pub with_ring: bool,
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
 }
 
 #[derive(Serialize)]
 struct RooflineReport {
-    host: Host,
+    #[serde(flatten)]
+    stamp: Stamp,
     findings: Vec<Finding>,
     legs: Vec<Leg>,
 }
 
 pub fn run(args: &RooflineArgs) -> Result<(), Box<dyn Error>> {
     let stop = stop_flag()?;
-    let timing = Timing {
-        warmup: Duration::try_from_secs_f64(args.warmup)?,
-        measure: Duration::try_from_secs_f64(args.seconds)?,
-        rounds: args.rounds,
-    };
-    let scenarios: Vec<Scenario> = select(&args.only, &[])?
+    let scenarios: Vec<Scenario> = select(&args.scenarios.only, &[])?
         .into_iter()
         .filter(Scenario::has_roofline)
         .collect();
-    let mut arena = Arena::new(timing, args.scratch.clone(), &stop);
-    arena.with_ring = args.with_ring;
+    let mut arena = args.scenarios.arena(args.scratch.clone(), &stop)?;
     let mut report = RooflineReport {
-        host: Host::read(),
+        stamp: Stamp::read(),
         findings: Vec::new(),
         legs: Vec::new(),
     };
@@ -76,8 +57,8 @@ pub fn run(args: &RooflineArgs) -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    print(args.json, &report, || {
-        host_line(&report.host) + &finding_tables(&report.findings) + &leg_table(&report.legs)
+    print(args.scenarios.json, &report, || {
+        host_line(&report.stamp.host) + &finding_tables(&report.findings) + &leg_table(&report.legs)
     })?;
     match report.legs.iter().find(|leg| !leg.honest()) {
         Some(leg) => Err(format!("the bare loop is not honest: {} is below {}", leg.what, leg.tool).into()),

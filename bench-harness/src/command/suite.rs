@@ -9,8 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::command::{print, stop_flag};
-use crate::host::Host;
+use crate::command::{ScenarioArgs, Stamp, print, stop_flag};
 use crate::report::{finding_tables, host_line};
 use crate::scenario::{Arena, Finding, SCENARIOS, Scenario, Timing};
 use crate::target::{Broker, BrokerCommand, attach};
@@ -37,9 +36,8 @@ pub struct SuiteArgs {
     /// Process of that broker.
     #[arg(long, requires = "brokers")]
     pub pid: Option<u32>,
-    /// Scenarios to run, all when none is named.
-    #[arg(long, value_delimiter = ',')]
-    pub only: Vec<String>,
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
     /// Scenarios to leave out.
     #[arg(long, value_delimiter = ',')]
     pub skip: Vec<String>,
@@ -47,21 +45,9 @@ pub struct SuiteArgs {
     /// given.
     #[arg(long)]
     pub scratch: Option<PathBuf>,
-    /// Seconds measured in each round.
-    #[arg(long, default_value_t = 4.0)]
-    pub seconds: f64,
-    #[arg(long, default_value_t = 1.0)]
-    pub warmup: f64,
-    #[arg(long, default_value_t = 3)]
-    pub rounds: usize,
-    /// Measure the bare loop on the broker's own ring, too; it is shown and never counts.
-    #[arg(long)]
-    pub with_ring: bool,
     /// Seconds that the broker is watched idle.
     #[arg(long, default_value_t = 60.0)]
     pub idle_seconds: f64,
-    #[arg(long)]
-    pub json: bool,
     /// Write the JSON to this file as well.
     #[arg(long)]
     pub json_file: Option<PathBuf>,
@@ -69,44 +55,46 @@ pub struct SuiteArgs {
 
 #[derive(Serialize)]
 struct SuiteReport {
-    host: Host,
+    #[serde(flatten)]
+    stamp: Stamp,
     timing: Timing,
     cores: Option<String>,
     findings: Vec<Finding>,
+    /// Scenarios that need a broker of their own where one that runs already was given.
+    left_out: Vec<&'static str>,
     /// Scenarios that ended with an error, and what it was.
     failed: Vec<(&'static str, String)>,
+    /// Ctrl-C came before the end.
+    interrupted: bool,
 }
 
 pub fn run(args: &SuiteArgs) -> Result<(), Box<dyn Error>> {
     let stop: Arc<AtomicBool> = stop_flag()?;
-    let timing = Timing {
-        warmup: Duration::try_from_secs_f64(args.warmup)?,
-        measure: Duration::try_from_secs_f64(args.seconds)?,
-        rounds: args.rounds,
-    };
     let scratch = args
         .scratch
         .clone()
         .or_else(|| args.data_dir.clone())
         .unwrap_or_else(|| ".".into());
     std::fs::create_dir_all(&scratch)?;
-    let mut arena = Arena::new(timing, scratch, &stop);
-    arena.with_ring = args.with_ring;
+    let mut arena = args.scenarios.arena(scratch, &stop)?;
     arena.idle = Duration::try_from_secs_f64(args.idle_seconds)?;
     arena.command = args.command();
     let mut report = SuiteReport {
-        host: Host::read(),
-        timing,
+        stamp: Stamp::read(),
+        timing: arena.timing,
         cores: args.cores.clone(),
         findings: Vec::new(),
+        left_out: Vec::new(),
         failed: Vec::new(),
+        interrupted: false,
     };
-    for scenario in select(&args.only, &args.skip)? {
+    for scenario in select(&args.scenarios.only, &args.skip)? {
         if arena.stopped() {
             break;
         }
         if scenario.starts_brokers() && arena.command.is_none() {
             eprintln!("{}: left out, as it needs --broker-bin", scenario.name());
+            report.left_out.push(scenario.name());
             continue;
         }
         match run_one(&scenario, &mut arena, args) {
@@ -117,11 +105,12 @@ pub fn run(args: &SuiteArgs) -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    report.interrupted = arena.stopped();
     if let Some(path) = &args.json_file {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
     }
-    print(args.json, &report, || {
-        host_line(&report.host) + &finding_tables(&report.findings)
+    print(args.scenarios.json, &report, || {
+        host_line(&report.stamp.host) + &finding_tables(&report.findings)
     })?;
     match &report.failed[..] {
         [] => Ok(()),

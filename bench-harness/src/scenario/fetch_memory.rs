@@ -6,7 +6,7 @@ use std::error::Error;
 use crate::bare::stream;
 use crate::client::admin::Admin;
 use crate::client::driver::{Load, drive};
-use crate::report::caution;
+use crate::report::{caution, verified_line};
 use crate::scenario::produce_pair::BROKER;
 use crate::scenario::{Arena, Bound, Finding, Roofline, Row, Run, Spread, Unit};
 use crate::target::{BareMode, Target};
@@ -55,6 +55,9 @@ pub fn run(arena: &mut Arena<'_>) -> Result<Finding, Box<dyn Error>> {
         .map(|spread| format!("raw loopback send on one connection: {:.2} GB/s", spread.median))
         .into_iter()
         .collect();
+    notes.push(verified_line(
+        runs.iter().filter_map(|run| run.outcome.records_verified).sum(),
+    ));
     notes.extend(runs.iter().filter_map(|run| caution(&run.outcome)).next());
     Ok(Finding {
         scenario: NAME,

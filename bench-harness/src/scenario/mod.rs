@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use crate::recorder::Outcome;
 use crate::target::{BareLoop, BareMode, BrokerCommand, Target};
@@ -152,8 +153,8 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
-/// One figure against its target.
-#[derive(Clone, Debug, Serialize)]
+/// One figure against its target. As JSON it has the verdict, too: `ratio` and `met`.
+#[derive(Clone, Debug)]
 pub struct Row {
     pub measure: &'static str,
     pub unit: Unit,
@@ -211,6 +212,20 @@ impl Row {
     }
 }
 
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Row", 7)?;
+        fields.serialize_field("measure", self.measure)?;
+        fields.serialize_field("unit", &self.unit)?;
+        fields.serialize_field("broker", &self.broker)?;
+        fields.serialize_field("roofline", &self.roofline)?;
+        fields.serialize_field("target", &self.target)?;
+        fields.serialize_field("ratio", &self.ratio())?;
+        fields.serialize_field("met", &self.met())?;
+        fields.end()
+    }
+}
+
 /// The middle and the ends of what several rounds gave.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
@@ -253,6 +268,8 @@ mod tests {
         assert_eq!(row(39.0, Some(100.0), Bound::AtLeast(0.4)).met(), Some(false));
         assert_eq!(row(210.0, Some(100.0), Bound::AtMost(2.0)).met(), Some(false));
         assert_eq!(row(0.5, None, Bound::AtMost(1.0)).met(), Some(true));
+        let json = serde_json::to_value(row(39.0, Some(100.0), Bound::AtLeast(0.4))).unwrap();
+        assert_eq!((&json["ratio"], &json["met"]), (&0.39.into(), &false.into()));
         let alone = Row {
             broker: None,
             ..row(1.0, Some(1.0), Bound::AtLeast(0.1))

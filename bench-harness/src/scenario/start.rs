@@ -1,6 +1,7 @@
 //! How long a broker with a thousand partitions takes to serve again, after a clean stop and after `kill -9`
-//! under load. The clock runs from the start of the process to an acknowledged produce, and on to the last
-//! record of every partition fetched. What was acknowledged before the kill must be there.
+//! under load. The clock runs from the start of the process to an acknowledged produce, on to the last record of
+//! every partition fetched, and on to a produce acknowledged by every partition. What was acknowledged before the
+//! kill must be there.
 
 use std::error::Error;
 use std::io;
@@ -164,6 +165,7 @@ struct Times {
 struct StartTimes {
     to_produce: Vec<f64>,
     to_last_record: Vec<f64>,
+    to_produce_everywhere: Vec<f64>,
 }
 
 impl StartTimes {
@@ -185,6 +187,9 @@ impl StartTimes {
         let ends = admin.end_offsets(TOPIC, SHAPE.partitions)?;
         fetch_last_records(&mut admin, &ends)?;
         self.to_last_record.push(begun.elapsed().as_secs_f64());
+        let everywhere: Vec<(i32, &[u8])> = (0..ends.len() as i32).map(|p| (p, &batch[..])).collect();
+        admin.produce(TOPIC, &everywhere)?;
+        self.to_produce_everywhere.push(begun.elapsed().as_secs_f64());
         for (partition, (&end, last)) in ends.iter().zip(&acknowledged.last).enumerate() {
             if last.is_some_and(|last| end <= last) {
                 return Err(
@@ -213,10 +218,18 @@ impl Times {
                 "clean: to the last record of every partition",
                 &self.clean.to_last_record,
             ),
+            row(
+                "clean: to a produce acknowledged by every partition",
+                &self.clean.to_produce_everywhere,
+            ),
             row("kill -9: to an acknowledged produce", &self.killed.to_produce),
             row(
                 "kill -9: to the last record of every partition",
                 &self.killed.to_last_record,
+            ),
+            row(
+                "kill -9: to a produce acknowledged by every partition",
+                &self.killed.to_produce_everywhere,
             ),
         ]
         .into_iter()

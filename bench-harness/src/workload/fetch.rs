@@ -16,6 +16,8 @@ pub struct FetchWorkload {
     /// Most bytes of one partition in an answer.
     partition_bytes: i32,
     readers: Vec<Vec<Position>>,
+    /// Records whose batch's CRC and whose offsets were right.
+    verified: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,7 @@ impl FetchWorkload {
             topic: topic.to_owned(),
             partition_bytes,
             readers,
+            verified: 0,
         })
     }
 }
@@ -82,7 +85,12 @@ impl Workload for FetchWorkload {
         if work.records == 0 {
             return Err("an answer without records where there are some".into());
         }
+        self.verified += work.records;
         Ok(work)
+    }
+
+    fn verified(&self) -> Option<u64> {
+        Some(self.verified)
     }
 }
 
@@ -90,10 +98,15 @@ impl Position {
     fn take(&mut self, records: &[u8], work: &mut Work) -> Result<(), String> {
         let mut gap = None;
         wire::check_batches(records, |batch| {
+            // Nothing was compacted away, so every offset has its record.
+            let end = batch.base_offset().get() + i64::from(batch.record_count());
             if batch.base_offset().get() != self.next {
                 gap.get_or_insert((self.next, batch.base_offset().get()));
             }
             self.next = batch.last_offset().get() + 1;
+            if end != self.next {
+                gap.get_or_insert((end, self.next));
+            }
             work.records += batch.record_count() as u64;
             work.bytes += batch.size() as u64;
         })?;
@@ -113,6 +126,7 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use millstream_protocol::record::batch::patch;
+    use millstream_protocol::record::crc::crc32c;
     use millstream_protocol::types::{LeaderEpoch, Offset};
 
     use super::*;
@@ -151,6 +165,13 @@ mod tests {
         let mut work = Work::default();
         let error = position.clone().take(&batches(20, 1), &mut work).unwrap_err();
         assert!(error.contains("offset 20 where 10"), "{error}");
+        let mut sparse = batches(10, 1);
+        // The header of ten records, with the last offset of eleven.
+        sparse[23..27].copy_from_slice(&10i32.to_be_bytes());
+        let crc = crc32c(&sparse[21..]);
+        sparse[17..21].copy_from_slice(&crc.to_be_bytes());
+        let error = position.clone().take(&sparse, &mut work).unwrap_err();
+        assert!(error.contains("offset 21 where 20"), "{error}");
         let mut flipped = batches(10, 1);
         flipped[200] ^= 1;
         assert!(position.clone().take(&flipped, &mut work).is_err());

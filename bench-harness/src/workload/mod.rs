@@ -2,4 +2,5 @@
 
 pub mod fetch;
 pub mod fill;
+pub mod idempotent;
 pub mod produce;

@@ -1,4 +1,4 @@
-//! Produce requests, built before the run and sent over and over.
+//! Produce requests, built before the run and sent over and over; an idempotent producer's are stamped copies.
 //! Invariants: requests of one connection visit all partitions in turn; connections start at different
 //! places.
 
@@ -10,6 +10,7 @@ use crate::client::connection::Request;
 use crate::client::driver::Workload;
 use crate::recorder::Work;
 use crate::wire;
+use crate::workload::idempotent::{self, BatchPlace, Producers};
 
 /// What each Produce request carries.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +27,16 @@ pub struct ProduceShape {
 /// Prebuilt requests for one topic.
 #[derive(Debug)]
 pub struct ProduceWorkload {
-    requests: Vec<Arc<[u8]>>,
+    requests: Vec<Prebuilt>,
     next: Vec<usize>,
     work: Work,
+    producers: Option<Producers>,
+}
+
+#[derive(Debug)]
+struct Prebuilt {
+    body: Arc<[u8]>,
+    batches: Vec<BatchPlace>,
 }
 
 impl ProduceWorkload {
@@ -40,13 +48,17 @@ impl ProduceWorkload {
         let batches: Vec<Vec<u8>> = (0..DISTINCT_BATCHES)
             .map(|seed| wire::batch(shape.records_per_batch, shape.record_bytes, seed as u64))
             .collect();
-        let requests: Vec<Arc<[u8]>> = (0..shape.partitions / shape.partitions_per_request)
+        let requests: Vec<Prebuilt> = (0..shape.partitions / shape.partitions_per_request)
             .map(|group| {
                 let first = group * shape.partitions_per_request;
                 let partitions: Vec<(i32, &[u8])> = (first..first + shape.partitions_per_request)
                     .map(|partition| (partition as i32, &batches[partition % DISTINCT_BATCHES][..]))
                     .collect();
-                wire::produce_body(topic, &partitions, shape.acks).into()
+                let body = wire::produce_body(topic, &partitions, shape.acks);
+                Prebuilt {
+                    batches: idempotent::places(&body, &partitions),
+                    body: body.into(),
+                }
             })
             .collect();
         let next = (0..connections)
@@ -56,7 +68,19 @@ impl ProduceWorkload {
             records: (shape.records_per_batch * shape.partitions_per_request) as u64,
             bytes: (batches[0].len() * shape.partitions_per_request) as u64,
         };
-        ProduceWorkload { requests, next, work }
+        ProduceWorkload {
+            requests,
+            next,
+            work,
+            producers: None,
+        }
+    }
+
+    /// Lets each connection write as an idempotent producer of its own. Their requests are copies, so the client
+    /// does more for each.
+    pub fn set_producers(&mut self, producers: Producers) {
+        assert_eq!(producers.len(), self.next.len(), "a producer for each connection");
+        self.producers = Some(producers);
     }
 
     /// Work of one request.
@@ -69,7 +93,11 @@ impl Workload for ProduceWorkload {
     fn next(&mut self, connection: usize) -> Option<Request> {
         let turn = self.next[connection];
         self.next[connection] = (turn + 1) % self.requests.len();
-        let body = self.requests[turn].clone();
+        let Prebuilt { body, batches } = &self.requests[turn];
+        let body = match &mut self.producers {
+            None => body.clone(),
+            Some(producers) => producers.stamped(connection, body, batches),
+        };
         Some(Request {
             api_key: ApiKey::Produce.code(),
             api_version: wire::PRODUCE_VERSION,
