@@ -1,7 +1,7 @@
 //! What the clock, the operator and the memory budget ask for: retention, deletion, disk space, the cache.
 
-use millstream_log::{PartitionKey, Record};
-use millstream_protocol::time::Duration;
+use millstream_log::{LogConfig, PartitionKey, Record};
+use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::Offset;
 use millstream_ring::Ring;
 
@@ -11,7 +11,40 @@ use crate::event::{LogEvent, LogId, Now, SpaceState};
 use crate::limits::{
     BLOCK, CACHE_LOOKS, CHUNK_BYTES_MIN, HOUSEKEEPING_EVERY_NS, HOUSEKEEPING_STEP, IDLE_AFTER_NS,
 };
+use crate::options::StorageOptions;
 use crate::shard_logs::ShardLogs;
+
+/// What the clock asks for, and how far the present walk over the logs is.
+pub(crate) struct Housekeeping {
+    next_walk: Instant,
+    next_retention: Instant,
+    walk: Option<Walk>,
+}
+
+/// Some logs a turn, in order of partition.
+struct Walk {
+    after: Option<PartitionKey>,
+    /// Retention is due, or space is short.
+    retains: bool,
+}
+
+impl Housekeeping {
+    pub(crate) fn new(now: Instant, options: &StorageOptions) -> Housekeeping {
+        Housekeeping {
+            next_walk: now,
+            next_retention: now + options.retention_first_after,
+            walk: None,
+        }
+    }
+
+    /// When there is something to do.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        match self.walk {
+            Some(_) => Instant::ZERO,
+            None => self.next_walk,
+        }
+    }
+}
 
 impl ShardLogs {
     /// Deletes a log. It takes and serves nothing from now on; [`LogEvent::Deleted`] tells when its space
@@ -62,25 +95,46 @@ impl ShardLogs {
         };
         log.record(&record, now.wall);
         self.list(id);
-        self.retain(id, now);
+        self.drop_below_start(id, now);
         Ok(before)
     }
 
     /// Work by the clock: some logs a turn, all of them once in a while.
     pub(crate) fn housekeep<R: Ring>(&mut self, ring: &mut R, now: Now, events: &mut Vec<LogEvent>) {
-        if self.house_walk.is_empty() && now.monotonic >= self.next_housekeeping {
-            self.next_housekeeping = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
+        if self.house.walk.is_none() && now.monotonic >= self.house.next_walk {
+            self.house.next_walk = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
             self.look_at_space(ring, events);
             self.checkpointer.retry();
             self.rescue.retry();
             self.files.retry_failed();
-            self.house_walk = self.logs.ids();
+            self.house.walk = Some(Walk {
+                after: None,
+                retains: self.is_retention_due(now),
+            });
         }
+        let Some(mut walk) = self.house.walk.take() else {
+            return;
+        };
         for _ in 0..HOUSEKEEPING_STEP {
-            let Some(id) = self.house_walk.pop() else { return };
-            self.retain(id, now);
+            let Some((id, key)) = self.logs.after(walk.after) else {
+                return;
+            };
+            walk.after = Some(key);
+            if walk.retains {
+                self.retain(id, now);
+            }
             self.rest_if_idle(id, now);
         }
+        self.house.walk = Some(walk);
+    }
+
+    /// By the clock; on a full disk with every walk, for what may go anyway should go now.
+    fn is_retention_due(&mut self, now: Now) -> bool {
+        let due = now.monotonic >= self.house.next_retention;
+        if due {
+            self.house.next_retention = now.monotonic + self.options.retention_every;
+        }
+        due || self.space == SpaceState::Full
     }
 
     pub(crate) fn set_space(&mut self, space: SpaceState, events: &mut Vec<LogEvent>) {
@@ -157,18 +211,34 @@ impl ShardLogs {
         }
     }
 
-    /// Drops the segments that retention gives up.
+    /// Drops the segments that retention gives up, and those below the log's start.
     fn retain(&mut self, id: LogId, now: Now) {
+        let Some(log) = self.logs.get(id) else { return };
+        if log.configured {
+            self.drop_segments(id, &log.config.clone(), now);
+        }
+    }
+
+    /// Drops the segments below the log's start: their space is asked back, and needs no configuration.
+    fn drop_below_start(&mut self, id: LogId, now: Now) {
+        let config = LogConfig {
+            delete: false,
+            ..LogConfig::default()
+        };
+        self.drop_segments(id, &config, now);
+    }
+
+    fn drop_segments(&mut self, id: LogId, config: &LogConfig, now: Now) {
         let Some(log) = self.logs.get_mut(id) else { return };
-        if !log.configured || log.damage.is_some() || self.stopped || log.state.is_removed() {
+        if log.damage.is_some() || self.stopped || log.state.is_removed() {
             return;
         }
         let flushed = log.state.offsets().flushed().get();
-        let mut choice = log.state.retention(&log.config, flushed, now.wall);
+        let mut choice = log.state.retention(config, flushed, now.wall);
         if choice.roll_active {
             let record = log.state.roll_record(self.segment_ids.next());
             log.record(&record, now.wall);
-            choice = log.state.retention(&log.config, flushed, now.wall);
+            choice = log.state.retention(config, flushed, now.wall);
             self.list(id);
         }
         let Some(log) = self.logs.get_mut(id) else { return };

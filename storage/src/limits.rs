@@ -82,7 +82,13 @@ pub const SETTLE_AFTER_NS: u64 = 20_000_000;
 /// A partition that was not written to for this long has its partial block written, and its memory freed.
 pub const IDLE_AFTER_NS: u64 = 5_000_000_000;
 
-/// How often the free space of the disk is asked for, and retention looked at.
+/// How often retention is looked at, and when first (Kafka's `log.retention.check.interval.ms` and
+/// `log.initial.task.delay.ms`).
+pub const RETENTION_EVERY_NS_DEFAULT: u64 = 300_000_000_000;
+/// See [`RETENTION_EVERY_NS_DEFAULT`].
+pub const RETENTION_FIRST_AFTER_NS_DEFAULT: u64 = 30_000_000_000;
+
+/// How often the free space of the disk is asked for, and whether retention is due.
 pub const HOUSEKEEPING_EVERY_NS: u64 = 1_000_000_000;
 /// Logs that one turn looks at for that.
 pub const HOUSEKEEPING_STEP: usize = 64;

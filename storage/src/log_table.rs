@@ -3,6 +3,7 @@
 //! Invariant: a handle names one log for ever; a slot used again has another generation.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use millstream_log::PartitionKey;
 
@@ -73,6 +74,13 @@ impl LogTable {
         slot.log
             .as_deref_mut()
             .filter(|_| slot.generation == id.generation)
+    }
+
+    /// The first log, in order of partition, or the first behind `after`.
+    pub(crate) fn after(&self, after: Option<PartitionKey>) -> Option<(LogId, PartitionKey)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (key, id) = self.by_key.range((from, Bound::Unbounded)).next()?;
+        Some((*id, *key))
     }
 
     /// In order of partition.

@@ -1,5 +1,7 @@
 //! How a shard's storage is sized.
 
+use millstream_protocol::time::Duration;
+
 use crate::limits;
 
 /// Sizes of one shard's storage. Bytes unless said.
@@ -18,6 +20,10 @@ pub struct StorageOptions {
     pub direct_write_bytes_min: u64,
     /// Segment files that a shard keeps open.
     pub open_segments_max: usize,
+    /// How often retention is looked at, to [`limits::HOUSEKEEPING_EVERY_NS`]; a full disk is looked at more often.
+    pub retention_every: Duration,
+    /// When it is looked at for the first time after the start.
+    pub retention_first_after: Duration,
     /// Take the lock file of the directory (only a simulated disk does without).
     pub lock: bool,
 }
@@ -35,6 +41,8 @@ impl StorageOptions {
             free_space_bytes_min: limits::FREE_SPACE_BYTES_MIN_DEFAULT,
             direct_write_bytes_min: limits::DIRECT_WRITE_BYTES_MIN_DEFAULT,
             open_segments_max: limits::OPEN_SEGMENTS_MAX_DEFAULT,
+            retention_every: Duration::from_nanos(limits::RETENTION_EVERY_NS_DEFAULT),
+            retention_first_after: Duration::from_nanos(limits::RETENTION_FIRST_AFTER_NS_DEFAULT),
             lock: true,
         }
     }

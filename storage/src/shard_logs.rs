@@ -23,6 +23,7 @@ use millstream_ring::{Completion, Ring};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::Spare;
 use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
+use crate::housekeeping::Housekeeping;
 use crate::journal::Journal;
 use crate::limits::SETTLE_AFTER_NS;
 use crate::log_table::LogTable;
@@ -78,9 +79,7 @@ pub struct ShardLogs {
     pub(crate) shutdown: Shutdown,
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
-    pub(crate) next_housekeeping: Instant,
-    /// Logs that this round of housekeeping has still to look at.
-    pub(crate) house_walk: Vec<LogId>,
+    pub(crate) house: Housekeeping,
 }
 
 /// How far an orderly end is.
@@ -226,14 +225,10 @@ impl ShardLogs {
 
     /// When [`ShardLogs::turn`] has something to do by time alone.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if !self.house_walk.is_empty() {
-            return Some(Instant::ZERO);
-        }
+        let house = self.house.next_deadline();
         let settle = self.journal.owes_settle() && !self.stopped && !self.journal.has_round_in_flight();
         let settle = settle.then(|| self.last_round + Duration::from_nanos(SETTLE_AFTER_NS));
-        Some(settle.map_or(self.next_housekeeping, |settle| {
-            settle.min(self.next_housekeeping)
-        }))
+        Some(settle.map_or(house, |settle| settle.min(house)))
     }
 
     /// Begins an orderly end: all that was accepted is written, and the next start is told that it was

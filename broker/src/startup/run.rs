@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::limits::ClusterLimits;
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::{BrokerId, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{DetachedSocket, Ring, Waker};
@@ -54,6 +55,8 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let image = metadata::replay(contents)?;
     let mut options = StorageOptions::for_shards(cores.len());
     options.cache_bytes = memory.cache_bytes;
+    options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
+    options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");
     let booted = open_storage(&mut ring, &config.data_dir, &options, cores.len(), &image)?;
     drop(ring);
     let image = metadata::record_start(&mut metadata_log, image, &booted, config.node_id)?;
@@ -320,6 +323,10 @@ fn open_storage(
         tracing::warn!("{line}");
     }
     Ok(booted)
+}
+
+fn milliseconds(settings: &BrokerSettings, name: &str) -> Duration {
+    Duration::from_millis(settings.number(name).max(0) as u64)
 }
 
 /// One line that says that it is ready, where, and what an acknowledgement means.

@@ -22,6 +22,7 @@ use crate::checkpointer::Checkpointer;
 use crate::chunks::{Growth, Spare};
 use crate::error::OpenError;
 use crate::event::{Now, SpaceState};
+use crate::housekeeping::Housekeeping;
 use crate::journal::{Journal, JournalPoint};
 use crate::limits::BLOCK;
 use crate::log_table::LogTable;
@@ -467,8 +468,7 @@ impl Opening<'_> {
             stopped: false,
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
-            next_housekeeping: self.now.monotonic,
-            house_walk: Vec::new(),
+            house: Housekeeping::new(self.now.monotonic, self.options),
         }
     }
 

@@ -61,6 +61,8 @@ impl Run {
     pub fn new(seed: u64, trouble: Trouble, length: Length, eyes: &Eyes) -> Run {
         let mut prng = Prng::new(seed, WORKLOAD_SALT);
         let mut options = StorageOptions::for_shards(1);
+        options.retention_every = Duration::ZERO.into();
+        options.retention_first_after = Duration::ZERO.into();
         options.journal_bytes = 256 << 10;
         options.cache_bytes = prng.range(1, 9) << 16;
         options.free_space_bytes_min = 256 << 10;

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_log::{LogConfig, SegmentHeader, layout};
-use millstream_protocol::types::Offset;
+use millstream_protocol::time::Duration as Span;
+use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::simulated::{DiskImage, OpKind, SimOptions, SimRing, SimWorld};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{IoError, Ring};
-use millstream_storage::{AppendError, LogEvent, OpenError, ReadError, SpaceState, StorageOptions, shard_of};
+use millstream_storage::{
+    AppendError, LogEvent, LogId, OpenError, ReadError, SpaceState, StorageOptions, shard_of,
+};
 
 use crate::common::{Host, TempDir, batch, key, small_options};
 
@@ -545,7 +548,10 @@ fn a_disk_without_direct_writes_is_refused() {
 #[test]
 fn retention_drops_what_is_old_and_what_is_too_much() {
     let world = world();
-    let mut host = open(&world);
+    let mut options = small_options();
+    options.retention_first_after = Span::ZERO;
+    options.retention_every = Span::from_millis(1);
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
     let config = LogConfig {
         segment_bytes: 10_000,
         retention_bytes: Some(30_000),
@@ -556,7 +562,7 @@ fn retention_drops_what_is_old_and_what_is_too_much() {
         host.append(log, &batch(&[&[3; 1500]])).unwrap();
         host.flush(log);
     }
-    host.now.monotonic += millstream_protocol::time::Duration::from_secs(2);
+    host.now.monotonic += Span::from_secs(2);
     host.until("retention", |host| host.logs().size_bytes(log) < 45_000);
     let start = host.logs().offsets(log).start.get();
     assert!(start > 20, "starts at {start}");
@@ -570,10 +576,10 @@ fn retention_drops_what_is_old_and_what_is_too_much() {
         ..LogConfig::default()
     };
     host.logs().set_config(log, config);
-    host.now.wall = millstream_protocol::types::TimestampMs::new(host.now.wall.get() + 4_000_000);
-    host.now.monotonic += millstream_protocol::time::Duration::from_secs(2);
+    host.now.wall = TimestampMs::new(host.now.wall.get() + 4_000_000);
+    host.now.monotonic += Span::from_secs(2);
     host.until("retention by age", |host| {
-        host.now.monotonic += millstream_protocol::time::Duration::from_millis(500);
+        host.now.monotonic += Span::from_millis(500);
         host.logs().offsets(log).start.get() == 60
     });
     assert_eq!(host.logs().size_bytes(log), 0);
@@ -581,6 +587,93 @@ fn retention_drops_what_is_old_and_what_is_too_much() {
         host.append(log, &batch(&[b"goes on"])).unwrap().base_offset,
         Offset::new(60)
     );
+}
+
+#[test]
+fn retention_is_looked_at_when_it_is_due() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create_with(0, hourly());
+    let start = |host: &mut Host<SimRing>, seconds: i64| {
+        host.now.monotonic += Span::from_secs(seconds as u64);
+        (0..20).for_each(|_| host.turn(Duration::from_millis(1)));
+        host.logs().offsets(log).start.get()
+    };
+    append_and_age(&mut host, log);
+    assert_eq!(start(&mut host, 29), 0, "not within half a minute of the start");
+    assert_eq!(start(&mut host, 2), 20, "log.initial.task.delay.ms is over");
+    append_and_age(&mut host, log);
+    assert_eq!(
+        start(&mut host, 290),
+        20,
+        "not within five minutes of the last look"
+    );
+    assert_eq!(
+        start(&mut host, 20),
+        40,
+        "log.retention.check.interval.ms is over"
+    );
+    // What DeleteRecords gives up is asked back at once, and nothing else goes along.
+    append_and_age(&mut host, log);
+    let (now, held) = (host.now, host.logs().size_bytes(log));
+    host.logs().delete_records(log, Offset::new(50), now).unwrap();
+    assert_eq!(start(&mut host, 1), 50);
+    let left = host.logs().size_bytes(log);
+    assert!(left < held && left > held / 4, "{left} of {held} bytes");
+}
+
+#[test]
+fn a_full_disk_does_not_wait_for_retention_to_be_due() {
+    let capacity = 24 << 20;
+    let world = SimWorld::new(
+        5,
+        SimOptions {
+            capacity,
+            ..SimOptions::default()
+        },
+    );
+    let mut options = small_options();
+    options.free_space_bytes_min = 2 << 20;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..hourly()
+    };
+    let log = host.create_with(0, config);
+    let is_full = |host: &mut Host<SimRing>| {
+        let appended = host.append(log, &batch(&[&[7; 50_000]]));
+        host.turn(Duration::from_millis(1));
+        appended == Err(AppendError::NoSpace)
+    };
+    assert!((0..10_000).any(|_| is_full(&mut host)));
+    let begun = host.now.monotonic;
+    host.now.wall = TimestampMs::new(host.now.wall.get() + 4_000_000);
+    host.until("space", |host| {
+        host.now.monotonic += Span::from_millis(100);
+        let enough = |event: &LogEvent| matches!(event, LogEvent::Space(SpaceState::Enough));
+        host.events.iter().any(enough)
+    });
+    let took = host.now.monotonic.saturating_since(begun);
+    assert!(took < options.retention_first_after, "{took:?}");
+    assert!(host.logs().offsets(log).start > Offset::ZERO);
+}
+
+/// Small segments, kept for an hour.
+fn hourly() -> LogConfig {
+    LogConfig {
+        segment_bytes: 10_000,
+        retention_ms: Some(3_600_000),
+        ..LogConfig::default()
+    }
+}
+
+/// Twenty records that are more than an hour old.
+fn append_and_age(host: &mut Host<SimRing>, log: LogId) {
+    for _ in 0..20 {
+        host.append(log, &batch(&[&[3; 1500]])).unwrap();
+        host.flush(log);
+    }
+    host.now.wall = TimestampMs::new(host.now.wall.get() + 4_000_000);
 }
 
 fn open_error<R: Ring>(ring: R, dir: &Path, options: &StorageOptions) -> OpenError {

@@ -158,6 +158,9 @@ configs! {
     /// segment.index.bytes for topics that say nothing.
     "log.index.size.max.bytes": Int = "10485760", AtLeast(4), accepted;
 
+    /// How long after the start retention is looked at for the first time, in milliseconds.
+    "log.initial.task.delay.ms": Long = "30000", AtLeast(0), acted_on;
+
     /// local.retention.bytes for topics that say nothing.
     "log.local.retention.bytes": Long = "-2", AtLeast(-2), accepted;
 
@@ -179,8 +182,9 @@ configs! {
     /// retention.bytes for topics that say nothing.
     "log.retention.bytes": Long = "-1", Anything, acted_on;
 
-    /// How often retention is looked at, in milliseconds. Retention here runs when a segment is due.
-    "log.retention.check.interval.ms": Long = "300000", AtLeast(1), accepted;
+    /// How often it is looked for segments that retention gives up, in milliseconds, to a second; on a full disk every
+    /// second.
+    "log.retention.check.interval.ms": Long = "300000", AtLeast(1), acted_on;
 
     /// retention.ms in hours, for topics that say nothing.
     "log.retention.hours": Int = "168", Anything, acted_on;
