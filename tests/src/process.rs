@@ -21,6 +21,14 @@ pub struct Broker {
     child: Option<Child>,
 }
 
+/// Open descriptors of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    pub sockets: usize,
+    /// Files, rings and the like.
+    pub files: usize,
+}
+
 impl Broker {
     /// Starts a broker over an empty data directory on a free port, and waits until it answers.
     pub fn start(flags: &[&str]) -> Self {
@@ -102,9 +110,59 @@ impl Broker {
         (status.success(), started.elapsed())
     }
 
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Bytes of the process that lie in memory now.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// What the process has open: sockets, and everything else.
+    pub fn descriptors(&self) -> Descriptors {
+        let folder = format!("/proc/{}/fd", self.pid());
+        let mut open = Descriptors::default();
+        for entry in std::fs::read_dir(folder).expect("a process has a list of descriptors") {
+            // One that is gone again is not open.
+            let Ok(target) = entry.and_then(|entry| std::fs::read_link(entry.path())) else {
+                continue;
+            };
+            match target.to_string_lossy().starts_with("socket:") {
+                true => open.sockets += 1,
+                false => open.files += 1,
+            }
+        }
+        open
+    }
+
+    /// Panics unless the broker's log holds `part`, or does within a moment.
+    #[track_caller]
+    pub fn must_have_said(&self, part: &str) {
+        let until = Instant::now() + SAY_MAX;
+        while !self.log().contains(part) {
+            assert!(Instant::now() < until, "the log does not say `{part}`");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// What the broker printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn status_bytes(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("a process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.expect("a line of the status in KiB") * 1024
     }
 
     fn log_path(&self) -> PathBuf {
@@ -196,3 +254,4 @@ fn free_address() -> SocketAddr {
 
 const PORTS: Range<u16> = 20_000..32_000;
 const READY_MAX: Duration = Duration::from_secs(120);
+const SAY_MAX: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use millstream_ring::{Completion, Done, IoError, Op, Ring, Slice, SocketId};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::mailbox::ShardId;
 use super::messages::PeerMessage;
@@ -122,6 +122,9 @@ impl Shard {
                 true
             }
         };
+        if !connection.has_input() {
+            connection.settle();
+        }
         if ended && connection.phase == Phase::Open {
             if connection.waiting_call.is_some() {
                 // Nobody is left to tell about new records.
@@ -139,8 +142,11 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
+        // Given up in this very turn, or before: nobody counts its bytes any more.
+        if connection.phase == Phase::Closing || !connection.write.in_flight() {
+            return;
+        }
         match result {
-            Ok(_) | Err(_) if connection.phase == Phase::Closing => return,
             Ok(Done::Sent { n, slices }) => {
                 self.counters.bytes_out += n as u64;
                 connection.sent(n, slices);
@@ -186,8 +192,12 @@ impl Shard {
                     self.budget.release_reserve(key);
                     dispatch::dispatch(self, key, request, &frame);
                 }
-                NextRequest::None => break,
+                NextRequest::None => {
+                    connection.settle();
+                    break;
+                }
                 NextRequest::Congested => {
+                    connection.settle();
                     self.congested.push(key);
                     break;
                 }
@@ -378,7 +388,18 @@ impl Shard {
             let Some(connection) = self.connections.get(key) else {
                 continue;
             };
-            info!(peer = %connection.peer, ?reason, "closing a connection");
+            let peer = connection.peer;
+            match reason {
+                Overdue::Idle => debug!(%peer, "closing a connection that is silent"),
+                Overdue::SlowFrame => self.complain(format_args!(
+                    "closing {peer}: it began a request and does not send the rest of it"
+                )),
+                Overdue::SlowReader => {
+                    self.complain(format_args!(
+                        "closing {peer}: it does not read what it is answered"
+                    ));
+                }
+            }
             self.abort(key);
         }
         if self.lifecycle == Lifecycle::Running {

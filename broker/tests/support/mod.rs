@@ -270,6 +270,11 @@ impl Client {
         panic!("the broker does not read");
     }
 
+    /// Leaves without a word, with whatever is on its way.
+    pub fn reset(self) {
+        self.connection.reset();
+    }
+
     /// Writes what the socket takes now.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> usize {
         self.connection.write(bytes).unwrap_or(0)

@@ -181,6 +181,14 @@ impl Connection {
         self.release_replies();
     }
 
+    /// Keeps no buffer of the ring for requests that cannot start now.
+    pub fn settle(&mut self) {
+        if let Some(frame) = &mut self.held {
+            read::settle(frame);
+        }
+        self.read.settle();
+    }
+
     /// What to receive now; nothing while a receive is in flight or no request would be taken.
     pub fn want(&mut self) -> Want {
         if self.phase != Phase::Open || self.receiving || self.held.is_some() && self.read.held_bytes() > 0 {
@@ -209,16 +217,20 @@ impl Connection {
 
     /// Bytes that this connection keeps in memory.
     pub fn charge(&self) -> usize {
-        self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
+        self.read.resident_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
     }
 
     /// Looks at the deadlines; called every [`SWEEP_INTERVAL`]. `idle`: how long it may be silent.
     pub fn sweep(&mut self, now: Instant, idle: Option<std::time::Duration>) -> Option<Overdue> {
         // Not whether a receive is in flight: one that has just ended is no excuse for who drips. What is the broker's
         // own slowness, or the client's in reading, does not count as a slow frame.
-        let takes_requests = self.held.is_none() && self.write.backlog() <= REPLY_BACKLOG_MAX;
-        let inside = takes_requests && !self.starved && self.read.is_inside_frame();
-        self.frame_sweeps = if inside { self.frame_sweeps + 1 } else { 0 };
+        let inside = self.held.is_none() && self.read.is_inside_frame();
+        let ours = self.starved || self.write.backlog() > REPLY_BACKLOG_MAX;
+        self.frame_sweeps = match (inside, ours) {
+            (false, _) => 0,
+            (true, false) => self.frame_sweeps + 1,
+            (true, true) => self.frame_sweeps,
+        };
         self.send_sweeps = if self.write.in_flight() {
             self.send_sweeps + 1
         } else {

@@ -57,6 +57,11 @@ impl Slice {
         }
     }
 
+    /// Whether it keeps one of the ring's receive buffers, of which there are few for all sockets.
+    pub fn is_pooled(&self) -> bool {
+        matches!(&*self.owner, Owner::Received(_))
+    }
+
     /// Fit for direct I/O: starts at a block boundary in memory and is whole blocks long.
     pub fn is_aligned(&self) -> bool {
         (self.start.as_ptr() as usize).is_multiple_of(BLOCK) && self.len.is_multiple_of(BLOCK)
