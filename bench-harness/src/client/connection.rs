@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::client::frame_buffer::FrameBuffer;
 use crate::limits::{RESPONSE_BYTES_MAX, SEND_REQUESTS_MAX};
 
-/// A prebuilt request: all of it except the twelve bytes of [`Head`].
+/// A prebuilt request: all of it except length, API key, version and correlation id.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub api_key: i16,

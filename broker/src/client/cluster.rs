@@ -248,7 +248,7 @@ fn open_any(brokers: &[String], timeout: Duration) -> Result<Connection, ClientE
 }
 
 impl Node {
-    /// As [`Connection::open`] takes it.
+    /// HOST:PORT, an IPv6 address in brackets.
     pub fn address(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
