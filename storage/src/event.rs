@@ -31,16 +31,13 @@ pub struct Now {
     pub wall: TimestampMs,
 }
 
-/// The offsets of one log. `start <= flushed <= end` and `flushed <= acknowledgeable <= end`.
+/// The offsets of one log: `start <= flushed <= end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offsets {
     /// First offset that can be read, inclusive.
     pub start: Offset,
     /// Every record below survives a crash.
     pub flushed: Offset,
-    /// Acknowledgements need not wait below this: `flushed`, or more where `flush.messages` or `flush.ms`
-    /// relaxes it.
-    pub acknowledgeable: Offset,
     /// The next offset to be given, exclusive end of what was accepted.
     pub end: Offset,
 }

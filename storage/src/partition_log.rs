@@ -213,11 +213,6 @@ impl PartitionLog {
         direct.map_or(clean, |direct| clean.min(direct.from))
     }
 
-    /// Acknowledgements need not wait for the flush.
-    pub(crate) fn is_relaxed(&self) -> bool {
-        self.config.flush_messages > 1 || self.config.flush_ms.is_some()
-    }
-
     /// Deletes the partition. What is in no round yet need not be in one any more.
     pub(crate) fn remove(&mut self, at: TimestampMs) {
         let mut segments = Vec::new();

@@ -139,13 +139,10 @@ impl ShardLogs {
     pub fn try_offsets(&self, log: LogId) -> Option<Offsets> {
         let log = self.logs.get(log)?;
         let offsets = log.state.offsets();
-        let (flushed, end) = (offsets.flushed().get(), offsets.end().get());
-        let acknowledgeable = if log.is_relaxed() { end } else { flushed };
         Some(Offsets {
             start: offsets.start().get(),
-            flushed,
-            acknowledgeable,
-            end,
+            flushed: offsets.flushed().get(),
+            end: offsets.end().get(),
         })
     }
 

@@ -78,15 +78,22 @@ impl Partitions {
         self.slots.iter().flatten().map(|partition| partition.key)
     }
 
-    /// Adds a partition, or gives an existing one new rules.
-    pub fn install(&mut self, key: PartitionKey, rules: PartitionRules, now: Now) {
+    /// Adds a partition, or gives an existing one new rules; whoever waited for what these allow comes out of
+    /// `released`.
+    pub fn install(
+        &mut self,
+        key: PartitionKey,
+        rules: PartitionRules,
+        now: Now,
+        released: &mut Vec<Released<Waiting>>,
+    ) {
         if let Some((slot, _)) = self.find(key) {
             let partition = self.slots[slot.0 as usize].as_mut().expect("it was found");
             self.logs.set_config(partition.log, rules.log.clone());
             self.logs.set_epoch(partition.log, rules.leader_epoch);
-            // What becomes visible is reported with the next append or flush.
-            partition.marks.set_relaxed(rules.topic.relaxes_flushing());
+            let moved = partition.marks.set_relaxed(rules.topic.relaxes_flushing());
             partition.rules = rules;
+            self.report(slot, moved, released);
             return;
         }
         let log = match self.logs.lookup(key) {
@@ -147,7 +154,12 @@ impl Partitions {
         let partition = self.slots[slot.0 as usize]
             .as_mut()
             .expect("an indexed slot is used");
-        let Some(high_watermark) = change(&mut partition.marks).high_watermark else {
+        let moved = change(&mut partition.marks);
+        self.report(slot, moved, released);
+    }
+
+    fn report(&mut self, slot: PartitionSlot, moved: Moved, released: &mut Vec<Released<Waiting>>) {
+        let Some(high_watermark) = moved.high_watermark else {
             return;
         };
         // Without replicas and transactions all four marks are one.

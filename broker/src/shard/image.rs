@@ -57,9 +57,13 @@ impl Shard {
             log: log_config(&config, self.options.settings.number("producer.id.expiration.ms")),
             topic: config,
         };
+        let mut released = std::mem::take(&mut self.released);
         for partition in self.owned_partitions(topic) {
-            self.partitions.install(partition, rules.clone(), self.now);
+            self.partitions
+                .install(partition, rules.clone(), self.now, &mut released);
         }
+        self.release(&mut released);
+        self.released = released;
     }
 
     fn remove_topic(&mut self, topic: &TopicImage) {
@@ -101,8 +105,6 @@ fn log_config(config: &TopicConfig, producer_id_expiration_ms: i64) -> LogConfig
         retention_ms: config.retention_ms,
         retention_bytes: config.retention_bytes,
         max_message_bytes: config.max_message_bytes,
-        flush_messages: config.flush_messages,
-        flush_ms: config.flush_ms,
         timestamp_type: match config.timestamp_type {
             record::batch::TimestampType::CreateTime => TimestampType::CreateTime,
             record::batch::TimestampType::LogAppendTime => TimestampType::LogAppendTime,

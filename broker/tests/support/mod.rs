@@ -14,6 +14,7 @@ use millstream::shard::mailbox::{self, ShardId};
 use millstream::shard::state::{Listener, Shard, ShardOptions};
 use millstream::shard::table::ShardTable;
 use millstream::shard::turn::Next;
+use millstream::startup::metadata::record_start;
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::MetadataRecord;
 use millstream_machine::config::settings::BrokerSettings;
@@ -24,7 +25,7 @@ use millstream_protocol::message::{Decode, Encode};
 use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{BrokerId, CorrelationId, TimestampMs, TopicId};
-use millstream_ring::simulated::{SimConn, SimOptions, SimRing, SimWorld};
+use millstream_ring::simulated::{DiskImage, SimConn, SimOptions, SimRing, SimWorld};
 use millstream_ring::{Completion, Ring, Wait};
 use millstream_storage::{Now, StorageOptions, TopicFate};
 
@@ -55,6 +56,8 @@ pub struct Setup {
     pub request_bytes_max: usize,
     /// Names and partition counts.
     pub topics: Vec<(&'static str, u32)>,
+    /// Of each topic.
+    pub configs: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Setup {
@@ -66,6 +69,7 @@ impl Default for Setup {
             memory_bytes: 64 << 20,
             request_bytes_max: 16 << 20,
             topics: vec![("t", 4)],
+            configs: Vec::new(),
         }
     }
 }
@@ -73,7 +77,17 @@ impl Default for Setup {
 impl SimBroker {
     pub fn start(setup: Setup) -> Self {
         let world = SimWorld::new(setup.seed, setup.options.clone());
-        let image = Arc::new(image(&setup.topics));
+        Self::start_in(world, setup)
+    }
+
+    /// After a crash, on what the disk held then. The metadata is what the setup says, as it was before.
+    pub fn restart(disk: &DiskImage, setup: Setup) -> Self {
+        let world = SimWorld::restart(disk, setup.seed, setup.options.clone());
+        Self::start_in(world, setup)
+    }
+
+    fn start_in(world: SimWorld, setup: Setup) -> Self {
+        let image = Arc::new(image(&setup.topics, &setup.configs));
         let mut boot = world.ring();
         let mut storage = StorageOptions::for_shards(setup.shards);
         storage.lock = false;
@@ -88,7 +102,9 @@ impl SimBroker {
             setup.seed,
             now(&world),
         )
-        .expect("an empty disk opens");
+        .expect("an empty or a crashed disk opens");
+        let mut store = MemoryStore::default();
+        let image = record_start(&mut store, image, &booted, 1).expect("a store in memory takes everything");
         let mut rings: Vec<SimRing> = (0..setup.shards).map(|_| world.ring()).collect();
         let wanted = SocketAddr::from(([127, 0, 0, 1], 9092));
         let (listener, address) = rings[0].listen(wanted).expect("nobody listens yet");
@@ -147,7 +163,7 @@ impl SimBroker {
             .map(|(line, waker)| line.wire(waker.clone()))
             .collect();
         let controller = ControllerThread::new(ControllerParts {
-            store: MemoryStore::default(),
+            store,
             image,
             settings: Arc::new(BrokerSettings::new()),
             node: BrokerId::new(1),
@@ -373,12 +389,15 @@ pub fn decoded<'a, T: Decode<'a>>(r: &mut Reader<'a>, version: i16) -> T {
     body
 }
 
-fn image(topics: &[(&str, u32)]) -> ClusterImage {
+fn image(topics: &[(&str, u32)], configs: &[(&str, &str)]) -> ClusterImage {
     let created = |(number, (name, partitions)): (usize, &(&str, u32))| MetadataRecord::TopicCreated {
         id: TopicId::new([number as u8 + 1; 16]),
         name: (*name).to_owned(),
         partitions: *partitions,
-        configs: Default::default(),
+        configs: configs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
     };
     let cluster = MetadataRecord::ClusterCreated {
         cluster_id: "sim".to_owned(),

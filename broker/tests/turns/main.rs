@@ -1,5 +1,6 @@
 //! The shard's turn on a simulated ring: order, forwarding, long polling and the end; hostile clients have a file of their own.
 
+mod flushing;
 mod hostile;
 #[path = "../support/mod.rs"]
 mod support;

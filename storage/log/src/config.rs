@@ -20,9 +20,6 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// The largest batch, in bytes.
     pub max_message_bytes: u32,
-    /// How many records may be accepted before they are flushed; 1 flushes each before it is acknowledged.
-    pub flush_messages: u64,
-    pub flush_ms: Option<u64>,
     pub timestamp_type: TimestampType,
     /// `cleanup.policy` contains `delete`: retention acts.
     pub delete: bool,
@@ -40,8 +37,6 @@ impl Default for LogConfig {
             retention_ms: Some(7 * DAY_MS),
             retention_bytes: None,
             max_message_bytes: 1_048_588,
-            flush_messages: 1,
-            flush_ms: None,
             timestamp_type: TimestampType::CreateTime,
             delete: true,
             compact: false,

@@ -38,12 +38,14 @@ configs! {
     "file.delete.delay.ms": Long = "60000", AtLeast(0), accepted, ["log.segment.delete.delay.ms" * 1];
 
     /// How many records of a partition may be acknowledged before they are flushed to the disk. 1, the
-    /// default here, flushes every record before its acknowledgement; a larger value is faster and may lose
-    /// the unflushed end of the log in a power cut.
+    /// default here, flushes every record before its acknowledgement. With a larger value records are
+    /// acknowledged and read as soon as they are accepted; they still go into the next flush, so it comes at
+    /// least as often as asked for, and a crash may lose what was accepted since the last one.
     "flush.messages": Long = "1", AtLeast(1), acted_on, ["log.flush.interval.messages" * 1];
 
-    /// The longest time that an acknowledged record stays unflushed, in milliseconds. Setting it lets
-    /// records be acknowledged before they are flushed, like flush.messages above 1.
+    /// The longest time that an acknowledged record stays unflushed, in milliseconds. Setting it, to whatever
+    /// value, lets records be acknowledged before they are flushed, like flush.messages above 1, unless
+    /// flush.messages is set to 1.
     "flush.ms": Long = "9223372036854775807", AtLeast(0), acted_on,
         ["log.flush.interval.ms" * 1, "log.flush.scheduler.interval.ms" * 1];
 

@@ -30,6 +30,8 @@ pub struct Watermarks {
     end: LogEnd,
     flushed: Flushed,
     relaxed: bool,
+    /// What consumers may have seen when the topic stopped relaxing the flush.
+    shown: HighWatermark,
 }
 
 /// Marks that moved, each with where it is now.
@@ -50,6 +52,7 @@ impl Watermarks {
             end: LogEnd(end),
             flushed: Flushed(end),
             relaxed,
+            shown: HighWatermark(start),
         }
     }
 
@@ -68,7 +71,11 @@ impl Watermarks {
 
     /// With one replica: what is flushed, or all of it where the topic relaxes flushing.
     pub fn high_watermark(&self) -> HighWatermark {
-        HighWatermark(if self.relaxed { self.end.0 } else { self.flushed.0 })
+        HighWatermark(if self.relaxed {
+            self.end.0
+        } else {
+            self.flushed.0.max(self.shown.0)
+        })
     }
 
     /// Without open transactions: the high watermark.
@@ -116,11 +123,13 @@ impl Watermarks {
         self.start = self.start.max(start);
     }
 
-    /// The topic's `flush.messages` or `flush.ms` changed. Tightening does not take back what consumers have
-    /// seen: until the flush has caught up, keep calling it relaxed.
+    /// The topic's `flush.messages` or `flush.ms` changed. Relaxing shows at once what is not flushed yet. Tightening
+    /// takes nothing back that consumers have seen; what is appended from then on waits for its flush.
     pub fn set_relaxed(&mut self, relaxed: bool) -> Moved {
-        let caught_up = self.flushed.0 == self.end.0;
-        self.moving(|marks| marks.relaxed = relaxed || (marks.relaxed && !caught_up))
+        self.moving(|marks| {
+            marks.shown = marks.high_watermark();
+            marks.relaxed = relaxed;
+        })
     }
 
     fn moving(&mut self, change: impl FnOnce(&mut Self)) -> Moved {
@@ -182,10 +191,24 @@ mod tests {
         marks.append(at(3));
         assert_eq!(marks.set_relaxed(false), Moved::default());
         assert_eq!(marks.high_watermark(), HighWatermark(at(3)));
-        marks.flush(at(3));
-        marks.set_relaxed(false);
-        marks.append(at(4));
+        // The flush need not have caught up for the next record to wait for it.
+        assert_eq!(marks.append(at(4)), Moved::default());
+        marks.flush(at(2));
         assert_eq!(marks.high_watermark(), HighWatermark(at(3)));
+        let moved = marks.flush(at(4)).high_watermark;
+        assert_eq!(moved, Some(HighWatermark(at(4))));
+    }
+
+    #[test]
+    fn relaxing_shows_what_waits() {
+        let mut marks = Watermarks::open(at(0), at(0), false);
+        marks.append(at(3));
+        let moved = Moved {
+            flushed: None,
+            high_watermark: Some(HighWatermark(at(3))),
+        };
+        assert_eq!(marks.set_relaxed(true), moved);
+        assert_eq!(marks.set_relaxed(true), Moved::default());
     }
 
     #[test]
