@@ -116,6 +116,34 @@ impl Chunks {
         self.append(segment, position, bytes, 0, growth);
     }
 
+    /// Takes over bytes that a start found in the journal. `position` is a block boundary; what follows it in `bufs`
+    /// does so without a gap.
+    pub(crate) fn adopt(
+        &mut self,
+        segment: SegmentId,
+        mut position: FilePosition,
+        bufs: Vec<AppendBuf>,
+        growth: &mut Growth<'_>,
+    ) {
+        for buf in bufs {
+            assert!(
+                position.is_aligned(),
+                "only the last buffer may end inside a block"
+            );
+            *growth.charged += buf.capacity() as u64;
+            *growth.made += 1;
+            let start = position;
+            position = position + buf.len() as u64;
+            self.list.push_back(Chunk {
+                segment,
+                start,
+                buf,
+                made_at: growth.now,
+                used: false,
+            });
+        }
+    }
+
     /// Whether the byte at `position` is here.
     pub(crate) fn locate(&self, segment: SegmentId, position: FilePosition) -> Located {
         let after = self

@@ -16,7 +16,7 @@ use millstream_log::{ChainPoint, Incarnation, JournalIdentity, RoundBuilder, Rou
 use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, OpenOptions, Ring, Slice};
 
-use crate::limits::{BLOCK, ROUND_BYTES_MAX};
+use crate::limits::{BLOCK, round_bytes_max};
 use crate::ops::{Io, Meaning};
 
 /// The ring file and where its chain of rounds goes on.
@@ -167,16 +167,13 @@ impl Journal {
         } else {
             to_end.max(free - to_end)
         };
-        room.min(ROUND_BYTES_MAX)
-            .min(self.ring_bytes / ROUND_SHARE_OF_RING)
-            / BLOCK
-            * BLOCK
+        room.min(round_bytes_max(self.ring_bytes)) / BLOCK * BLOCK
     }
 
     /// The memory for one round: fill the first [`Journal::round_bytes_max`] bytes of it through a
     /// [`RoundBuilder`].
     pub(crate) fn take_buffer(&mut self) -> AlignedBuf {
-        let size = ROUND_BYTES_MAX.min(self.ring_bytes / ROUND_SHARE_OF_RING);
+        let size = round_bytes_max(self.ring_bytes);
         // Mapped memory: pages that no round ever filled cost nothing.
         self.spare
             .take()
@@ -313,8 +310,5 @@ impl Journal {
     }
 }
 
-/// A round takes no more than this part of the ring, so that a checkpoint can always free some while others
-/// wait.
-const ROUND_SHARE_OF_RING: u64 = 8;
 /// EIO: what a write that stopped in the middle amounts to.
 const SHORT_WRITE_ERRNO: i32 = 5;

@@ -15,8 +15,19 @@ pub const JOURNAL_GRAIN: u64 = 64 << 10;
 /// The smallest journal: a few rounds of a few blocks.
 pub const JOURNAL_BYTES_MIN: u64 = 256 << 10;
 
-/// The largest round. A round never takes more than an eighth of its journal either.
+/// The largest round, in any journal.
 pub const ROUND_BYTES_MAX: u64 = 4 << 20;
+
+/// The largest round in a journal of `ring_bytes`: a checkpoint can always free some of the ring while others wait,
+/// and a start knows how far it must look for a round behind a damaged one.
+pub const fn round_bytes_max(ring_bytes: u64) -> u64 {
+    let share = ring_bytes / 8;
+    if share < ROUND_BYTES_MAX {
+        share
+    } else {
+        ROUND_BYTES_MAX
+    }
+}
 
 /// Bytes of a partition in one round from which on its full blocks go straight to the segment.
 pub const DIRECT_WRITE_BYTES_MIN_DEFAULT: u64 = 128 << 10;

@@ -59,8 +59,8 @@ pub use read_plan::{Piece, ReadError, ReadPlan, TimePlan};
 pub use rebuild::{IndexRebuild, RebuildDamage};
 pub use record::Record;
 pub use recovery::{
-    ChainEnd, Cut, Damage, DamageReason, DirtyRun, ExtentCheck, Recovered, RecoveredJournal,
-    RecoveredPartition, Replay, ReplayError,
+    Beyond, ChainEnd, Cut, Damage, DamageReason, DirtyRun, ExtentCheck, Look, Recovered, RecoveredJournal,
+    RecoveredPartition, Replay, ReplayError, RunMemory,
 };
 pub use retention::{Choice, RetentionReason};
 pub use round::{

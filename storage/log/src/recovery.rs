@@ -8,6 +8,7 @@
 //! but the extents that may not have been acknowledged; the same files give the same result however often
 //! recovery is interrupted.
 
+mod beyond;
 mod dirty;
 mod folding;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use alloc::vec::Vec;
 
 use millstream_protocol::types::Offset;
 
-pub use self::dirty::DirtyRun;
+pub use self::beyond::{Beyond, Look};
+pub use self::dirty::{DirtyRun, RunMemory};
 use self::folding::Folding;
 use crate::checkpoint::{Checkpoint, CheckpointHead};
 use crate::codec::FormatError;
@@ -29,11 +31,11 @@ use crate::partition::PartitionState;
 use crate::record::Record;
 use crate::round::{ChainPoint, Round, RoundHeader, RoundReader};
 
-/// See the module's page.
-#[derive(Debug, Default)]
-pub struct Replay {
+/// See the module's page. `M` keeps the bytes that only journals hold.
+#[derive(Debug)]
+pub struct Replay<M = Vec<u8>> {
     journals: BTreeMap<JournalId, Journal>,
-    partitions: BTreeMap<PartitionKey, Folding>,
+    partitions: BTreeMap<PartitionKey, Folding<M>>,
     unlinks: Vec<SegmentId>,
     orphans: u64,
 }
@@ -115,13 +117,13 @@ pub enum ReplayError {
 
 /// What a replay yields.
 #[derive(Debug)]
-pub struct Recovered {
+pub struct Recovered<M = Vec<u8>> {
     /// The highest incarnation seen; the next one is to be made durable before anything else is written.
     pub incarnation: Incarnation,
     /// Every journal was closed by an orderly shutdown.
     pub clean: bool,
     /// In order of key.
-    pub partitions: Vec<RecoveredPartition>,
+    pub partitions: Vec<RecoveredPartition<M>>,
     pub journals: Vec<RecoveredJournal>,
     /// Segments whose files may be deleted: committed records took them out of their manifests.
     pub unlinks: Vec<SegmentId>,
@@ -131,13 +133,13 @@ pub struct Recovered {
 
 /// A partition as it was, as if the broker had been running.
 #[derive(Debug)]
-pub struct RecoveredPartition {
+pub struct RecoveredPartition<M = Vec<u8>> {
     /// Not cut yet: applying [`Cut::record`] does that.
     pub state: PartitionState,
     /// The journal that held it.
     pub home: JournalId,
     /// Its bytes that only the journal holds; cut already.
-    pub dirty: Vec<DirtyRun>,
+    pub dirty: Vec<DirtyRun<M>>,
     /// The lowest round that holds them; the round after the last where there are none.
     pub floor: RoundSequence,
     pub cut: Option<Cut>,
@@ -188,11 +190,25 @@ impl DamageReason {
     }
 }
 
+impl<M> Default for Replay<M> {
+    fn default() -> Self {
+        Self {
+            journals: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            unlinks: Vec::new(),
+            orphans: 0,
+        }
+    }
+}
+
 impl Replay {
+    /// With memory of the plainest kind; [`Replay::default`] for any other.
     pub fn new() -> Self {
         Self::default()
     }
+}
 
+impl<M: RunMemory> Replay<M> {
     /// Takes in one journal's checkpoint. All come before the first round. Where two hold a partition (the
     /// number of shards changed), the one of the higher incarnation is right.
     pub fn add_checkpoint(&mut self, checkpoint: Checkpoint) {
@@ -269,8 +285,8 @@ impl Replay {
         Ok(())
     }
 
-    /// The chain of `journal` ended at `end`. `headers` are all that a scan of the ring's blocks found
-    /// ([`crate::newest_settled`]), with their positions, in any order.
+    /// The chain of `journal` ended at `end`. `headers` are all that lie beyond it in the ring ([`Beyond`]), with their
+    /// positions, in any order; more do no harm.
     pub fn chain_ended(
         &mut self,
         journal: JournalId,
@@ -332,7 +348,7 @@ impl Replay {
     /// The direct writes that no settled round vouches for, in order. Each is to be read once all journals
     /// have ended.
     pub fn extents_to_verify(&self) -> Vec<ExtentCheck> {
-        let unsettled = |folding: &&Folding| folding.damage.is_none();
+        let unsettled = |folding: &&Folding<M>| folding.damage.is_none();
         self.partitions
             .values()
             .filter(unsettled)
@@ -379,14 +395,14 @@ impl Replay {
     }
 
     /// The partition of a direct write that is not what it should be, and where its log ends without it.
-    fn doubtful(&mut self, check: &ExtentCheck) -> Option<(&mut Folding, Cut)> {
+    fn doubtful(&mut self, check: &ExtentCheck) -> Option<(&mut Folding<M>, Cut)> {
         let folding = self.partitions.get_mut(&check.partition)?;
         let cut = folding.extents.iter().find(|extent| extent.check == *check)?.cut;
         Some((folding, cut))
     }
 
     /// The result, once every extent was verified.
-    pub fn finish(self) -> Recovered {
+    pub fn finish(self) -> Recovered<M> {
         let Self {
             journals,
             partitions,

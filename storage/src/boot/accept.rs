@@ -2,7 +2,7 @@
 //!
 //! Place: between replay and the cuts of a start; a cut made here becomes durable like any other.
 
-use millstream_log::{Cut, PartitionKey, RecoveredPartition};
+use millstream_log::{Cut, PartitionKey, RecoveredPartition, RunMemory};
 
 /// One partition's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct AcceptedLoss {
 }
 
 /// Takes the damage off the named partitions and notes their cuts.
-pub(super) fn accept_losses(partitions: &mut [RecoveredPartition], losses: &[AcceptedLoss]) {
+pub(super) fn accept_losses<M: RunMemory>(partitions: &mut [RecoveredPartition<M>], losses: &[AcceptedLoss]) {
     for partition in partitions {
         let Some(loss) = losses.iter().find(|loss| loss.key == partition.state.key()) else {
             continue;
@@ -32,7 +32,7 @@ pub(super) fn accept_losses(partitions: &mut [RecoveredPartition], losses: &[Acc
 }
 
 /// Bytes that only the journal holds end at the cut as well.
-fn forget_beyond(partition: &mut RecoveredPartition, cut: Cut) {
+fn forget_beyond<M: RunMemory>(partition: &mut RecoveredPartition<M>, cut: Cut) {
     let segments: Vec<_> = partition
         .state
         .segments()

@@ -1,5 +1,6 @@
 //! The ring, used one step at a time: how a start reaches the disk before any shard's loop runs.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use millstream_ring::{
@@ -13,6 +14,9 @@ use crate::limits::BLOCK;
 pub(crate) struct Door<'a, R> {
     ring: &'a mut R,
     completions: Vec<Completion>,
+    /// What [`Door::begin`] started and is under way; and what ended while others were waited for.
+    beginning: Vec<u64>,
+    begun: VecDeque<(u64, Result<Done, IoError>)>,
     /// The ring does not answer any more.
     lost: bool,
 }
@@ -23,6 +27,8 @@ impl<'a, R: Ring> Door<'a, R> {
         Door {
             ring,
             completions: Vec::new(),
+            beginning: Vec::new(),
+            begun: VecDeque::new(),
             lost: false,
         }
     }
@@ -43,7 +49,6 @@ impl<'a, R: Ring> Door<'a, R> {
     ) {
         let mut ops = ops.enumerate();
         let mut in_flight = 0;
-        let mut silent = 0;
         loop {
             while in_flight < DEPTH
                 && let Some((index, op)) = ops.next()
@@ -54,23 +59,58 @@ impl<'a, R: Ring> Door<'a, R> {
             if in_flight == 0 {
                 return;
             }
-            if self.lost {
+            if !self.wait() {
                 return each(0, Err(IoError::new(ETIMEDOUT)));
             }
-            self.ring.enter(Wait::Until(STEP), &mut self.completions);
-            silent = if self.completions.is_empty() {
-                silent + 1
-            } else {
-                0
-            };
-            if silent == SILENT_STEPS_MAX {
-                self.lost = true;
-            }
-            for completion in self.completions.drain(..) {
-                in_flight -= 1;
-                each(completion.token.0 as usize, completion.result);
+            for Completion { token, result, .. } in self.completions.drain(..) {
+                if token.0 & BEGUN != 0 {
+                    self.begun.push_back((token.0 & !BEGUN, result));
+                } else {
+                    in_flight -= 1;
+                    each(token.0 as usize, result);
+                }
             }
         }
+    }
+
+    /// Starts an operation whose end [`Door::begun`] tells; others go on beside it.
+    pub(crate) fn begin(&mut self, number: u64, op: Op) {
+        self.beginning.push(number);
+        self.ring.submit(Token(number | BEGUN), op);
+    }
+
+    /// Waits for the end of one of the operations that [`Door::begin`] started. There is one.
+    pub(crate) fn begun(&mut self) -> (u64, Result<Done, IoError>) {
+        loop {
+            if let Some((number, result)) = self.begun.pop_front() {
+                self.beginning.retain(|known| *known != number);
+                return (number, result);
+            }
+            if !self.wait() {
+                let number = self.beginning.pop().expect("something was begun");
+                return (number, Err(IoError::new(ETIMEDOUT)));
+            }
+            let ended = self
+                .completions
+                .drain(..)
+                .map(|ended| (ended.token.0 & !BEGUN, ended.result));
+            self.begun.extend(ended);
+        }
+    }
+
+    /// Waits for completions; false when the disk has not answered for a minute.
+    fn wait(&mut self) -> bool {
+        for _ in 0..SILENT_STEPS_MAX {
+            if self.lost {
+                return false;
+            }
+            self.ring.enter(Wait::Until(STEP), &mut self.completions);
+            if !self.completions.is_empty() {
+                return true;
+            }
+        }
+        self.lost = true;
+        false
     }
 
     /// As [`Door::run`]; an error says what was being done.
@@ -117,24 +157,6 @@ impl<'a, R: Ring> Door<'a, R> {
             Err(error) if error.kind() == IoErrorKind::Unsupported => Err(OpenError::NoDirectIo {
                 path: path.display().to_string(),
             }),
-            Err(error) => Err(failed("cannot open", path, error)),
-        }
-    }
-
-    /// Opens a file past the page cache, if it is there.
-    pub(crate) fn open_existing(&mut self, path: &Path) -> Result<Option<FileId>, OpenError> {
-        let options = OpenOptions {
-            write: true,
-            direct: true,
-            ..OpenOptions::default()
-        };
-        match self.run(Op::OpenFile {
-            path: path.to_owned(),
-            options,
-        }) {
-            Ok(Done::Opened { file, .. }) => Ok(Some(file)),
-            Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
-            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("cannot open", path, error)),
         }
     }
@@ -242,6 +264,8 @@ pub(crate) fn failed(what: &str, path: &Path, error: IoError) -> OpenError {
     }
 }
 
+/// In the tokens of what [`Door::begin`] starts.
+const BEGUN: u64 = 1 << 63;
 /// Operations in flight: deep enough for any device.
 const DEPTH: usize = 32;
 const PIECE: u64 = 1 << 20;

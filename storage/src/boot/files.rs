@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_log::{SegmentId, crc32c_append, layout, salt};
-use millstream_ring::{AlignedBuf, Done, Op, Ring};
+use millstream_log::{FilePosition, PartitionKey, SegmentHeader, SegmentId, layout};
+use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
 
 use super::door::Door;
 use crate::error::OpenError;
@@ -67,65 +67,167 @@ impl SegmentScan {
                 .join(layout::segment_folder(segment)),
         )
     }
+}
 
-    /// The CRC of a segment's bytes, salted; `None` where they are not there. Made durable first: the process
-    /// that wrote them may have been killed before they were, and from here on they count.
-    pub(super) fn crc<R: Ring>(
-        dir: &Path,
-        door: &mut Door<'_, R>,
-        segment: SegmentId,
-        at: u64,
-        len: u64,
-    ) -> Result<Option<u32>, OpenError> {
-        let path = dir.join(layout::segment(segment));
-        if let Some(file) = door.open_existing(&path)? {
-            door.must("cannot flush", &path, Op::Datasync { file })?;
-            door.close(file);
-        }
-        let bytes = read(dir, door, segment, at, len)?;
-        Ok(bytes.map(|bytes| {
-            bytes
-                .iter()
-                .fold(salt(segment), |crc, buf| crc32c_append(crc, buf))
-        }))
+/// A stretch of a segment's data; whole blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) partition: PartitionKey,
+    pub(super) segment: SegmentId,
+    pub(super) at: FilePosition,
+    /// Bytes, more than none.
+    pub(super) len: u64,
+}
+
+/// What a segment's file holds of a stretch.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// All of it, in pieces, and whether the file says that it is this partition's segment.
+    Bytes {
+        pieces: Vec<AlignedBuf>,
+        is_its_own: bool,
+    },
+    /// There is no such file, or it does not reach that far.
+    Missing,
+    /// The device cannot tell: what it holds may have been acknowledged.
+    Failed,
+}
+
+/// Reads stretches, those of one segment one after the other, many at a time. `flush`: what is read is durable, and what
+/// was not when the process that wrote it was killed is so from here on.
+pub(super) fn read_stretches<R: Ring>(
+    dir: &Path,
+    door: &mut Door<'_, R>,
+    stretches: &[Stretch],
+    flush: bool,
+    mut each: impl FnMut(usize, Found),
+) {
+    let mut from = 0;
+    while from < stretches.len() {
+        let mut bytes = 0;
+        let group = stretches[from..]
+            .iter()
+            .take(GROUP_MAX)
+            .take_while(|stretch| {
+                bytes += stretch.len;
+                bytes <= GROUP_BYTES_MAX || bytes == stretch.len
+            })
+            .count();
+        let found = read_group(dir, door, &stretches[from..from + group], flush);
+        found
+            .into_iter()
+            .enumerate()
+            .for_each(|(index, found)| each(from + index, found));
+        from += group;
     }
 }
 
-/// Reads whole blocks of a segment's data; `None` where the file does not reach that far. A device that
-/// cannot read is an error: what it holds may have been acknowledged.
-pub(super) fn read<R: Ring>(
+fn read_group<R: Ring>(dir: &Path, door: &mut Door<'_, R>, stretches: &[Stretch], flush: bool) -> Vec<Found> {
+    let mut segments: Vec<SegmentId> = stretches.iter().map(|stretch| stretch.segment).collect();
+    segments.dedup();
+    let mut files = open_segments(dir, door, &segments);
+    if flush {
+        let open: Vec<usize> = (0..files.len()).filter(|at| files[*at].is_ok()).collect();
+        let ops: Vec<Op> = open
+            .iter()
+            .filter_map(|at| files[*at].as_ref().ok())
+            .map(|file| Op::Datasync { file: *file })
+            .collect();
+        let mut failed = Vec::new();
+        door.run_all(ops.into_iter(), |index, result| {
+            failed.extend(result.is_err().then_some(open[index]));
+        });
+        for at in failed {
+            if let Ok(file) = std::mem::replace(&mut files[at], Err(IoErrorKind::Other)) {
+                door.close(file);
+            }
+        }
+    }
+    let file_of = |stretch: &Stretch| {
+        let at = segments.iter().position(|segment| *segment == stretch.segment);
+        files[at.expect("collected above")]
+    };
+    let mut found: Vec<Found> = stretches
+        .iter()
+        .map(|stretch| match file_of(stretch) {
+            Ok(_) => Found::Bytes {
+                pieces: Vec::new(),
+                is_its_own: false,
+            },
+            Err(IoErrorKind::NotFound) => Found::Missing,
+            Err(_) => Found::Failed,
+        })
+        .collect();
+    // The header first, then the pieces in order.
+    let reads: Vec<(usize, FileId, u64, u64)> = stretches
+        .iter()
+        .enumerate()
+        .filter_map(|(index, stretch)| Some((index, stretch, file_of(stretch).ok()?)))
+        .flat_map(|(index, stretch, file)| {
+            let pieces = (0..stretch.len.div_ceil(PIECE)).map(move |piece| {
+                let at = layout::SEGMENT_DATA_AT + stretch.at.get() + piece * PIECE;
+                (index, file, at, PIECE.min(stretch.len - piece * PIECE))
+            });
+            std::iter::once((index, file, 0, BLOCK)).chain(pieces)
+        })
+        .collect();
+    let ops = reads.iter().map(|&(_, file, at, len)| Op::Read {
+        file,
+        at,
+        buf: AlignedBuf::zeroed(len as usize),
+        len: len as usize,
+    });
+    let mut read: Vec<Option<Result<Done, IoError>>> = reads.iter().map(|_| None).collect();
+    door.run_all(ops, |index, result| read[index] = Some(result));
+    for (&(index, _, at, _), result) in reads.iter().zip(read) {
+        take(&mut found[index], &stretches[index], at, result);
+    }
+    for file in files.into_iter().flatten() {
+        door.close(file);
+    }
+    found
+}
+
+/// Takes in one read of a stretch: of the header, or of its next piece.
+fn take(found: &mut Found, stretch: &Stretch, at: u64, result: Option<Result<Done, IoError>>) {
+    let Found::Bytes { pieces, is_its_own } = found else {
+        return;
+    };
+    match result {
+        Some(Ok(Done::Read { buf, n })) if n == buf.len() && at == 0 => {
+            *is_its_own = SegmentHeader::decode(&buf).is_ok_and(|header| {
+                header.segment == stretch.segment && header.partition == stretch.partition
+            });
+        }
+        Some(Ok(Done::Read { buf, n })) if n == buf.len() => pieces.push(buf),
+        Some(Ok(_)) => *found = Found::Missing,
+        Some(Err(_)) | None => *found = Found::Failed,
+    }
+}
+
+fn open_segments<R: Ring>(
     dir: &Path,
     door: &mut Door<'_, R>,
-    segment: SegmentId,
-    at: u64,
-    len: u64,
-) -> Result<Option<Vec<AlignedBuf>>, OpenError> {
-    let path = dir.join(layout::segment(segment));
-    let Some(file) = door.open_existing(&path)? else {
-        return Ok(None);
-    };
-    let pieces = len.div_ceil(PIECE);
-    let ops = (0..pieces).map(|piece| {
-        let len = PIECE.min(len - piece * PIECE) as usize;
-        Op::Read {
-            file,
-            at: layout::SEGMENT_DATA_AT + at + piece * PIECE,
-            buf: AlignedBuf::zeroed(len),
-            len,
-        }
+    segments: &[SegmentId],
+) -> Vec<Result<FileId, IoErrorKind>> {
+    let mut files: Vec<Result<FileId, IoErrorKind>> =
+        segments.iter().map(|_| Err(IoErrorKind::Other)).collect();
+    let ops = segments.iter().map(|segment| Op::OpenFile {
+        path: dir.join(layout::segment(*segment)),
+        options: OpenOptions {
+            write: true,
+            direct: true,
+            ..OpenOptions::default()
+        },
     });
-    let mut bufs: Vec<Option<AlignedBuf>> = (0..pieces).map(|_| None).collect();
-    let mut failure = None;
-    door.run_all(ops, |index, result| match result {
-        Ok(Done::Read { buf, n }) if n == buf.len() => bufs[index] = Some(buf),
-        Ok(_) => {}
-        Err(error) => failure = Some(error),
+    door.run_all(ops, |index, result| {
+        files[index] = match result {
+            Ok(Done::Opened { file, .. }) => Ok(file),
+            Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
+            Err(error) => Err(error.kind()),
+        };
     });
-    door.close(file);
-    match failure {
-        Some(error) => Err(super::door::failed("cannot read", &path, error)),
-        None => Ok(bufs.into_iter().collect()),
-    }
+    files
 }
 
 /// The folders of segments, and the one for what nobody knows; durable.
@@ -159,4 +261,8 @@ fn folders(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 const PIECE: u64 = 1 << 20;
+/// Files that are open and bytes that are in memory at a time; a longer stretch goes alone.
+const GROUP_MAX: usize = 64;
+/// See [`GROUP_MAX`].
+const GROUP_BYTES_MAX: u64 = 16 << 20;
 const _: () = assert!(PIECE.is_multiple_of(BLOCK));

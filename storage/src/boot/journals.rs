@@ -8,22 +8,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_log::{
-    ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, FormatError, JournalId,
-    JournalIdentity, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, Step, layout,
-    newest_settled,
+    Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, FormatError, JournalId,
+    JournalIdentity, Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, Step,
+    crc32c_append, layout, salt,
 };
 use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, AllocateMode, Op, Ring};
 
 use super::door::Door;
-use super::files::SegmentScan;
+use super::files::{Found, Stretch, read_stretches};
+use super::recovered_bytes::RecoveredBytes;
+use super::ring_file::RingFile;
 use crate::error::OpenError;
 use crate::journal::JournalPoint;
-use crate::limits::BLOCK;
+use crate::limits::{BLOCK, round_bytes_max};
 
 /// What the journals told.
 pub(super) struct Replayed {
-    pub(super) recovered: Recovered,
+    pub(super) recovered: Recovered<RecoveredBytes>,
     /// For each journal: where its rounds begin.
     pub(super) points: BTreeMap<JournalId, Points>,
     /// No journal has this id or a higher one.
@@ -55,7 +57,7 @@ pub(super) fn replay<R: Ring>(
     report: &mut Vec<String>,
 ) -> Result<Replayed, OpenError> {
     let (ids, mut next_id) = clean_up(door, dir)?;
-    let mut replay = Replay::new();
+    let mut replay = Replay::default();
     let mut points = BTreeMap::new();
     let mut heads = Vec::new();
     for (id, has_journal) in ids {
@@ -83,16 +85,45 @@ pub(super) fn replay<R: Ring>(
             replay_journal(door, dir, head, *is_lone, &mut replay, report)?,
         );
     }
-    for check in replay.extents_to_verify() {
-        let crc = SegmentScan::crc(dir, door, check.segment, check.position.get(), check.length)?;
-        replay.verified(&check, crc);
-    }
+    verify_extents(door, dir, &mut replay);
     Ok(Replayed {
         recovered: replay.finish(),
         points,
         next_id,
         rescue_ends,
     })
+}
+
+/// Direct writes that may not have completed are compared with what the journals say of them.
+fn verify_extents<R: Ring>(door: &mut Door<'_, R>, dir: &Path, replay: &mut Replay<RecoveredBytes>) {
+    let checks = replay.extents_to_verify();
+    let stretches: Vec<Stretch> = checks
+        .iter()
+        .map(|check| Stretch {
+            partition: check.partition,
+            segment: check.segment,
+            at: check.position,
+            len: check.length,
+        })
+        .collect();
+    read_stretches(dir, door, &stretches, true, |index, found| {
+        let check = &checks[index];
+        match found {
+            Found::Bytes { pieces, is_its_own } => {
+                let crc = pieces
+                    .iter()
+                    .fold(salt(check.segment), |crc, piece| crc32c_append(crc, piece));
+                // The right bytes in a file that is somebody else's are no torn write.
+                if crc == check.crc && !is_its_own {
+                    replay.unreadable(check);
+                } else {
+                    replay.verified(check, Some(crc));
+                }
+            }
+            Found::Missing => replay.verified(check, None),
+            Found::Failed => replay.unreadable(check),
+        }
+    });
 }
 
 /// Removes journals whose making was interrupted; lists the others, and whether the ring file itself is
@@ -158,7 +189,7 @@ fn replay_rescue<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
     journal: JournalIdentity,
-    replay: &mut Replay,
+    replay: &mut Replay<RecoveredBytes>,
 ) -> Result<Option<u64>, OpenError> {
     let path = dir.join(layout::rescue(journal.id));
     let Some(entry) = door
@@ -189,18 +220,17 @@ fn replay_journal<R: Ring>(
     dir: &Path,
     head: &CheckpointHead,
     is_lone: bool,
-    replay: &mut Replay,
+    replay: &mut Replay<RecoveredBytes>,
     report: &mut Vec<String>,
 ) -> Result<Points, OpenError> {
     let id = head.journal.id;
     let mut points = Points::default();
-    let mut at = JournalPoint {
-        chain: head.tail,
-        head: 0,
-    };
     if head.clean && !is_lone {
         // Nothing follows an orderly end.
-        points.end = Some(at);
+        points.end = Some(JournalPoint {
+            chain: head.tail,
+            head: 0,
+        });
         replay.chain_ended(id, head.tail, &[]).map_err(contradiction)?;
         return Ok(points);
     }
@@ -214,36 +244,20 @@ fn replay_journal<R: Ring>(
     // A process that was killed may have left rounds in the device's cache alone: what is trusted from here on
     // must survive a power cut, too.
     door.must("cannot flush", &path, Op::Datasync { file })?;
-    let ring = door.read_all(&path, file, head.ring_bytes)?.concat_bytes();
-    door.close(file);
-    let mut reader = replay.reader(id).expect("the journal is known and not retired");
-    let end = loop {
-        match reader.step(0, &ring) {
-            Step::Round { round, at: position } => {
-                let header = round.header;
-                let chain = ChainPoint { position, ..at.chain };
-                let passed = if position == at.chain.position {
-                    0
-                } else {
-                    head.ring_bytes - at.chain.position
-                };
-                points.rounds.push(JournalPoint { chain, head: at.head });
-                replay.apply_round(id, &round).map_err(contradiction)?;
-                let chain = ChainPoint::after(&header, position);
-                at = JournalPoint {
-                    chain,
-                    head: at.head + passed + header.padded_len(),
-                };
-            }
-            Step::End(end) => break end,
-            Step::Need { .. } => unreachable!("all of the ring was given"),
-        }
-    };
-    points.end = Some(JournalPoint {
-        chain: end,
-        head: at.head,
-    });
-    let headers = scan(head.journal, &ring);
+    let mut ring = RingFile::new(door, file, head.ring_bytes, head.tail.position);
+    let end = follow(id, head, &mut ring, replay, &mut points)?;
+    // Where the newest checkpoint cannot be read the chain's beginning is in doubt, and any round may tell.
+    let mut beyond = Beyond::new(
+        head.journal,
+        head.ring_bytes,
+        end,
+        (!is_lone).then(|| round_bytes_max(head.ring_bytes)),
+    );
+    let mut look = Look::Need { at: 0, len: BLOCK };
+    while let Look::Need { at, len } = look {
+        look = beyond.step(at, ring.bytes(at, len));
+    }
+    let headers = beyond.into_headers();
     let ended = replay.chain_ended(id, end, &headers).map_err(contradiction)?;
     let newer = |(_, header): &(u64, RoundHeader)| header.incarnation > head.incarnation;
     if is_lone && (headers.iter().any(newer) || matches!(ended, ChainEnd::Damaged { .. })) {
@@ -257,23 +271,75 @@ fn replay_journal<R: Ring>(
             path.display(),
             end.sequence
         ));
-        for position in later {
-            if let Ok(round) = Round::decode(&ring[position as usize..]) {
+        for at in later {
+            let Ok(header) = RoundHeader::decode(ring.bytes(at, BLOCK)) else {
+                continue;
+            };
+            let len = header.padded_len().min(head.ring_bytes - at);
+            if let Ok(round) = Round::decode(ring.bytes(at, len)) {
                 replay.later_round(id, &round).map_err(contradiction)?;
             }
         }
     }
+    let unreadable = ring.close();
+    if unreadable > 0 {
+        report.push(format!("{}: {unreadable} blocks cannot be read", path.display()));
+    }
+    door.close(file);
     Ok(points)
 }
 
-/// Every round header in the ring, with its place.
-fn scan(journal: JournalIdentity, ring: &[u8]) -> Vec<(u64, RoundHeader)> {
-    let blocks = ring.chunks(BLOCK as usize).enumerate();
-    blocks
-        .filter_map(|(index, block)| {
-            newest_settled(journal, block).map(|header| (index as u64 * BLOCK, header))
-        })
-        .collect()
+/// Replays the chain; tells where it ends.
+fn follow<R: Ring>(
+    id: JournalId,
+    head: &CheckpointHead,
+    ring: &mut RingFile<'_, '_, R>,
+    replay: &mut Replay<RecoveredBytes>,
+    points: &mut Points,
+) -> Result<ChainPoint, OpenError> {
+    let mut reader = replay.reader(id).expect("the journal is known and not retired");
+    let mut next = JournalPoint {
+        chain: head.tail,
+        head: 0,
+    };
+    let mut step = reader.step(0, &[]);
+    loop {
+        step = match step {
+            Step::Need { at, len } => match reader.step(at, ring.bytes(at, len)) {
+                Step::Round { round, at: position } => {
+                    let header = round.header;
+                    let chain = ChainPoint {
+                        position,
+                        ..next.chain
+                    };
+                    let passed = if position == next.chain.position {
+                        0
+                    } else {
+                        head.ring_bytes - next.chain.position
+                    };
+                    points.rounds.push(JournalPoint {
+                        chain,
+                        head: next.head,
+                    });
+                    replay.apply_round(id, &round).map_err(contradiction)?;
+                    next = JournalPoint {
+                        chain: ChainPoint::after(&header, position),
+                        head: next.head + passed + header.padded_len(),
+                    };
+                    reader.step(0, &[])
+                }
+                step => step,
+            },
+            Step::End(end) => {
+                points.end = Some(JournalPoint {
+                    chain: end,
+                    head: next.head,
+                });
+                return Ok(end);
+            }
+            Step::Round { .. } => unreachable!("no bytes hold no round"),
+        };
+    }
 }
 
 /// Makes a journal: a zeroed ring, and a checkpoint in its second slot (generation 1). Last it gets its

@@ -6,59 +6,106 @@
 use std::path::Path;
 
 use millstream_log::{Damage, DamageReason, FilePosition, IndexRun, SegmentId, crc32c_append, salt};
-use millstream_ring::Ring;
+use millstream_protocol::types::Offset;
+use millstream_ring::{AlignedBuf, Ring};
 
 use super::door::Door;
-use super::files::read;
+use super::files::{Found, Stretch, read_stretches};
 use crate::chunks::{Chunks, Growth, Located};
 use crate::partition_log::PartitionLog;
 
-/// Restores the block that holds the end of the active segment, which no journal holds.
+/// Restores the blocks that hold the ends of these logs' active segments, which no journal holds.
 pub(super) fn restore<R: Ring>(
     dir: &Path,
     door: &mut Door<'_, R>,
-    log: &mut PartitionLog,
+    logs: &mut [&mut PartitionLog],
     growth: &mut Growth<'_>,
 ) {
-    let active = log
-        .state
-        .active()
-        .expect("a log that ends inside a block has a segment");
-    let (segment, end) = (active.id, active.byte_end);
-    let block = end.block_floor();
-    let runs: Vec<IndexRun> = active.index.as_ref().map_or_else(Vec::new, |index| {
-        let runs = index.runs_within(FilePosition::ZERO, end);
-        runs.filter(|run| run.end > block).collect()
-    });
-    let from = runs
-        .first()
-        .map_or(block, |run| run.position.block_floor())
-        .min(block);
-    // A device that cannot read it is damage as well: of this partition alone.
-    let bufs = read(dir, door, segment, from.get(), end.block_ceil() - from);
-    let at = match bufs {
-        Ok(Some(bufs)) => {
-            let mut bytes: Vec<u8> = Vec::new();
-            bufs.iter().for_each(|buf| bytes.extend_from_slice(buf));
-            overlay(&log.chunks, segment, from, end, &mut bytes);
-            let is_bad = |run: &&IndexRun| {
-                let range = (run.position - from) as usize..(run.end - from) as usize;
-                crc32c_append(salt(segment), &bytes[range]) != run.crc
-            };
-            let Some(bad) = runs.iter().find(is_bad) else {
-                let last = &bytes[(block - from) as usize..(end - from) as usize];
-                log.chunks.restore(segment, block, last, growth);
-                log.dirty.set_image_needed();
-                return;
-            };
-            bad.offset
+    let runs: Vec<Vec<IndexRun>> = logs.iter().map(|log| runs_of_last_block(log)).collect();
+    let stretches: Vec<Stretch> = logs
+        .iter()
+        .zip(&runs)
+        .map(|(log, runs)| {
+            let (segment, end) = end_of(log);
+            let block = end.block_floor();
+            let first = runs.first().map_or(block, |run| run.position.block_floor());
+            let at = first.min(block);
+            Stretch {
+                partition: log.key(),
+                segment,
+                at,
+                len: end.block_ceil() - at,
+            }
+        })
+        .collect();
+    read_stretches(dir, door, &stretches, false, |index, found| {
+        let (log, runs) = (&mut *logs[index], &runs[index]);
+        // A device that cannot read it is damage as well: of this partition alone.
+        let bad = match found {
+            Found::Bytes {
+                pieces,
+                is_its_own: true,
+            } => take_in(log, stretches[index].at, runs, &pieces, growth).err(),
+            _ => Some(runs.first().map_or_else(|| base_of(log), |run| run.offset)),
+        };
+        if let Some(at) = bad {
+            log.damage = Some(Damage {
+                at,
+                reason: DamageReason::Segment,
+            });
         }
-        _ => runs.first().map_or(active.base_offset, |run| run.offset),
-    };
-    log.damage = Some(Damage {
-        at,
-        reason: DamageReason::Segment,
     });
+}
+
+/// Puts the last block into memory, if the bytes from `from` on are those that were written; otherwise tells the first
+/// offset that may be lost.
+fn take_in(
+    log: &mut PartitionLog,
+    from: FilePosition,
+    runs: &[IndexRun],
+    pieces: &[AlignedBuf],
+    growth: &mut Growth<'_>,
+) -> Result<(), Offset> {
+    let (segment, end) = end_of(log);
+    let block = end.block_floor();
+    let mut bytes: Vec<u8> = Vec::new();
+    pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+    overlay(&log.chunks, segment, from, end, &mut bytes);
+    let is_bad = |run: &&IndexRun| {
+        let range = (run.position - from) as usize..(run.end - from) as usize;
+        crc32c_append(salt(segment), &bytes[range]) != run.crc
+    };
+    if let Some(bad) = runs.iter().find(is_bad) {
+        return Err(bad.offset);
+    }
+    let last = &bytes[(block - from) as usize..(end - from) as usize];
+    log.chunks.restore(segment, block, last, growth);
+    log.dirty.set_image_needed();
+    Ok(())
+}
+
+/// The first offset of the active segment.
+fn base_of(log: &PartitionLog) -> Offset {
+    let active = log.state.active();
+    active
+        .expect("a log that ends inside a block has a segment")
+        .base_offset
+}
+
+fn end_of(log: &PartitionLog) -> (SegmentId, FilePosition) {
+    let active = log.state.active();
+    let active = active.expect("a log that ends inside a block has a segment");
+    (active.id, active.byte_end)
+}
+
+/// The runs of the index whose bytes lie in the block, wholly or in part.
+fn runs_of_last_block(log: &PartitionLog) -> Vec<IndexRun> {
+    let (_, end) = end_of(log);
+    let index = log.state.active().and_then(|active| active.index.as_ref());
+    index.map_or_else(Vec::new, |index| {
+        let runs = index.runs_within(FilePosition::ZERO, end);
+        runs.filter(|run| run.end > end.block_floor()).collect()
+    })
 }
 
 /// Puts what is in memory, and maybe not in the file yet, over what was read.

@@ -15,6 +15,8 @@ mod files;
 mod journals;
 mod last_block;
 mod lock;
+mod recovered_bytes;
+mod ring_file;
 mod shards;
 
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use millstream_log::{
     ChainPoint, CheckpointBuilder, CheckpointHead, Damage, DamageReason, FilePosition, Incarnation,
-    JournalId, JournalIdentity, LogConfig, RecoveredPartition, SegmentHeader, SegmentId, SegmentIds, layout,
+    JournalId, JournalIdentity, LogConfig, RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
 };
 use millstream_protocol::types::{LeaderEpoch, TopicId};
 use millstream_ring::{AlignedBuf, Ring};
@@ -17,6 +17,7 @@ use super::door::Door;
 use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
 use super::last_block;
+use super::recovered_bytes::RecoveredBytes;
 use super::{Random, TopicFate};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::{Growth, Spare};
@@ -33,6 +34,8 @@ use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
+
+type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
 
 /// Everything that the last steps of a start need.
 pub(super) struct Opening<'a> {
@@ -325,7 +328,11 @@ impl Opening<'_> {
                 door.write(&path, file, 0, block)?;
             }
             let mut buf = AlignedBuf::zeroed(run.bytes.len().next_multiple_of(BLOCK as usize));
-            buf[..run.bytes.len()].copy_from_slice(&run.bytes);
+            let mut at = 0;
+            for piece in run.bytes.pieces() {
+                buf[at..at + piece.len()].copy_from_slice(piece);
+                at += piece.len();
+            }
             let end = layout::SEGMENT_DATA_AT + run.position.get() + buf.len() as u64;
             door.write(&path, file, layout::SEGMENT_DATA_AT + run.position.get(), buf)?;
             door.close(file);
@@ -371,17 +378,7 @@ impl Opening<'_> {
         let mut builder = CheckpointBuilder::new(0);
         let as_of = end.chain.sequence.previous();
         let mut floor = end;
-        for partition in partitions {
-            for segment in partition.state.segments() {
-                if self.scan.sizes.contains_key(&segment.id) {
-                    shard.files.found(SegmentHeader {
-                        segment: segment.id,
-                        partition: partition.state.key(),
-                        base_offset: segment.base_offset,
-                    });
-                }
-            }
-            let log = self.log(door, &mut shard, partition, &points)?;
+        for log in self.logs(door, &mut shard, partitions, &points) {
             let since = log.dirty.since().unwrap_or(end);
             if since.head < floor.head {
                 floor = since;
@@ -472,18 +469,16 @@ impl Opening<'_> {
         }
     }
 
-    /// A partition as its shard holds it: what only the journal has, and the block being filled, are in
-    /// memory again.
-    fn log<R: Ring>(
+    /// The partitions as their shard holds them: what only the journal has, and the blocks being filled, are in memory
+    /// again.
+    fn logs<R: Ring>(
         &self,
         door: &mut Door<'_, R>,
         shard: &mut ShardLogs,
-        partition: RecoveredPartition,
+        partitions: Vec<RecoveredPartition>,
         points: &Points,
-    ) -> Result<PartitionLog, OpenError> {
-        let epoch = partition.state.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
-        let mut log = PartitionLog::new(partition.state, LogConfig::default(), epoch, self.now.monotonic);
-        log.damage = partition.damage;
+    ) -> Vec<PartitionLog> {
+        let oldest_free = shard.journal.point();
         let mut made = 0;
         let mut growth = Growth {
             now: self.now.monotonic,
@@ -491,31 +486,62 @@ impl Opening<'_> {
             made: &mut made,
             spare: &mut shard.spare,
         };
-        for run in &partition.dirty {
+        let mut logs = Vec::with_capacity(partitions.len());
+        let mut ends_in_its_file = Vec::new();
+        for partition in partitions {
+            for segment in partition.state.segments() {
+                if self.scan.sizes.contains_key(&segment.id) {
+                    shard.files.found(SegmentHeader {
+                        segment: segment.id,
+                        partition: partition.state.key(),
+                        base_offset: segment.base_offset,
+                    });
+                }
+            }
+            let (log, is_whole) = self.log(partition, points, oldest_free, &mut growth);
+            ends_in_its_file.push(!is_whole && log.damage.is_none());
+            logs.push(log);
+        }
+        let mut unfinished: Vec<&mut PartitionLog> = logs
+            .iter_mut()
+            .zip(ends_in_its_file)
+            .filter_map(|(log, is_one)| is_one.then_some(log))
+            .collect();
+        last_block::restore(self.dir, door, &mut unfinished, &mut growth);
+        logs
+    }
+
+    /// One partition; and whether the block being filled, if there is one, is in memory.
+    fn log(
+        &self,
+        partition: RecoveredPartition,
+        points: &Points,
+        next: JournalPoint,
+        growth: &mut Growth<'_>,
+    ) -> (PartitionLog, bool) {
+        let epoch = partition.state.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
+        let mut log = PartitionLog::new(partition.state, LogConfig::default(), epoch, self.now.monotonic);
+        log.damage = partition.damage;
+        let recovered_to = partition.dirty.last().map(|run| (run.segment, run.end()));
+        for run in partition.dirty {
             // What is not in the ring came from the rescue file.
-            let since = points.of(run.round).unwrap_or(shard.journal.point());
+            let since = points.of(run.round).unwrap_or(next);
             if points.of(run.round).is_none() {
                 log.dirty.set_rescued(partition.floor);
             }
-            log.chunks
-                .restore(run.segment, run.position, &run.bytes, &mut growth);
             log.dirty.recovered(run.segment, run.position, run.end(), since);
+            log.chunks
+                .adopt(run.segment, run.position, run.bytes.into_bufs(), growth);
         }
         let Some(active) = log.state.active() else {
-            return Ok(log);
+            return (log, true);
         };
-        let (segment, end) = (active.id, active.byte_end);
-        let covered = partition
-            .dirty
-            .last()
-            .is_some_and(|run| run.segment == segment && run.end() == end);
-        if !covered {
+        let end = active.byte_end;
+        let is_covered = recovered_to == Some((active.id, end));
+        if !is_covered {
             // A direct write followed the last run, or its segment was ended.
             log.dirty.close();
         }
-        if !end.is_aligned() && !covered && log.damage.is_none() {
-            last_block::restore(self.dir, door, &mut log, &mut growth);
-        }
-        Ok(log)
+        (log, is_covered || end.is_aligned())
     }
 }

@@ -8,18 +8,54 @@ use alloc::vec::Vec;
 
 use crate::id::{FilePosition, RoundSequence, SegmentId};
 
+/// Memory for the bytes of a run. The shell's is what its logs go on with, so that no byte is copied twice.
+pub trait RunMemory: Default {
+    /// Bytes.
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn add(&mut self, bytes: &[u8]);
+
+    /// Forgets the bytes from `len` on; there are as many.
+    fn truncate(&mut self, len: usize);
+
+    /// Whether the bytes from `at` on are these, which end within what is there.
+    fn holds(&self, at: usize, bytes: &[u8]) -> bool;
+}
+
+impl RunMemory for Vec<u8> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.truncate(len);
+    }
+
+    fn holds(&self, at: usize, bytes: &[u8]) -> bool {
+        self[at..at + bytes.len()] == *bytes
+    }
+}
+
 /// Bytes to be written to a segment. Ends at the recorded end, or where a direct write goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirtyRun {
+pub struct DirtyRun<M = Vec<u8>> {
     pub segment: SegmentId,
     /// Aligned.
     pub position: FilePosition,
-    pub bytes: Vec<u8>,
+    pub bytes: M,
     /// The first round that holds bytes of this run.
     pub round: RoundSequence,
 }
 
-impl DirtyRun {
+impl<M: RunMemory> DirtyRun<M> {
     /// Exclusive.
     pub fn end(&self) -> FilePosition {
         self.position + self.bytes.len() as u64
@@ -27,16 +63,24 @@ impl DirtyRun {
 }
 
 /// The runs of one partition.
-#[derive(Debug, Default)]
-pub(super) struct DirtySegments {
-    segments: BTreeMap<SegmentId, Vec<DirtyRun>>,
+#[derive(Debug)]
+pub(super) struct DirtySegments<M> {
+    segments: BTreeMap<SegmentId, Vec<DirtyRun<M>>>,
 }
 
 /// The bytes contradict those known, or do not begin where a block or a run does.
 #[derive(Debug)]
 pub(super) struct Contradiction;
 
-impl DirtySegments {
+impl<M> Default for DirtySegments<M> {
+    fn default() -> Self {
+        Self {
+            segments: BTreeMap::new(),
+        }
+    }
+}
+
+impl<M: RunMemory> DirtySegments<M> {
     /// Adds what a tail record holds, of which the segment file lacks what lies beyond `written`. Bytes
     /// beyond `byte_end` were cut off by a later record that is already part of the state.
     pub(super) fn add(
@@ -59,16 +103,18 @@ impl DirtySegments {
             Some(last) if last.position <= start && start <= last.end() => {
                 let known = (start - last.position) as usize;
                 let repeated = (last.bytes.len() - known).min(bytes.len());
-                if last.bytes[known..known + repeated] != bytes[..repeated] {
+                if !last.bytes.holds(known, &bytes[..repeated]) {
                     return Err(Contradiction);
                 }
-                last.bytes.extend_from_slice(&bytes[repeated..]);
+                last.bytes.add(&bytes[repeated..]);
             }
             _ if start.is_aligned() => {
+                let mut memory = M::default();
+                memory.add(bytes);
                 runs.push(DirtyRun {
                     segment,
                     position: start,
-                    bytes: bytes.to_vec(),
+                    bytes: memory,
                     round,
                 });
             }
@@ -96,7 +142,7 @@ impl DirtySegments {
         self.segments.values().flatten().map(|run| run.round).min()
     }
 
-    pub(super) fn into_runs(self) -> Vec<DirtyRun> {
+    pub(super) fn into_runs(self) -> Vec<DirtyRun<M>> {
         self.segments.into_values().flatten().collect()
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use millstream_protocol::types::TimestampMs;
 
-use super::dirty::DirtySegments;
+use super::dirty::{DirtySegments, RunMemory};
 use super::{Cut, Damage, DamageReason, ExtentCheck, RecoveredPartition};
 use crate::checkpoint::PartitionEntry;
 use crate::id::{Incarnation, JournalId, PartitionKey, RoundSequence, SegmentId};
@@ -17,13 +17,13 @@ use crate::record::Record;
 
 /// A partition while it is replayed.
 #[derive(Debug)]
-pub(super) struct Folding {
+pub(super) struct Folding<M> {
     pub(super) home: JournalId,
     pub(super) incarnation: Incarnation,
     state: PartitionState,
     as_of: RoundSequence,
     pub(super) floor: RoundSequence,
-    dirty: DirtySegments,
+    dirty: DirtySegments<M>,
     pub(super) extents: Vec<PendingExtent>,
     pub(super) damage: Option<Damage>,
     /// A lost round may have held records of this partition.
@@ -39,7 +39,7 @@ pub(super) struct PendingExtent {
     pub(super) cut: Cut,
 }
 
-impl Folding {
+impl<M: RunMemory> Folding<M> {
     /// As a checkpoint has it.
     pub(super) fn known(entry: PartitionEntry, home: JournalId, incarnation: Incarnation) -> Self {
         let PartitionEntry {
@@ -223,7 +223,7 @@ impl Folding {
         mut self,
         after: RoundSequence,
         unlinks: &mut Vec<SegmentId>,
-    ) -> Option<RecoveredPartition> {
+    ) -> Option<RecoveredPartition<M>> {
         unlinks.extend(self.release());
         if self.state.is_removed() {
             return None;

@@ -82,8 +82,8 @@ impl AppendBuf {
             self.len
         );
         // SAFETY: the range lies below `self.len`, inside the initialised region that the cloned owner keeps
-        // alive. `append_with` writes at and above `self.len` only, and `self.len` shrinks only in `try_clear`,
-        // which proves that no slice exists.
+        // alive. `append_with` writes at and above `self.len` only, and `self.len` shrinks only in `try_clear` and
+        // `try_truncate`, which prove that no slice exists.
         unsafe {
             let start = self.region().start().add(range.start);
             Slice::new(Arc::clone(&self.owner), start, range.end - range.start)
@@ -97,7 +97,7 @@ impl AppendBuf {
             "{range:?} of {} appended",
             self.len
         );
-        // SAFETY: as in `slice`; the borrow of `self` keeps the region alive and excludes `try_clear`.
+        // SAFETY: as in `slice`; the borrow of `self` keeps the region alive and excludes what shrinks it.
         unsafe {
             let start = self.region().start().as_ptr().add(range.start);
             std::slice::from_raw_parts(start, range.end - range.start)
@@ -111,6 +111,16 @@ impl AppendBuf {
         let alone = Arc::get_mut(&mut self.owner).is_some();
         if alone {
             self.len = 0;
+        }
+        alone
+    }
+
+    /// Forgets the bytes from `len` on if no slice of the buffer is left anywhere; tells whether it did.
+    pub fn try_truncate(&mut self, len: usize) -> bool {
+        // As in `try_clear`.
+        let alone = Arc::get_mut(&mut self.owner).is_some();
+        if alone {
+            self.len = self.len.min(len);
         }
         alone
     }
