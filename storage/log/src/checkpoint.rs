@@ -64,7 +64,7 @@ pub struct Checkpoint {
 }
 
 /// Collects a checkpoint, partition by partition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CheckpointBuilder {
     bytes: Vec<u8>,
     crc: u32,

@@ -78,8 +78,11 @@ impl Opening<'_> {
         let mut ids: Vec<SegmentIds> = (0..self.shards)
             .map(|shard| SegmentIds::new(incarnation, shard as u16))
             .collect();
+        let mut cut = BTreeSet::new();
         for partition in &mut partitions {
-            self.cut(partition, &mut ids, &mut unlinks);
+            if self.cut(partition, &mut ids, &mut unlinks) {
+                cut.insert(shard_of(partition.state.key(), self.shards));
+            }
             self.miss(partition);
         }
         self.quarantine_unknown(door, &partitions, &unlinks)?;
@@ -110,7 +113,8 @@ impl Opening<'_> {
             } else {
                 BTreeSet::new()
             };
-            shards.push(self.shard(door, home, partitions, ids, unlinks)?);
+            let was_cut = cut.contains(&shards.len());
+            shards.push(self.shard(door, home, partitions, ids, unlinks, was_cut)?);
         }
         if !stays {
             for head in &old {
@@ -150,14 +154,16 @@ impl Opening<'_> {
         kept
     }
 
-    /// Cuts off what was never acknowledged.
+    /// Cuts off what was never acknowledged; tells whether there was anything.
     fn cut(
         &mut self,
         partition: &mut RecoveredPartition,
         ids: &mut [SegmentIds],
         unlinks: &mut BTreeSet<SegmentId>,
-    ) {
-        let Some(cut) = partition.cut.take() else { return };
+    ) -> bool {
+        let Some(cut) = partition.cut.take() else {
+            return false;
+        };
         let key = partition.state.key();
         let successor = ids[shard_of(key, self.shards)].next();
         let record = cut.record(key, successor);
@@ -170,6 +176,7 @@ impl Opening<'_> {
             "partition {key}: what was not acknowledged is cut at offset {}",
             cut.end_offset
         ));
+        true
     }
 
     /// A segment whose file should hold bytes and is not there takes its partition out of service.
@@ -357,7 +364,9 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// One shard with its logs, and the checkpoint that makes it durable.
+    /// One shard with its logs, and the checkpoint that makes it durable. What `was_cut` stands in both slots: of one
+    /// that is lost the other one must not say that the cut bytes are there, for rounds to come settle those that held
+    /// them.
     fn shard<R: Ring>(
         &self,
         door: &mut Door<'_, R>,
@@ -365,6 +374,7 @@ impl Opening<'_> {
         partitions: Vec<RecoveredPartition>,
         segment_ids: SegmentIds,
         unlinks: BTreeSet<SegmentId>,
+        was_cut: bool,
     ) -> Result<ShardLogs, OpenError> {
         let Home {
             mut head,
@@ -374,6 +384,8 @@ impl Opening<'_> {
             is_new,
         } = home;
         let path = self.dir.join(layout::journal(head.journal.id));
+        let first = head.generation;
+        head.generation += u64::from(was_cut);
         let mut shard = self.empty_shard(path, head, end, rescue_end, segment_ids);
         let mut builder = CheckpointBuilder::new(0);
         let as_of = end.chain.sequence.previous();
@@ -396,9 +408,17 @@ impl Opening<'_> {
         }
         head.tail = floor.chain;
         let unlink_list: Vec<SegmentId> = unlinks.iter().copied().collect();
+        let again = was_cut.then(|| builder.clone());
+        let head_first = CheckpointHead {
+            generation: first,
+            ..head
+        };
         if is_new {
-            journals::make(door, self.dir, &head, builder, &unlink_list)?;
+            journals::make(door, self.dir, &head_first, builder, &unlink_list)?;
         } else {
+            journals::write_checkpoint(door, self.dir, &head_first, builder, &unlink_list)?;
+        }
+        if let Some(builder) = again {
             journals::write_checkpoint(door, self.dir, &head, builder, &unlink_list)?;
         }
         shard.journal.free_to(floor);

@@ -3,4 +3,5 @@
 mod common;
 mod contract;
 mod crash;
+mod damage;
 mod failures;
