@@ -9,7 +9,7 @@ use crate::client::admin::Admin;
 use crate::client::driver::{Load, drive};
 use crate::host::ProcessSample;
 use crate::scenario::produce_pair::BROKER;
-use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit};
+use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit, many_partitions_batched};
 use crate::target::{Broker, Target};
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
 
@@ -134,10 +134,7 @@ const TITLE: &str = "idle after load, 2,000 partitions, 100 connections";
 const TOPIC: &str = "bench-idle";
 const SHAPE: ProduceShape = ProduceShape {
     partitions: 2000,
-    record_bytes: 1024,
-    records_per_batch: 1,
-    partitions_per_request: 50,
-    acks: -1,
+    ..many_partitions_batched::SCENARIO.shape
 };
 const CONNECTIONS: usize = 100;
 const CPU_SHARE_MAX: f64 = 0.01;

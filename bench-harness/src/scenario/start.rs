@@ -13,7 +13,7 @@ use crate::client::connection::Request;
 use crate::client::driver::{DriveError, Load, Workload, drive};
 use crate::recorder::{Outcome, Work};
 use crate::scenario::produce_pair::BROKER;
-use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit};
+use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit, many_partitions_batched};
 use crate::target::{Broker, BrokerCommand, Target};
 use crate::wire;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
@@ -275,10 +275,7 @@ const TITLE: &str = "start with 1,000 partitions, after a clean stop and after k
 const TOPIC: &str = "bench-start";
 const SHAPE: ProduceShape = ProduceShape {
     partitions: 1000,
-    record_bytes: 1024,
-    records_per_batch: 1,
-    partitions_per_request: 50,
-    acks: -1,
+    ..many_partitions_batched::SCENARIO.shape
 };
 const FETCH_PARTITIONS: usize = 250;
 const FETCH_BYTES: i32 = 64 << 10;

@@ -107,6 +107,18 @@ mod tests {
     use crate::id::FilePosition;
     use crate::testing::{NOW, key, stored, summary};
 
+    /// One record in 100 bytes, the first of the segment.
+    fn append(state: &mut PartitionState, segment: SegmentId, offset: i64, timestamp: i64) {
+        let tail = Record::Tail {
+            partition: key(0),
+            segment,
+            position: FilePosition::ZERO,
+            bytes: &[0; 100],
+            batches: &[stored(summary(1, 0, timestamp), offset, &[0; 100])],
+        };
+        state.apply(&tail, NOW).unwrap();
+    }
+
     /// Segments 1, 2, 3 … of one record and 100 bytes each, with these timestamps; the last one is active.
     /// All is flushed.
     fn log(timestamps: &[i64]) -> PartitionState {
@@ -119,16 +131,7 @@ mod tests {
                 state.roll_record(id)
             };
             state.apply(&record, NOW).unwrap();
-            let batches = [stored(summary(1, 0, timestamp), index as i64, &[0; 100])];
-            let (segment, position) = (id, FilePosition::ZERO);
-            let tail = Record::Tail {
-                partition: key(0),
-                segment,
-                position,
-                bytes: &[0; 100],
-                batches: &batches,
-            };
-            state.apply(&tail, NOW).unwrap();
+            append(&mut state, id, index as i64, timestamp);
         }
         state.flushed_to(state.offsets().end().get());
         state
@@ -208,16 +211,7 @@ mod tests {
         );
         let mut state = log(&[1, 1, 1]);
         state.apply(&state.roll_record(SegmentId::new(4)), NOW).unwrap();
-        let batches = [stored(summary(1, 0, 1), 3, &[0; 100])];
-        let (segment, position) = (SegmentId::new(4), FilePosition::ZERO);
-        let tail = Record::Tail {
-            partition: key(0),
-            segment,
-            position,
-            bytes: &[0; 100],
-            batches: &batches,
-        };
-        state.apply(&tail, NOW).unwrap();
+        append(&mut state, SegmentId::new(4), 3, 1);
         state.apply(&state.roll_record(SegmentId::new(5)), NOW).unwrap();
         assert_eq!(
             chosen(&state.retention(&config, ALL, NOW)),

@@ -157,16 +157,26 @@ mod tests {
         ]
     }
 
+    fn tail(bytes: &[u8]) -> Record<'_> {
+        Record::Tail {
+            partition: key(0),
+            segment: SegmentId::new(1),
+            position: FilePosition::ZERO,
+            bytes,
+            batches: &[],
+        }
+    }
+
+    /// The first round of the journal.
+    fn close(builder: RoundBuilder<Vec<u8>>) -> SealedRound<Vec<u8>> {
+        let from = ChainPoint::first(JOURNAL);
+        builder.finish(JOURNAL, Incarnation::new(1), from, RoundSequence::new(0), NOW)
+    }
+
     fn sealed(records: &[Record<'_>]) -> Vec<u8> {
         let mut builder = RoundBuilder::new(vec![0xee; 4 * BLOCK as usize]);
         records.iter().for_each(|record| builder.push(record).unwrap());
-        let sealed = builder.finish(
-            JOURNAL,
-            Incarnation::new(1),
-            ChainPoint::first(JOURNAL),
-            RoundSequence::new(0),
-            NOW,
-        );
+        let sealed = close(builder);
         sealed.buffer[..sealed.header.padded_len() as usize].to_vec()
     }
 
@@ -210,26 +220,13 @@ mod tests {
     fn a_full_round_takes_nothing_and_a_larger_one_takes_over() {
         let mut builder = RoundBuilder::new(vec![0; BLOCK as usize]);
         let bytes = vec![5; 3000];
-        let record = Record::Tail {
-            partition: key(0),
-            segment: SegmentId::new(1),
-            position: FilePosition::ZERO,
-            bytes: &bytes,
-            batches: &[],
-        };
+        let record = tail(&bytes);
         builder.push(&record).unwrap();
         assert_eq!(builder.push(&record), Err(RoundFull));
         assert_eq!(builder.record_count(), 1);
         let mut builder = builder.grow(vec![0; 2 * BLOCK as usize]);
         builder.push(&record).unwrap();
-        let zero = RoundSequence::new(0);
-        let sealed = builder.finish(
-            JOURNAL,
-            Incarnation::new(1),
-            ChainPoint::first(JOURNAL),
-            zero,
-            NOW,
-        );
+        let sealed = close(builder);
         let mut records = Round::decode(&sealed.buffer).unwrap().records();
         assert_eq!(records.next(), Some(Ok(record)));
         assert_eq!(records.next(), Some(Ok(record)));
@@ -238,13 +235,7 @@ mod tests {
     #[test]
     fn a_reader_asks_for_what_it_needs() {
         let bytes = vec![5; 9000];
-        let record = Record::Tail {
-            partition: key(0),
-            segment: SegmentId::new(1),
-            position: FilePosition::ZERO,
-            bytes: &bytes,
-            batches: &[],
-        };
+        let record = tail(&bytes);
         let ring = sealed(&[record]);
         let ring_bytes = 16 * BLOCK;
         let one = Incarnation::new(1);
