@@ -78,3 +78,32 @@ fn a_cut_outlives_the_loss_of_a_checkpoint_slot() {
     let (_, mut host) = restart(&image);
     assert_eq!(end(&mut host, 0), 1, "what was cut came back: {:?}", host.report);
 }
+
+/// Where the start looks into a segment anyway, it sees whose segment that is.
+#[test]
+fn a_last_block_in_a_file_that_is_another_segments_is_not_taken_in() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for partition in 0..2 {
+        append(&mut host, partition, &[7; 60_000]);
+    }
+    host.shut_down();
+    world.advance(Duration::from_secs(1));
+    let mut image = world.image();
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seg");
+    let segments: Vec<PathBuf> = image.paths().into_iter().filter(is_segment).collect();
+    let strange = image.read(&segments[1]).unwrap()[..BLOCK as usize].to_vec();
+    image.overwrite(&segments[0], 0, &strange);
+    let (_, mut host) = restart(&image);
+    let appended: Vec<bool> = (0..2)
+        .map(|partition| {
+            let log = host.logs().lookup(key(partition)).unwrap();
+            host.append(log, &batch(&[b"more"])).is_ok()
+        })
+        .collect();
+    assert_eq!(
+        appended.iter().filter(|appended| **appended).count(),
+        1,
+        "{appended:?}"
+    );
+}

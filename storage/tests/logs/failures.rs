@@ -243,9 +243,11 @@ fn a_file_that_is_another_segments_is_neither_served_nor_written_to() {
     let world = world();
     let mut host = open(&world);
     let logs: Vec<_> = (0..3).map(|partition| host.create(partition)).collect();
+    // Whole blocks: of a log that ends inside one the start would see it.
+    let len = 60_000 + 4096 - batch(&[&[0; 60_000]]).len() % 4096;
     for log in &logs {
         for count in 0..4 {
-            host.append_patiently(*log, &batch(&[&[count; 60_000]]));
+            host.append_patiently(*log, &batch(&[&vec![count; len]]));
         }
         host.flush(*log);
     }
