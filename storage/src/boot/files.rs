@@ -93,8 +93,8 @@ pub(super) enum Found {
     Failed,
 }
 
-/// Reads stretches, those of one segment one after the other, many at a time. `flush`: what is read is durable, and what
-/// was not when the process that wrote it was killed is so from here on.
+/// Reads stretches, those of one segment one after the other, many at a time. `flush`: what is read is durable,
+/// and what was not when the process that wrote it was killed is so from here on.
 pub(super) fn read_stretches<R: Ring>(
     dir: &Path,
     door: &mut Door<'_, R>,

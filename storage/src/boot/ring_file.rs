@@ -1,8 +1,8 @@
 //! A journal's ring, read forward: pieces are on their way before they are asked for.
 //!
-//! Invariants: at most [`AHEAD`] pieces are in memory, whatever the ring's size, and their memory is used again; a block
-//! that the device cannot read is given as [`UNREADABLE`] bytes, which are no round and not untouched either, so that
-//! it is judged like any other bad data.
+//! Invariants: at most [`AHEAD`] pieces are in memory, whatever the ring's size, and their memory is used again; a
+//! block that the device cannot read is given as [`UNREADABLE`] bytes, which are no round and not untouched either,
+//! so that it is judged like any other bad data.
 
 use std::collections::VecDeque;
 
