@@ -1,5 +1,5 @@
-//! The shard's turn on a simulated ring: order, forwarding, long polling and the end. Hostile clients and the flush have
-//! files of their own.
+//! The shard's turn on a simulated ring: order, forwarding, long polling and the end. Hostile clients and the
+//! flush have files of their own.
 
 mod flushing;
 mod hostile;
