@@ -1,8 +1,9 @@
-//! Our messages against those of the `kafka-protocol` crate, field by field and byte by byte, over messages that
-//! nobody chose: generated ones, and golden bytes mutated at random.
+//! Our messages and batches against those of the `kafka-protocol` crate, field by field and byte by byte, over
+//! what nobody chose: generated ones, and golden bytes mutated at random.
 //!
 //! The crate sees only what we encode, as it takes whatever memory a count on the wire asks for.
 
+mod batches;
 mod debug;
 
 use std::collections::BTreeSet;
