@@ -41,6 +41,7 @@ pub struct Broker {
 
 impl Broker {
     /// Start on a free port of the loopback address. Its log goes to `broker.log` beside the data directory.
+    /// The kernel kills it when the calling thread ends, so call it from one that lasts as long as the broker.
     pub fn start(command: &BrokerCommand) -> io::Result<Self> {
         let address = free_address()?;
         let log = std::fs::OpenOptions::new()
