@@ -40,7 +40,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Start on a free port of the loopback address. Its log goes to `broker.log` beside the data directory.
+    /// Start on a free port of the loopback address. Its output goes to [`BrokerCommand::log`].
     /// The kernel kills it when the calling thread ends, so call it from one that lasts as long as the broker.
     pub fn start(command: &BrokerCommand) -> io::Result<Self> {
         let address = free_address()?;
@@ -100,13 +100,14 @@ impl Broker {
             }
             if let Some(status) = self.process.child.try_wait()? {
                 return Err(io::Error::other(format!(
-                    "the broker ended at once: {status}; see broker.log"
+                    "the broker ended at once: {status}; see {}",
+                    self.log.display()
                 )));
             }
             if Instant::now() > deadline {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the broker does not listen; see broker.log",
+                    format!("the broker does not listen; see {}", self.log.display()),
                 ));
             }
             std::thread::sleep(CONNECT_PAUSE);
@@ -152,7 +153,7 @@ impl BrokerCommand {
         })
     }
 
-    /// Where the broker's output goes.
+    /// Where the broker's output goes: beside the data directory.
     pub fn log(&self) -> PathBuf {
         self.data_dir.with_extension("log")
     }
