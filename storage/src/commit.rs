@@ -152,8 +152,9 @@ impl ShardLogs {
         let Some(log) = self.logs.get_mut(id) else { return };
         let part = std::mem::take(&mut log.in_round);
         log.dirty.round_done();
-        if let Some(segment) = part.manifest {
-            log.manifest_durable = Some(segment);
+        let sealed = part.manifest.is_some();
+        if sealed {
+            log.manifest_durable = part.manifest;
         }
         if log.damage.is_none()
             && let Some(upto) = part.upto
@@ -179,6 +180,9 @@ impl ShardLogs {
                 log.dirty.behind_done();
             }
             self.note_written(id, direct.segment);
+        }
+        if sealed {
+            self.want_sidecars(id);
         }
         self.release(part.released.iter().copied());
         if part.removed {
@@ -215,6 +219,7 @@ impl ShardLogs {
         for segment in segments {
             self.unlinking.insert(segment);
             self.reads.forget(segment);
+            self.forget_index(segment);
             self.files.remove(segment, &mut self.file_events);
         }
     }

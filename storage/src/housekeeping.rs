@@ -107,6 +107,7 @@ impl ShardLogs {
             self.checkpointer.retry();
             self.rescue.retry();
             self.files.retry_failed();
+            self.indexes.retry();
             self.house.walk = Some(Walk {
                 after: None,
                 retains: self.is_retention_due(now),

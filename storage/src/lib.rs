@@ -25,6 +25,7 @@ mod dirty_runs;
 mod error;
 mod event;
 mod housekeeping;
+mod indexes;
 mod journal;
 pub mod limits;
 mod log_table;

@@ -62,6 +62,20 @@ pub const FREE_SPACE_BYTES_MIN_DEFAULT: u64 = 1 << 30;
 /// Segment files that a shard keeps open.
 pub const OPEN_SEGMENTS_MAX_DEFAULT: usize = 4096;
 
+/// Sidecar indexes being written or read at one time, beyond the segment files that are open.
+pub const SIDECARS_IN_FLIGHT_MAX: usize = 16;
+/// Of these, the ones being written.
+pub const SIDECARS_SAVED_AT_ONCE: usize = 8;
+/// Logs that a turn looks at for indexes to be written.
+pub const SIDECAR_LOOKS: usize = 64;
+
+/// Memory of one shard for indexes of sealed segments that have a sidecar: some hundred of the largest. Reads
+/// that wait may go beyond it for a turn.
+pub const INDEX_BYTES_DEFAULT: u64 = 8 << 20;
+
+/// Bytes of a segment that one step of the rebuild of its index reads and checks.
+pub const REBUILD_BYTES: u64 = 128 << 10;
+
 /// The smallest and the largest piece of memory that holds appended batches.
 pub const CHUNK_BYTES_MIN: u64 = 4 << 10;
 /// See [`CHUNK_BYTES_MIN`].
@@ -108,5 +122,7 @@ const _: () = assert!(JOURNAL_BYTES_DEFAULT.is_multiple_of(JOURNAL_GRAIN));
 const _: () = assert!(JOURNAL_BYTES_MIN.is_multiple_of(JOURNAL_GRAIN));
 const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(BLOCK) && CHUNK_BYTES_MAX.is_multiple_of(BLOCK));
 const _: () = assert!(SEGMENT_WRITE_BYTES_MAX.is_multiple_of(BLOCK));
+const _: () = assert!(REBUILD_BYTES.is_multiple_of(BLOCK));
+const _: () = assert!(SIDECARS_SAVED_AT_ONCE < SIDECARS_IN_FLIGHT_MAX);
 const _: () = assert!(COLD_PIECE_BYTES.is_multiple_of(BLOCK));
 const _: () = assert!(FREE_SPACE_BYTES_MIN_DEFAULT > DIRTY_BYTES_MAX_DEFAULT);

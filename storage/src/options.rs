@@ -24,6 +24,8 @@ pub struct StorageOptions {
     pub retention_every: Duration,
     /// When it is looked at for the first time after the start.
     pub retention_first_after: Duration,
+    /// Memory of each shard for indexes of sealed segments that can be loaded again.
+    pub index_bytes: u64,
     /// Take the lock file of the directory (only a simulated disk does without).
     pub lock: bool,
 }
@@ -43,6 +45,7 @@ impl StorageOptions {
             open_segments_max: limits::OPEN_SEGMENTS_MAX_DEFAULT,
             retention_every: Duration::from_nanos(limits::RETENTION_EVERY_NS_DEFAULT),
             retention_first_after: Duration::from_nanos(limits::RETENTION_FIRST_AFTER_NS_DEFAULT),
+            index_bytes: limits::INDEX_BYTES_DEFAULT,
             lock: true,
         }
     }

@@ -47,6 +47,8 @@ pub(crate) struct PartitionLog {
     /// Pieces of the direct write in flight.
     pub(crate) direct_outstanding: u32,
     pub(crate) last_append: Instant,
+    /// In the shard's list of partitions whose indexes may have to be saved.
+    pub(crate) in_save_queue: bool,
     /// In the shard's list of partitions with something pending.
     pub(crate) listed: bool,
     /// Its key in the shard's order of dirty partitions.
@@ -181,6 +183,7 @@ impl PartitionLog {
             behind_outstanding: 0,
             direct_outstanding: 0,
             last_append: now,
+            in_save_queue: false,
             listed: false,
             dirty_key: None,
             dirty_bytes: 0,

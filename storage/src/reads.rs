@@ -161,7 +161,9 @@ impl ShardLogs {
     fn attempt(&mut self, request: Request, waiter: Waiter) -> Result<Option<Answer>, ReadError> {
         let log = self.logs.get_mut(request.log).ok_or(ReadError::UnknownLog)?;
         let mut attempt = Try {
+            id: request.log,
             log,
+            indexes: &mut self.indexes,
             cold: &mut self.reads.cold,
             files: &mut self.files,
             waiter,
@@ -248,12 +250,24 @@ impl Reads {
     ) {
         let (waiters, result) = self.cold.piece_read(segment, number, result);
         for waiter in waiters {
-            if let Err(error) = result {
-                self.failed.insert(waiter, error);
+            match result {
+                Ok(()) => self.wake(waiter),
+                Err(error) => self.fail(waiter, error),
             }
-            if self.woken_set.insert(waiter) {
-                self.woken.push(waiter);
-            }
+        }
+    }
+
+    /// What this one waited for is there, or will not come: it is tried again.
+    pub(crate) fn wake(&mut self, waiter: Waiter) {
+        if self.woken_set.insert(waiter) {
+            self.woken.push(waiter);
+        }
+    }
+
+    pub(crate) fn fail(&mut self, waiter: Waiter, error: IoError) {
+        if self.waiting.contains_key(&waiter) {
+            self.failed.insert(waiter, error);
+            self.wake(waiter);
         }
     }
 

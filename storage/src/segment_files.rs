@@ -16,6 +16,7 @@
 mod descriptors;
 mod making;
 mod names;
+mod sidecars;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, S
 
 use self::making::reserve;
 use self::names::{FolderNames, NameChange};
+use self::sidecars::{SidecarFiles, SidecarOp};
 use crate::ops::{Io, Meaning};
 
 /// All segment files of one shard that were touched or are known to exist.
@@ -47,6 +49,7 @@ pub(crate) struct SegmentFiles {
     /// Files whose removal failed, and removals that could not be made durable: to be tried again.
     unremoved: Vec<SegmentId>,
     unsynced: Vec<SegmentId>,
+    sidecars: SidecarFiles,
 }
 
 /// One segment file.
@@ -99,6 +102,8 @@ enum Reservation {
 enum Removal {
     No,
     Wanted,
+    /// The segment's own name is gone.
+    WantedOfSidecar,
     Unlinking,
 }
 
@@ -154,6 +159,14 @@ pub(crate) enum FileEvent {
     RemovalFailed { segment: SegmentId, error: IoError },
     /// The file under this segment's name is not this segment's. All that waits for it has failed.
     Foreign { segment: SegmentId, what: String },
+    SidecarSaved {
+        segment: SegmentId,
+        result: Result<(), IoError>,
+    },
+    SidecarLoaded {
+        segment: SegmentId,
+        result: Result<(AlignedBuf, usize), IoError>,
+    },
     /// A reservation found the disk full; its writes wait for [`SegmentFiles::retry_starved`].
     NoSpace,
 }
@@ -169,7 +182,9 @@ pub(crate) enum FileOp {
     Read { segment: SegmentId, tag: u64 },
     Trimmed(SegmentId),
     Unlinked(SegmentId),
+    SidecarUnlinked(SegmentId),
     NamesSynced { folder: u8 },
+    Sidecar { segment: SegmentId, op: SidecarOp },
 }
 
 impl SegmentFiles {
@@ -187,6 +202,7 @@ impl SegmentFiles {
             starved: Vec::new(),
             unremoved: Vec::new(),
             unsynced: Vec::new(),
+            sidecars: SidecarFiles::default(),
         }
     }
 
@@ -255,11 +271,12 @@ impl SegmentFiles {
         self.ready.push(segment);
     }
 
-    /// Removes the file once its work in flight is done; [`FileEvent::Removed`] follows. Work that waits
+    /// Removes the file and its sidecar once their work in flight is done; [`FileEvent::Removed`] follows. Work that waits
     /// ends with an error, and none is asked after.
     pub(crate) fn remove(&mut self, segment: SegmentId, events: &mut Vec<FileEvent>) {
         self.files.entry(segment).or_insert_with(SegmentFile::new).removal = Removal::Wanted;
         self.fail_waiting(segment, IoError::new(ENOENT), events);
+        self.forget_sidecar(segment, events);
     }
 
     /// Space may have returned: reservations that failed are tried again.
@@ -287,6 +304,7 @@ impl SegmentFiles {
         while let Some(segment) = self.ready.pop() {
             self.pump_file(segment, io);
         }
+        self.pump_sidecars(io);
         self.sync_names(io);
     }
 
@@ -306,7 +324,7 @@ impl SegmentFiles {
                 let result = match completion.result {
                     Ok(Done::Written { n, .. }) if n as u64 == len => Ok(()),
                     // A short write says that the device or the file system gave up in the middle.
-                    Ok(_) => Err(IoError::new(SHORT_WRITE_ERRNO)),
+                    Ok(_) => Err(IoError::new(EIO)),
                     Err(error) => Err(error),
                 };
                 events.push(FileEvent::Written {
@@ -327,6 +345,8 @@ impl SegmentFiles {
             // Space that could not be given back is only space.
             FileOp::Trimmed(segment) => self.done(segment),
             FileOp::Unlinked(segment) => self.unlinked(segment, completion.result, events),
+            FileOp::SidecarUnlinked(segment) => self.sidecar_unlinked(segment, completion.result, events),
+            FileOp::Sidecar { segment, op } => self.complete_sidecar(segment, op, completion, events),
             FileOp::NamesSynced { folder } => self.names_synced(folder, completion.result, events),
         }
     }
@@ -338,15 +358,11 @@ impl SegmentFiles {
         if file.removal != Removal::No {
             return self.pump_removal(segment, io);
         }
-        let wants = matches!(file.stage, Stage::Wanted { .. } | Stage::Confirming)
-            || !file.waiting.is_empty()
-            || file.wants_open
-            || (matches!(file.stage, Stage::Made) && file.wanted_end > file.reserved_end);
         match file.descriptor {
             Descriptor::Open(id) => self.pump_open(segment, id, io),
             Descriptor::Unchecked(id) => self.check_header(segment, id, io),
             Descriptor::Bad(id) => self.close(segment, id, io),
-            Descriptor::Closed if wants => self.open(segment, io),
+            Descriptor::Closed if file.wants_work() => self.open(segment, io),
             _ => {}
         }
     }
@@ -426,9 +442,19 @@ impl SegmentFile {
         }
     }
 
+    /// Something is to be done that needs it open.
+    fn wants_work(&self) -> bool {
+        let wants_space = self.wanted_end > self.reserved_end && self.reservation != Reservation::Starved;
+        matches!(self.stage, Stage::Wanted { .. } | Stage::Confirming)
+            || !self.waiting.is_empty()
+            || self.wants_open
+            || (matches!(self.stage, Stage::Made) && wants_space)
+    }
+
     /// Nothing goes on in it, nothing is to.
     fn is_idle(&self) -> bool {
-        matches!(self.descriptor, Descriptor::Open(_)) && self.in_flight == 0 && self.waiting.is_empty()
+        let open = matches!(self.descriptor, Descriptor::Open(_));
+        open && self.in_flight == 0 && !self.wants_work()
     }
 }
 
@@ -477,5 +503,5 @@ fn in_file(position: FilePosition) -> u64 {
 }
 
 const ENOENT: i32 = 2;
-/// EIO: what a write that stopped in the middle amounts to.
-const SHORT_WRITE_ERRNO: i32 = 5;
+/// What a write that stopped in the middle amounts to, and what work on a file of no use ends with.
+const EIO: i32 = 5;

@@ -24,6 +24,7 @@ use crate::checkpointer::Checkpointer;
 use crate::chunks::Spare;
 use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
 use crate::housekeeping::Housekeeping;
+use crate::indexes::Indexes;
 use crate::journal::Journal;
 use crate::limits::SETTLE_AFTER_NS;
 use crate::log_table::LogTable;
@@ -44,6 +45,7 @@ pub struct ShardLogs {
     pub(crate) files: SegmentFiles,
     pub(crate) segment_ids: SegmentIds,
     pub(crate) reads: Reads,
+    pub(crate) indexes: Indexes,
     pub(crate) rescue: Rescue,
     pub(crate) ops: Ops,
     pub(crate) spare: Spare,
@@ -212,6 +214,7 @@ impl ShardLogs {
         self.step_checkpoint(ring, now);
         self.trim_cache(now);
         self.pump_reads(events);
+        self.step_indexes();
         let mut io = Io {
             ring,
             ops: &mut self.ops,

@@ -14,6 +14,7 @@ use crate::checkpointer::{CheckpointEvent, CheckpointOp};
 use crate::chunks::Chunks;
 use crate::dirty_runs::BehindPlan;
 use crate::event::{LogEvent, LogId, Now, SpaceState};
+use crate::indexes::REBUILD_TAG;
 use crate::journal::JournalPoint;
 use crate::limits::{
     BLOCK, CHECKPOINT_STEP, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_BUSY, WRITE_BEHIND_BYTES_IDLE,
@@ -143,6 +144,7 @@ impl ShardLogs {
         };
         let written = log.clean_end(segment).min(known.byte_end);
         let whole = written == known.byte_end;
+        let ended = whole && known.sealed;
         log.state
             .written_to(segment, if whole { written } else { written.block_floor() });
         if let Some(shadow) = &mut log.shadow
@@ -150,6 +152,9 @@ impl ShardLogs {
         {
             let whole = written == known.byte_end;
             shadow.written_to(segment, if whole { written } else { written.block_floor() });
+        }
+        if ended {
+            self.want_sidecars(id);
         }
     }
 
@@ -175,6 +180,13 @@ impl ShardLogs {
                 (WriteKind::Direct, id) => self.direct_written(id, segment, result, now, events),
                 (WriteKind::Behind, id) => self.behind_written(id, segment, len, result, events),
             },
+            FileEvent::Read {
+                segment,
+                tag: REBUILD_TAG,
+                result,
+            } => self.rebuild_read(segment, result, events),
+            FileEvent::SidecarSaved { segment, result } => self.sidecar_saved(segment, result, events),
+            FileEvent::SidecarLoaded { segment, result } => self.sidecar_loaded(segment, result, events),
             FileEvent::Read { segment, tag, result } => self.reads.piece_read(segment, tag, result),
             FileEvent::Removed(segment) => self.file_removed(segment, events),
             FileEvent::RemovalFailed { segment, error } => {

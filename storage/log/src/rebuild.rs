@@ -9,14 +9,13 @@ use millstream_protocol::types::Offset;
 
 use crate::batch::StoredBatch;
 use crate::crc::{combine, crc32c, crc32c_append};
-use crate::id::{FilePosition, SegmentId};
+use crate::id::FilePosition;
 use crate::index::SparseIndex;
 use crate::segment::Segment;
 
 /// See the module's page.
 #[derive(Clone, Debug)]
 pub struct IndexRebuild {
-    segment: SegmentId,
     byte_end: FilePosition,
     end_offset: Offset,
     /// No batch that follows begins lower.
@@ -52,7 +51,6 @@ impl IndexRebuild {
     pub fn new(segment: &Segment) -> Self {
         assert!(segment.sealed, "a segment that grows has its index");
         Self {
-            segment: segment.id,
             byte_end: segment.byte_end,
             end_offset: segment.end_offset,
             next_offset: segment.base_offset,
@@ -69,8 +67,9 @@ impl IndexRebuild {
         self.fed
     }
 
-    pub fn segment(&self) -> SegmentId {
-        self.segment
+    /// Where the segment's bytes end; exclusive.
+    pub fn byte_end(&self) -> FilePosition {
+        self.byte_end
     }
 
     /// Whether all bytes are taken in: [`Self::finish`] has the index.
@@ -173,6 +172,7 @@ mod tests {
     use millstream_protocol::types::{LeaderEpoch, TimestampMs};
 
     use super::*;
+    use crate::id::SegmentId;
     use crate::testing::Chance;
 
     const ID: SegmentId = SegmentId::new(5);

@@ -1,6 +1,6 @@
 //! The segment files that a start finds, and those that it must make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_log::{FilePosition, PartitionKey, SegmentHeader, SegmentId, layout};
@@ -15,18 +15,27 @@ pub(super) struct SegmentScan {
     dir: PathBuf,
     /// Sizes in bytes.
     pub(super) sizes: BTreeMap<SegmentId, u64>,
+    /// Segments that have a sidecar index, or had.
+    pub(super) sidecars: BTreeSet<SegmentId>,
 }
 
 impl SegmentScan {
     pub(super) fn new<R: Ring>(door: &mut Door<'_, R>, dir: &Path) -> Result<SegmentScan, OpenError> {
         let mut sizes = BTreeMap::new();
+        let mut sidecars = BTreeSet::new();
         let mut failure = None;
         let ops = folders(dir).map(|path| Op::List { path });
         door.run_all(ops, |_, result| match result {
             Ok(Done::Listed(entries)) => {
                 for entry in entries {
-                    if let Some(layout::FileName::Segment(segment)) = layout::FileName::parse(&entry.name) {
-                        sizes.insert(segment, entry.size);
+                    match layout::FileName::parse(&entry.name) {
+                        Some(layout::FileName::Segment(segment)) => {
+                            sizes.insert(segment, entry.size);
+                        }
+                        Some(layout::FileName::Sidecar(segment)) => {
+                            sidecars.insert(segment);
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -42,22 +51,40 @@ impl SegmentScan {
             None => Ok(SegmentScan {
                 dir: dir.to_owned(),
                 sizes,
+                sidecars,
             }),
         }
     }
 
-    /// Moves a file that nothing knows out of the way.
+    /// Moves a segment that nothing knows out of the way.
     pub(super) fn quarantine<R: Ring>(
         &mut self,
         door: &mut Door<'_, R>,
         segment: SegmentId,
     ) -> Result<(), OpenError> {
         self.sizes.remove(&segment);
-        let from = self.dir.join(layout::segment(segment));
-        let to = self
-            .dir
-            .join(layout::QUARANTINE)
-            .join(format!("{:016x}.seg", segment.get()));
+        self.put_aside(door, segment, &layout::segment(segment))
+    }
+
+    /// Moves the sidecar index of a segment that nothing knows out of the way.
+    pub(super) fn quarantine_sidecar<R: Ring>(
+        &mut self,
+        door: &mut Door<'_, R>,
+        segment: SegmentId,
+    ) -> Result<(), OpenError> {
+        self.sidecars.remove(&segment);
+        self.put_aside(door, segment, &layout::sidecar(segment))
+    }
+
+    fn put_aside<R: Ring>(
+        &self,
+        door: &mut Door<'_, R>,
+        segment: SegmentId,
+        path: &str,
+    ) -> Result<(), OpenError> {
+        let from = self.dir.join(path);
+        let name = from.file_name().expect("a file's path ends with its name");
+        let to = self.dir.join(layout::QUARANTINE).join(name);
         door.rename(&from, &to)?;
         door.sync_dir(&self.dir.join(layout::QUARANTINE))?;
         door.sync_dir(

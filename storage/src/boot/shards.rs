@@ -24,6 +24,7 @@ use crate::chunks::{Growth, Spare};
 use crate::error::OpenError;
 use crate::event::{Now, SpaceState};
 use crate::housekeeping::Housekeeping;
+use crate::indexes::Indexes;
 use crate::journal::{Journal, JournalPoint};
 use crate::limits::BLOCK;
 use crate::log_table::LogTable;
@@ -232,6 +233,20 @@ impl Opening<'_> {
                 layout::QUARANTINE
             ));
         }
+        let unknown: Vec<SegmentId> = self
+            .scan
+            .sidecars
+            .iter()
+            .filter(|segment| !known.contains(segment) && !unlinks.contains(segment))
+            .copied()
+            .collect();
+        for segment in unknown {
+            self.scan.quarantine_sidecar(door, segment)?;
+            self.report.push(format!(
+                "sidecar index {segment} belongs to nothing: moved to {}",
+                layout::QUARANTINE
+            ));
+        }
         Ok(())
     }
 
@@ -402,6 +417,7 @@ impl Opening<'_> {
             let id = shard.logs.insert(log);
             (0..chunks).for_each(|_| shard.cache_order.push_back(id));
             shard.note_dirty(id);
+            shard.want_sidecars(id);
             if to_rescue {
                 shard.rescue.ask(id);
             }
@@ -457,6 +473,7 @@ impl Opening<'_> {
             files: SegmentFiles::new(self.dir.to_owned(), self.options.open_segments_max),
             segment_ids,
             reads: Reads::new(self.options.cache_bytes / 4),
+            indexes: Indexes::new(self.options.index_bytes),
             rescue: Rescue::new(
                 self.dir.join(layout::rescue(head.journal.id)),
                 head.journal,

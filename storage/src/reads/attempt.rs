@@ -13,7 +13,8 @@ use crate::batch_walk::{BatchWalk, WalkStep, crc_of, cut};
 use crate::chunks::Located;
 use crate::cold_pieces::{ColdPieces, Lookup, Waiter};
 use crate::error::ReadError;
-use crate::event::FoundTime;
+use crate::event::{FoundTime, LogId};
+use crate::indexes::Indexes;
 use crate::limits::{COLD_PIECE_BYTES, READ_AHEAD_PIECES};
 use crate::partition_log::PartitionLog;
 use crate::segment_files::SegmentFiles;
@@ -32,7 +33,9 @@ pub(super) enum Stop {
 
 /// One look at a log.
 pub(super) struct Try<'a> {
+    pub(super) id: LogId,
     pub(super) log: &'a mut PartitionLog,
+    pub(super) indexes: &'a mut Indexes,
     pub(super) cold: &'a mut ColdPieces,
     pub(super) files: &'a mut SegmentFiles,
     pub(super) waiter: Waiter,
@@ -53,8 +56,9 @@ impl Try<'_> {
             .map_err(plan_error)?;
         let pieces = match plan {
             ReadPlan::Pieces(pieces) => pieces,
-            ReadPlan::NeedIndex(segment) => unreachable!("indexes stay in memory, also that of {segment}"),
+            ReadPlan::NeedIndex(segment) => return Err(self.want_index(segment)),
         };
+        pieces.iter().for_each(|piece| self.indexes.touch(piece.segment));
         let cursor = self.log.cursors.find(from);
         let mut served = Serving {
             from,
@@ -141,14 +145,13 @@ impl Try<'_> {
         loop {
             let (piece, next) = match self.log.state.plan_time(time, from) {
                 TimePlan::Scan { piece, next } => (piece, next),
-                TimePlan::NeedIndex(segment) => {
-                    unreachable!("indexes stay in memory, also that of {segment}")
-                }
+                TimePlan::NeedIndex(segment) => return Err(self.want_index(segment)),
                 TimePlan::NotFound => return Ok(None),
             };
             if from >= bound {
                 return Ok(None);
             }
+            self.indexes.touch(piece.segment);
             let (slices, cold_bytes) = self.gather(piece.segment, piece.from, piece.to, false)?;
             let checked = self.check_runs(piece.segment, piece.from, piece.to, &slices, cold_bytes);
             if let Some(bad) = checked.bad {
@@ -173,6 +176,12 @@ impl Try<'_> {
             }
             from = next;
         }
+    }
+
+    /// Has the index of a segment brought to memory; the read is tried again then.
+    fn want_index(&mut self, segment: SegmentId) -> Stop {
+        self.indexes.want(self.id, segment, self.waiter, self.files);
+        Stop::Missing
     }
 
     /// The end of the run that holds the byte before `position`, within the piece.
@@ -227,7 +236,10 @@ impl Try<'_> {
             .state
             .segment(segment)
             .expect("a plan names known segments");
-        known.index.as_ref().expect("indexes stay in memory")
+        known
+            .index
+            .as_ref()
+            .expect("a plan names segments whose index is in memory")
     }
 
     /// The bytes of `from..to`, and up to where there are some from the disk among them.

@@ -7,7 +7,7 @@ use millstream_log::{SegmentHeader, SegmentId};
 use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
 
 use super::names::NameChange;
-use super::{Descriptor, FileEvent, FileOp, FileWork, SegmentFiles, Stage};
+use super::{Descriptor, EIO, FileEvent, FileOp, FileWork, SegmentFiles, Stage};
 use crate::limits::BLOCK;
 use crate::ops::{Io, Meaning};
 
@@ -209,6 +209,3 @@ fn judge(block: &[u8], expected: Option<SegmentHeader>) -> Result<(), String> {
         Err(error) => Err(format!("does not begin as a segment does: {error}")),
     }
 }
-
-/// What work on a file of no use ends with.
-const EIO: i32 = 5;

@@ -4,7 +4,7 @@ use millstream_log::SegmentId;
 use millstream_ring::{AllocateMode, Done, FileId, IoError, IoErrorKind, Op, Ring};
 
 use super::names::NameChange;
-use super::{FileEvent, FileOp, Reservation, SHORT_WRITE_ERRNO, SegmentFile, SegmentFiles, Stage};
+use super::{EIO, FileEvent, FileOp, Reservation, SegmentFile, SegmentFiles, Stage};
 use crate::limits::{BLOCK, RESERVE_BYTES_MAX, RESERVE_BYTES_MIN};
 use crate::ops::{Io, Meaning};
 
@@ -23,7 +23,7 @@ impl SegmentFiles {
                 file.reserved_end = file.reserved_end.max(BLOCK);
                 self.name_changed(segment, NameChange::Made);
             }
-            Ok(_) => self.make_failed(segment, IoError::new(SHORT_WRITE_ERRNO), events),
+            Ok(_) => self.make_failed(segment, IoError::new(EIO), events),
             Err(error) => self.make_failed(segment, error, events),
         }
     }

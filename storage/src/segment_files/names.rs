@@ -17,12 +17,13 @@ pub(super) struct FolderNames {
 pub(super) enum NameChange {
     Made,
     Removed,
+    Sidecar,
 }
 
 impl SegmentFiles {
-    /// Unlinks the file when nothing uses it any more.
+    /// Unlinks the file, then its sidecar, when nothing uses it any more.
     pub(super) fn pump_removal<R: Ring>(&mut self, segment: SegmentId, io: &mut Io<'_, R>) {
-        let path = self.path(segment);
+        let (path, sidecar) = (self.path(segment), self.sidecar_path(segment));
         let file = self.file(segment);
         let busy = file.in_flight > 0
             || file.removal == Removal::Unlinking
@@ -34,9 +35,13 @@ impl SegmentFiles {
         if let Descriptor::Open(id) | Descriptor::Unchecked(id) | Descriptor::Bad(id) = file.descriptor {
             return self.close(segment, id, io);
         }
+        let (path, op) = match file.removal {
+            Removal::WantedOfSidecar => (sidecar, FileOp::SidecarUnlinked(segment)),
+            _ => (path, FileOp::Unlinked(segment)),
+        };
         file.removal = Removal::Unlinking;
         file.in_flight += 1;
-        io.submit(Meaning::File(FileOp::Unlinked(segment)), Op::Unlink { path });
+        io.submit(Meaning::File(op), Op::Unlink { path });
     }
 
     /// A file that was never made is removed as well.
@@ -50,6 +55,27 @@ impl SegmentFiles {
         match result {
             Err(error) if error.kind() != IoErrorKind::NotFound => {
                 self.file(segment).removal = Removal::Wanted;
+                self.unremoved.push(segment);
+                self.removal_failed(segment, error, events);
+            }
+            _ => {
+                self.file(segment).removal = Removal::WantedOfSidecar;
+                self.ready.push(segment);
+            }
+        }
+    }
+
+    /// An active segment has none, and that is as well.
+    pub(super) fn sidecar_unlinked(
+        &mut self,
+        segment: SegmentId,
+        result: Result<Done, IoError>,
+        events: &mut Vec<FileEvent>,
+    ) {
+        self.file(segment).in_flight -= 1;
+        match result {
+            Err(error) if error.kind() != IoErrorKind::NotFound => {
+                self.file(segment).removal = Removal::WantedOfSidecar;
                 self.unremoved.push(segment);
                 self.removal_failed(segment, error, events);
             }
@@ -114,6 +140,9 @@ impl SegmentFiles {
                 (NameChange::Made, Some(error)) => {
                     self.make_failed(segment, *error, events);
                     self.ready.push(segment);
+                }
+                (NameChange::Sidecar, error) => {
+                    self.saved(segment, error.map_or(Ok(()), |error| Err(*error)), events);
                 }
                 (NameChange::Removed, None) => {
                     self.files.remove(&segment);

@@ -10,7 +10,7 @@ use millstream_log::{SegmentHeader, layout};
 use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::types::Offset;
 use millstream_ring::simulated::{DiskImage, PowerCut, Prng, SimOptions, SimWorld};
-use millstream_storage::{OpenError, ReadError, StorageOptions};
+use millstream_storage::{LogEvent, OpenError, ReadError, StorageOptions};
 
 use crate::eyes::{Eyes, Place, parse};
 use crate::host::{Host, Unread};
@@ -114,7 +114,22 @@ pub fn verify(host: &mut Host, model: &Model) -> Result<Vec<Found>, String> {
     for (index, partition) in model.partitions.iter().enumerate() {
         found.push(verify_partition(host, index, partition)?);
     }
+    let rebuilt = rebuilds(host);
+    if !hurt && rebuilt > 0 {
+        return Err(format!(
+            "a power cut alone, and {rebuilt} indexes had to be rebuilt"
+        ));
+    }
     Ok(found)
+}
+
+/// Sidecars that were of no use, as the shards told.
+pub fn rebuilds(host: &Host) -> usize {
+    let told = host.events.iter().filter(|(_, event)| match event {
+        LogEvent::Warning { reason } => reason.contains("it is rebuilt"),
+        _ => false,
+    });
+    told.count()
 }
 
 fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Result<Found, String> {
@@ -267,6 +282,9 @@ pub fn check_rot(
     }) {
         eyes.mark("damage at rest found");
     }
+    if rebuilds(&host) > 0 {
+        eyes.mark("index rebuilt");
+    }
     host.turn(Duration::from_millis(1));
     Ok(())
 }
@@ -279,6 +297,7 @@ fn rot(image: &mut DiskImage, model: &Model, prng: &mut Prng) -> String {
         Place::Segment,
         Place::Journal,
         Place::Checkpoint,
+        Place::Sidecar,
     ];
     let wanted = wanted[prng.index(wanted.len())];
     let paths: Vec<_> = image
@@ -330,6 +349,7 @@ fn place_of(path: &std::path::Path) -> Option<Place> {
         FileName::Journal(_) => Some(Place::Journal),
         FileName::Checkpoint(..) => Some(Place::Checkpoint),
         FileName::Segment(_) => Some(Place::Segment),
+        FileName::Sidecar(_) => Some(Place::Sidecar),
         _ => None,
     }
 }

@@ -21,6 +21,8 @@ pub const MARKS: &[&str] = &[
     "checkpoint freed the journal",
     "segment rolled",
     "segment removed",
+    "sidecar written",
+    "sidecar read",
     "cold read",
     "read from memory",
     "full disk",
@@ -45,6 +47,7 @@ pub const RARE_MARKS: &[&str] = &[
     "checkpoint slot torn",
     "writes stopped by an error",
     "read refused by an error",
+    "index rebuilt",
 ];
 
 /// Shared by the worlds of one run.
@@ -76,6 +79,7 @@ pub enum Place {
     Journal,
     Checkpoint,
     Segment,
+    Sidecar,
 }
 
 impl Eyes {
@@ -128,6 +132,7 @@ impl Seen {
             Some(layout::FileName::Journal(_)) => Place::Journal,
             Some(layout::FileName::Checkpoint(..)) => Place::Checkpoint,
             Some(layout::FileName::Segment(_)) => Place::Segment,
+            Some(layout::FileName::Sidecar(_)) => Place::Sidecar,
             _ => return None,
         };
         if let Some(armed) = &mut self.armed
@@ -143,7 +148,9 @@ impl Seen {
             armed.after -= 1;
         }
         match op.kind {
-            OpKind::Write => self.look_at_write(op, place, direct_bytes_min),
+            OpKind::Write if place != Place::Sidecar => self.look_at_write(op, place, direct_bytes_min),
+            OpKind::Write if place == Place::Sidecar => self.mark("sidecar written"),
+            OpKind::Read if place == Place::Sidecar => self.mark("sidecar read"),
             OpKind::Unlink if place == Place::Segment => self.mark("segment removed"),
             // Only the segment that is not the last one is cut to its size.
             OpKind::Truncate if place == Place::Segment => self.mark("segment rolled"),

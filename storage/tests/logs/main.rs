@@ -5,3 +5,4 @@ mod contract;
 mod crash;
 mod damage;
 mod failures;
+mod indexes;
