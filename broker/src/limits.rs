@@ -28,12 +28,6 @@ pub const SMALL_REPLY_MAX: usize = 4 * 1024;
 
 /// Room behind a frame in its buffer, so that the next frame's length arrives along.
 pub const FRAME_SPARE: usize = 4 * 1024;
-/// The first room of a frame that is larger than what has come of it, in bytes.
-pub const FRAME_FIRST: usize = 64 * 1024;
-/// How many times what has come of a frame its buffer may be large.
-pub const FRAME_GROWTH: usize = 8;
-/// What one byte of a large buffer may make resident.
-pub const HUGE_PAGE: usize = 2 << 20;
 /// Bytes of one receive into a frame's buffer; credit is taken in these steps.
 pub const RECEIVE_CHUNK_MAX: usize = 1 << 20;
 

@@ -80,7 +80,7 @@ impl Scene {
             "{} MiB are resident after {after}",
             resident >> 20
         );
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(20);
         let is_leaking = |open: Descriptors, before: Descriptors| {
             open.sockets > before.sockets || open.files > before.files + NEW_FILES
         };

@@ -217,7 +217,7 @@ impl Connection {
 
     /// Bytes that this connection keeps in memory.
     pub fn charge(&self) -> usize {
-        self.read.resident_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
+        self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
     }
 
     /// Looks at the deadlines; called every [`SWEEP_INTERVAL`]. `idle`: how long it may be silent.

@@ -1,17 +1,14 @@
 //! Bytes in: pooled buffers and frame buffers become whole frames.
 //! Place: driven by the connection on its shard; knows no socket and no clock.
-//! Invariants: a frame is contiguous and borrowed (its bytes are copied only where a receive ended inside it, and while
-//! its buffer grows); a declared length costs no memory until bytes arrive that justify it; nothing grows beyond one
-//! frame, its spare room and [`READ_AHEAD_MAX`].
-//!
-//! A buffer is not made as large as a frame says it is: with huge pages its first byte makes 2 MiB of it resident. It
-//! grows with what has come, and at once where this connection has sent a frame as large before.
+//! Invariants: a frame is contiguous and borrowed (its bytes are copied only where a receive ended inside it); a
+//! declared length costs address space, not memory, until its bytes arrive (the start refuses huge pages, of which one
+//! byte makes 2 MiB resident); nothing grows beyond one frame, its spare room and [`READ_AHEAD_MAX`].
 
 use std::collections::VecDeque;
 
 use millstream_ring::Slice;
 
-use crate::limits::{FRAME_FIRST, FRAME_GROWTH, FRAME_SPARE, HUGE_PAGE, READ_AHEAD_MAX, RECEIVE_CHUNK_MAX};
+use crate::limits::{FRAME_SPARE, READ_AHEAD_MAX, RECEIVE_CHUNK_MAX};
 
 /// The receiving half of a connection.
 #[derive(Debug)]
@@ -22,8 +19,6 @@ pub struct ReadSide {
     building: Option<Building>,
     /// Largest frame accepted, length prefix excluded.
     limit: usize,
-    /// Largest frame that came whole on this connection, length prefix included.
-    proven: usize,
 }
 
 /// A frame that is larger than what had arrived when its length was seen.
@@ -35,8 +30,6 @@ struct Building {
     have: usize,
     /// Length prefix included.
     total: usize,
-    /// Size of the buffer, also while it is away.
-    room: usize,
 }
 
 /// What the connection should receive next.
@@ -67,7 +60,6 @@ impl ReadSide {
             chunk_bytes: 0,
             building: None,
             limit,
-            proven: 0,
         }
     }
 
@@ -109,12 +101,10 @@ impl ReadSide {
                 self.consume(total);
                 return Ok(Some(frame));
             }
-            let room = room(self.chunk_bytes, total, self.proven);
             self.building = Some(Building {
-                buf: Some(Vec::with_capacity(room)),
+                buf: Some(Vec::with_capacity(total + FRAME_SPARE)),
                 have: 0,
                 total,
-                room,
             });
             self.fill_building();
         }
@@ -135,13 +125,7 @@ impl ReadSide {
     pub fn want(&mut self) -> Want {
         match &mut self.building {
             Some(frame) => match frame.buf.take() {
-                Some(mut buf) if frame.have < frame.total => {
-                    if frame.have == buf.capacity() {
-                        frame.room = room(frame.have, frame.total, self.proven);
-                        let mut larger = Vec::with_capacity(frame.room);
-                        larger.extend_from_slice(&buf);
-                        buf = larger;
-                    }
+                Some(buf) if frame.have < frame.total => {
                     let limit = (buf.capacity() - frame.have).min(RECEIVE_CHUNK_MAX);
                     Want::Into { buf, limit }
                 }
@@ -170,15 +154,9 @@ impl ReadSide {
         }
     }
 
-    /// Bytes received and not yet taken.
+    /// Bytes held: what the connection is charged for.
     pub fn held_bytes(&self) -> usize {
         self.chunk_bytes + self.building.as_ref().map_or(0, |frame| frame.have)
-    }
-
-    /// Bytes that may be resident for what is held.
-    pub fn resident_bytes(&self) -> usize {
-        let building = self.building.as_ref();
-        self.chunk_bytes + building.map_or(0, |frame| frame.have.max(frame.room.min(HUGE_PAGE)))
     }
 
     /// The whole size of the frame at the front, once its length is there.
@@ -224,7 +202,6 @@ impl ReadSide {
     /// Cuts the finished frame out of its buffer; what came behind it is next.
     fn finish_building(&mut self) -> Slice {
         let frame = self.building.take().expect("a frame is being built");
-        self.proven = self.proven.max(frame.total);
         let whole = Slice::from(frame.buf.expect("the buffer is here"));
         if frame.have > frame.total {
             let rest = whole.subslice(frame.total..frame.have);
@@ -253,12 +230,6 @@ pub fn settle(slice: &mut Slice) -> bool {
         *slice = Slice::from(slice.to_vec());
     }
     moves
-}
-
-/// How large the buffer of a frame may be, given what has come of it and what came whole before.
-fn room(have: usize, total: usize, proven: usize) -> usize {
-    let justified = (have * FRAME_GROWTH).max(proven).max(FRAME_FIRST);
-    (total + FRAME_SPARE).min(justified + FRAME_SPARE)
 }
 
 #[cfg(test)]
@@ -331,33 +302,6 @@ mod tests {
         assert!(side.next_frame().unwrap().is_none());
         assert_eq!(side.held_bytes(), 4);
         assert!(matches!(side.want(), Want::Into { limit, .. } if limit <= RECEIVE_CHUNK_MAX));
-    }
-
-    #[test]
-    fn a_buffer_grows_with_what_has_come_unless_as_much_came_before() {
-        let wire = framed(&[&vec![7u8; 3 << 20]]);
-        let mut side = ReadSide::new(1 << 30);
-        let mut rest = &wire[..];
-        side.received(Slice::from(rest[..1000].to_vec()));
-        rest = &rest[1000..];
-        while side.next_frame().unwrap().is_none() {
-            let came = wire.len() - rest.len();
-            let Want::Into { mut buf, limit } = side.want() else {
-                panic!("the frame is not whole");
-            };
-            assert!(
-                buf.capacity() <= (came * FRAME_GROWTH).max(FRAME_FIRST) + FRAME_SPARE,
-                "after {came}"
-            );
-            let n = limit.min(rest.len());
-            buf.extend_from_slice(&rest[..n]);
-            side.received_into(buf, n);
-            assert!(side.resident_bytes() >= side.held_bytes().max(FRAME_FIRST.min(came)));
-            rest = &rest[n..];
-        }
-        side.received(Slice::from(wire[..1000].to_vec()));
-        assert!(side.next_frame().unwrap().is_none());
-        assert!(matches!(side.want(), Want::Into { buf, .. } if buf.capacity() >= wire.len()));
     }
 
     #[test]
