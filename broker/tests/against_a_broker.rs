@@ -232,6 +232,17 @@ fn field(line: &str, name: &str) -> u64 {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The binary with nothing of ours in its environment.
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MILLSTREAM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A broker on a free port, in a directory of its own.
 struct Broker {
     process: Child,
@@ -258,7 +269,7 @@ impl Broker {
 
     /// Waits for the line that says where it listens.
     fn launch(directory: &Path) -> (Child, String, Receiver<String>) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        let mut command = binary();
         command
             .current_dir(directory)
             .args(["start", "--listen", "127.0.0.1:0", "--cores", "2"]);
@@ -337,7 +348,7 @@ impl Broker {
     }
 
     fn millstream(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        let mut command = binary();
         command
             .current_dir(&self.directory)
             .args(arguments)

@@ -1,6 +1,7 @@
 //! The real broker as a process of its own: started, killed and started again over one data directory.
 
 use std::fs::File;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,11 @@ pub struct Descriptors {
 impl Broker {
     /// Starts a broker over an empty data directory on a free port, and waits until it answers.
     pub fn start(flags: &[&str]) -> Self {
-        let folder = scratch_folder();
+        Self::start_in(scratch_folder(), flags)
+    }
+
+    /// As [`Broker::start`], in a folder of the caller's, which is removed with the broker.
+    pub fn start_in(folder: PathBuf, flags: &[&str]) -> Self {
         let mut broker = Self {
             folder,
             address: free_address(),
@@ -64,7 +69,7 @@ impl Broker {
             .open(self.log_path())
             .expect("a log file");
         let started = Instant::now();
-        let child = Command::new(binary())
+        let child = millstream()
             .arg("start")
             .arg("--data-dir")
             .arg(self.data_dir())
@@ -188,6 +193,48 @@ fn answers(address: SocketAddr) -> bool {
     asked.is_ok()
 }
 
+/// The broker's binary, to be given arguments; nothing of the caller's environment configures it.
+pub fn millstream() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MILLSTREAM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What became of a broker that must not start: its exit code and what it said. Panics if it runs on.
+pub fn refused(mut command: Command) -> (Option<i32>, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a command that can be run");
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.read_to_string(&mut text);
+        text
+    });
+    let until = Instant::now() + REFUSE_MAX;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break Some(status);
+        }
+        if Instant::now() >= until {
+            child.kill().expect("a child can be killed");
+            child.wait().expect("a child can be waited for");
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let said = said.join().expect("a reader");
+    let status = status.unwrap_or_else(|| panic!("it runs on, and said:\n{said}"));
+    (status.code(), said)
+}
+
 /// The broker's binary: what MILLSTREAM_BINARY names, or one built by the same cargo, profile and target
 /// directory as this test.
 pub fn binary() -> &'static Path {
@@ -224,7 +271,7 @@ pub fn binary() -> &'static Path {
 
 /// An empty directory on a file system that takes direct writes: below MILLSTREAM_SCRATCH or the build's own
 /// directory.
-fn scratch_folder() -> PathBuf {
+pub fn scratch_folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let test = std::env::current_exe().expect("a test has a path");
     let parent = std::env::var_os("MILLSTREAM_SCRATCH").map_or_else(
@@ -239,7 +286,7 @@ fn scratch_folder() -> PathBuf {
 
 /// A free port below those that the system gives to outgoing connections: a client that tries to reach a
 /// broker that is down could otherwise be given the broker's own port, and connect to itself.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(61);
     loop {
@@ -254,4 +301,5 @@ fn free_address() -> SocketAddr {
 
 const PORTS: Range<u16> = 20_000..32_000;
 const READY_MAX: Duration = Duration::from_secs(120);
+const REFUSE_MAX: Duration = Duration::from_secs(30);
 const SAY_MAX: Duration = Duration::from_secs(5);

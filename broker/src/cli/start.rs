@@ -72,9 +72,6 @@ pub fn run(args: StartArgs) -> Result<(), Failure> {
     }
     let log = logging::init(config.log_format.value, &config.log_level.value)
         .map_err(|error| Failure::new(Exit::Failed, format!("logging cannot be set up: {error}")))?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let broker = config
         .to_broker_config()
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;

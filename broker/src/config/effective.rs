@@ -33,9 +33,6 @@ pub struct Config {
     pub broker: BTreeMap<String, Setting<String>>,
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// Variables that look like ours and are not; worth a line in the log, not a refusal, because
-    /// orchestrators plant variables of their own under a service's name.
-    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +108,6 @@ impl Config {
             client_brokers: None,
             broker: BTreeMap::new(),
             file: None,
-            warnings: Vec::new(),
         }
     }
 
@@ -143,7 +139,7 @@ impl Config {
 
     fn apply_environment(&mut self, sources: &Sources) -> Result<(), ConfigError> {
         for (variable, value) in &sources.environment {
-            if !variable.starts_with(PREFIX) || value.is_empty() {
+            if !variable.starts_with(PREFIX) || value.is_empty() || is_planted(variable) {
                 continue;
             }
             let source = Source::Environment(variable.clone());
@@ -152,9 +148,10 @@ impl Config {
                 self.set(spec.key, &raw, source.clone())
             } else if let Some(name) = broker_settings::name_of_variable(variable) {
                 self.set_broker(&name, &raw, source.clone())
-            } else {
-                self.warnings.extend(unknown_variable(variable));
+            } else if variable == FILE_VARIABLE {
                 Ok(())
+            } else {
+                Err(unknown_variable(variable))
             };
             result.map_err(|text| ConfigError::new(source, text))?;
         }
@@ -262,18 +259,24 @@ fn find_file(sources: &Sources) -> Option<PathBuf> {
     named.or_else(|| SEARCH_PATH.iter().map(PathBuf::from).find(|path| path.is_file()))
 }
 
-fn unknown_variable(variable: &str) -> Option<String> {
-    let planted = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"];
-    if variable == FILE_VARIABLE || planted.iter().any(|mark| variable.contains(mark)) {
-        return None;
-    }
+/// Orchestrators plant variables under a service's name (`MILLSTREAM_SERVICE_HOST`, `MILLSTREAM_PORT_9092_TCP_ADDR`,
+/// and for a service called millstream-broker the same behind `MILLSTREAM_BROKER_`): nobody has written them.
+fn is_planted(variable: &str) -> bool {
+    let of_service = ["_SERVICE_HOST", "_SERVICE_PORT"];
+    let of_port = variable.split_once("_PORT").is_some_and(|(_, rest)| {
+        let number = rest.strip_prefix('_').and_then(|rest| rest.split('_').next());
+        rest.is_empty() || number.is_some_and(|number| number.parse::<u16>().is_ok())
+    });
+    of_port || of_service.iter().any(|mark| variable.contains(mark))
+}
+
+fn unknown_variable(variable: &str) -> String {
     let names = KEYS.iter().map(|spec| spec.variable).chain([FILE_VARIABLE]);
-    let hint = nearest(variable, names)
-        .map(|name| format!("; did you mean {name}?"))
-        .unwrap_or_default();
-    Some(format!(
-        "the environment variable {variable} means nothing to millstream{hint}"
-    ))
+    let hint = nearest(variable, names).map(|name| format!(". Did you mean `{name}`?"));
+    format!(
+        "`{variable}` is not a variable of millstream{}",
+        hint.unwrap_or_default()
+    )
 }
 
 fn text(raw: &Raw) -> Result<&str, String> {
@@ -485,19 +488,28 @@ mod tests {
     }
 
     #[test]
-    fn strange_variables_are_warned_of_and_planted_ones_are_not() {
-        let sources = Sources {
-            environment: environment(&[
-                ("MILLSTREAM_LISTN", "x"),
-                ("MILLSTREAM_SERVICE_HOST", "10.0.0.1"),
-                ("MILLSTREAM_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
-                ("MILLSTREAM_CORES", ""),
-                ("OTHER", "x"),
-            ]),
-            ..Sources::default()
+    fn strange_variables_are_errors_and_planted_ones_are_not() {
+        let load = |variables: &[(&str, &str)]| {
+            Config::load(&Sources {
+                environment: environment(variables),
+                ..Sources::default()
+            })
         };
-        let warnings = Config::load(&sources).unwrap().warnings;
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("did you mean MILLSTREAM_LISTEN?"));
+        let planted = [
+            ("MILLSTREAM_SERVICE_HOST", "10.0.0.1"),
+            ("MILLSTREAM_PORT", "tcp://10.0.0.1:9092"),
+            ("MILLSTREAM_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
+            ("MILLSTREAM_BROKER_SERVICE_PORT_KAFKA", "9092"),
+            ("MILLSTREAM_BROKER_PORT_9092_TCP_ADDR", "10.0.0.1"),
+            ("MILLSTREAM_CORES", ""),
+            ("OTHER", "x"),
+        ];
+        assert_eq!(load(&planted), load(&[]));
+        let error = load(&[("MILLSTREAM_LISTN", "x")]).unwrap_err().to_string();
+        assert!(error.contains("Did you mean `MILLSTREAM_LISTEN`?"), "{error}");
+        let error = load(&[("MILLSTREAM_BROKER_NUM_PARTITION", "1")])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Did you mean `num.partitions`?"), "{error}");
     }
 }
