@@ -86,7 +86,7 @@ pub fn run(args: &ProduceArgs) -> Result<(), Failure> {
     }
     let mut sender = Sender {
         args,
-        producer: Producer::new(&mut cluster, &args.topic, args.acks),
+        producer: Producer::new(&mut cluster, &args.topic, args.acks)?,
         partitioner: Partitioner::new(topic.partitions.len()),
         pending: BTreeMap::new(),
         pending_bytes: 0,

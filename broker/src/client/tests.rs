@@ -14,12 +14,13 @@ use millstream_protocol::message::metadata::{
 };
 use millstream_protocol::message::produce::{PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::message::{
-    Decode, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
-    ProduceResponse, Records,
+    Decode, FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataResponse, ProduceRequest, ProduceResponse, Records,
 };
 use millstream_protocol::primitive::Reader;
+use millstream_protocol::record::batch::BatchView;
 use millstream_protocol::record::builder::BatchBuilder;
-use millstream_protocol::types::{Offset, TimestampMs};
+use millstream_protocol::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use super::scripted::{Answer, Asked, ScriptedBroker, body};
 use super::{Acks, ClientError, Cluster, Consumer, Position, Producer};
@@ -111,7 +112,8 @@ fn the_highest_common_version_is_spoken() {
         (Some("c"), Some(7))
     );
     cluster.topic("t", false).unwrap();
-    let placed = Producer::new(&mut cluster, "t", Acks::All)
+    let placed = Producer::new(&mut cluster, "t", Acks::Leader)
+        .unwrap()
         .send(0, &batch(0, "x"))
         .unwrap();
     assert_eq!(placed.base_offset, Some(42));
@@ -131,6 +133,7 @@ fn a_leader_that_moved_is_asked_for_again() {
     let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
     cluster.topic("t", false).unwrap();
     let placed = Producer::new(&mut cluster, "t", Acks::Leader)
+        .unwrap()
         .send(0, &batch(0, "x"))
         .unwrap();
     assert_eq!((placed.base_offset, tries.load(Ordering::Relaxed)), (Some(1), 2));
@@ -144,12 +147,65 @@ fn a_refusal_is_not_tried_again() {
     });
     let mut cluster = Cluster::connect(&[seed.broker()], TIMEOUT).unwrap();
     cluster.topic("t", false).unwrap();
-    let error = Producer::new(&mut cluster, "t", Acks::All)
+    let error = Producer::new(&mut cluster, "t", Acks::Leader)
+        .unwrap()
         .send(0, &batch(0, "x"))
         .unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::MessageTooLarge));
     assert!(error.to_string().contains("max.message.bytes"), "{error}");
     drop((cluster, leader));
+}
+
+/// What was sent on a connection that broke is sent again, and is the same batch to the broker.
+#[test]
+fn an_idempotent_batch_is_sent_again_as_it_was() {
+    let sent: Arc<std::sync::Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let seen = sent.clone();
+    let leader = ScriptedBroker::start(i16::MAX, move |_, asked| {
+        let mut request = Reader::new(&asked.body);
+        let request = ProduceRequest::decode(&mut request, asked.version).unwrap();
+        let records = request.topic_data[0].partition_data[0].records.unwrap().to_vec();
+        let mut sent = seen.lock().unwrap();
+        sent.push(records);
+        match sent.len() {
+            1 => Answer::Close,
+            2 => produced(asked, ErrorCode::NotLeaderOrFollower.code(), -1),
+            3 => produced(asked, 0, 40),
+            _ => produced(asked, 0, 42),
+        }
+    });
+    let address = leader.address;
+    let seed = ScriptedBroker::start(i16::MAX, move |_, asked| {
+        if asked.api == ApiKey::InitProducerId.code() {
+            let response = InitProducerIdResponse {
+                producer_id: 77,
+                producer_epoch: 3,
+                ..InitProducerIdResponse::default()
+            };
+            return body(&response, asked.version);
+        }
+        metadata(address, asked)
+    });
+    let mut cluster = Cluster::connect(&[seed.broker()], Duration::from_secs(5)).unwrap();
+    cluster.topic("t", false).unwrap();
+    let mut producer = Producer::new(&mut cluster, "t", Acks::All).unwrap();
+    assert_eq!(producer.send(0, &batch(0, "x")).unwrap().base_offset, Some(40));
+    assert_eq!(producer.send(0, &batch(0, "y")).unwrap().base_offset, Some(42));
+    drop((cluster, leader));
+    let sent = sent.lock().unwrap();
+    assert!(sent[0] == sent[1] && sent[1] == sent[2] && sent.len() == 4);
+    let (first, _) = BatchView::parse(&sent[0]).unwrap();
+    let (second, _) = BatchView::parse(&sent[3]).unwrap();
+    for (view, sequence) in [(first, 0), (second, 1)] {
+        view.verify_crc().unwrap();
+        let producer = (view.producer_id(), view.producer_epoch(), view.base_sequence());
+        let expected = (
+            Some(ProducerId::new(77)),
+            Some(ProducerEpoch::new(3)),
+            Some(Sequence::new(sequence)),
+        );
+        assert_eq!(producer, expected);
+    }
 }
 
 /// Offsets 5 to 7, one batch a fetch.
