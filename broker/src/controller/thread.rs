@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource};
+use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource, ConfigResource};
 use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
 use millstream_machine::cluster::create_partitions::GrowTopic;
 use millstream_machine::cluster::create_topics::NewTopic;
@@ -340,79 +340,70 @@ fn create_partitions(controller: Controller<'_>, body: &Body) -> Decided {
 
 fn alter_configs(controller: Controller<'_>, body: &Body) -> Decided {
     let request: AlterConfigsRequest<'_> = body.decode();
-    let changes: Vec<Vec<AlterConfig<'_>>> = request
-        .resources
-        .iter()
-        .map(|resource| {
-            let configs = resource.configs.iter();
-            configs
-                .map(|config| AlterConfig {
-                    name: config.name,
-                    operation: SET,
-                    value: config.value,
-                })
-                .collect()
-        })
-        .collect();
-    let resources: Vec<AlterResource<'_>> = request
-        .resources
-        .iter()
-        .zip(&changes)
-        .map(|(resource, changes)| AlterResource {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            changes,
-        })
-        .collect();
-    altered(controller.alter_configs(&resources), request.validate_only)
+    let changed = request.resources.iter().map(|resource| {
+        let configs = resource.configs.iter();
+        let changes = configs.map(|config| (config.name, SET, config.value));
+        (resource.resource_type, resource.resource_name, changes)
+    });
+    alter(
+        &controller,
+        changed,
+        request.validate_only,
+        Controller::alter_configs,
+    )
 }
 
 fn incremental_alter_configs(controller: Controller<'_>, body: &Body) -> Decided {
     let request: IncrementalAlterConfigsRequest<'_> = body.decode();
-    let changes: Vec<Vec<AlterConfig<'_>>> = request
-        .resources
-        .iter()
-        .map(|resource| {
-            let configs = resource.configs.iter();
-            configs
-                .map(|config| AlterConfig {
-                    name: config.name,
-                    operation: config.config_operation,
-                    value: config.value,
-                })
-                .collect()
-        })
-        .collect();
-    let resources: Vec<AlterResource<'_>> = request
-        .resources
-        .iter()
-        .zip(&changes)
-        .map(|(resource, changes)| AlterResource {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            changes,
-        })
-        .collect();
-    altered(
-        controller.incremental_alter_configs(&resources),
+    let changed = request.resources.iter().map(|resource| {
+        let configs = resource.configs.iter();
+        let changes = configs.map(|config| (config.name, config.config_operation, config.value));
+        (resource.resource_type, resource.resource_name, changes)
+    });
+    alter(
+        &controller,
+        changed,
         request.validate_only,
+        Controller::incremental_alter_configs,
     )
 }
 
-fn altered<T>(decision: Decision<T>, validate_only: bool) -> Decided {
-    let answers = decision
-        .answers
-        .into_iter()
-        .map(|answer| answer.map(|_| ()))
+/// How the changes of resources are decided on.
+type Decide<'c> = for<'s, 'r> fn(&'s Controller<'c>, &[AlterResource<'r>]) -> Decision<ConfigResource<'r>>;
+
+/// Decides on changes: of each resource its type, its name and its changes (name, operation, value).
+fn alter<'c, 'a, C>(
+    controller: &Controller<'c>,
+    changed: impl Iterator<Item = (i8, &'a str, C)>,
+    validate_only: bool,
+    decide: Decide<'c>,
+) -> Decided
+where
+    C: Iterator<Item = (&'a str, i8, Option<&'a str>)>,
+{
+    let change = |(name, operation, value)| AlterConfig {
+        name,
+        operation,
+        value,
+    };
+    let changed: Vec<(i8, &str, Vec<AlterConfig<'_>>)> = changed
+        .map(|(kind, name, changes)| (kind, name, changes.map(change).collect()))
         .collect();
-    decided(
-        Decision {
-            records: decision.records,
-            answers,
-        },
-        validate_only,
-        Outcome::Altered,
-    )
+    let resources: Vec<AlterResource<'_>> = changed
+        .iter()
+        .map(|(resource_type, resource_name, changes)| AlterResource {
+            resource_type: *resource_type,
+            resource_name,
+            changes,
+        })
+        .collect();
+    let decision = decide(controller, &resources);
+    let answers = decision.answers.into_iter().map(|answer| answer.map(|_| ()));
+    let decision = Decision {
+        records: decision.records,
+        answers: answers.collect(),
+    };
+    decided(decision, validate_only, Outcome::Altered)
 }
 
 fn decided<T>(

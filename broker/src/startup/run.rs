@@ -33,6 +33,7 @@ use crate::shard::state::{Listener, Shard, ShardOptions};
 use crate::shard::table::ShardTable;
 use crate::shard::watchdog::{self, ShardPulse, Watchdog};
 use crate::shard::{allocator, clock, host};
+use crate::telemetry::levels::READY_TARGET;
 
 /// Runs a broker until it is told to end.
 pub fn run(config: BrokerConfig) -> Result<(), StartError> {
@@ -349,6 +350,7 @@ fn announce(
         );
     }
     tracing::info!(
+        target: READY_TARGET,
         node = config.node_id,
         cluster = image.cluster_id(),
         data_dir = %config.data_dir.display(),

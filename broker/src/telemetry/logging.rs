@@ -1,16 +1,17 @@
 //! Log lines: human or JSON, on standard error, with a level that can change while the broker runs.
 //!
-//! Place: set up once by `cli::start`; every room then speaks through `tracing`'s macros. A level is `info`,
-//! or a list such as `info,millstream::server=debug`, where the longest matching target prevails.
+//! Place: set up once by `cli::start`; every room then speaks through `tracing`'s macros. How levels are written
+//! says [`super::levels`]; they are changed by SIGHUP and by Kafka's admin calls.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -20,6 +21,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::civil_time;
+use super::levels::Levels;
 use super::log_writer::LogWriter;
 use crate::config::LogFormat;
 
@@ -27,14 +29,33 @@ use crate::config::LogFormat;
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, tracing_subscriber::Registry>,
+    /// What the filter was made of. Locked by admin calls and signals only.
+    levels: Arc<Mutex<Levels>>,
     writer: LogWriter,
 }
 
 impl LogHandle {
     /// Takes effect with the next event of every thread.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
-        let targets = parse_level(level)?;
-        self.filter.reload(targets).map_err(|error| error.to_string())
+        self.set_levels(Levels::parse(level)?)
+    }
+
+    /// As [`LogHandle::set_level`], for levels that are parsed.
+    pub fn set_levels(&self, levels: Levels) -> Result<(), String> {
+        let mut present = self.levels.lock().expect("nothing panics while it is held");
+        self.filter
+            .reload(levels.targets())
+            .map_err(|error| error.to_string())?;
+        *present = levels;
+        Ok(())
+    }
+
+    /// The levels that hold now.
+    pub fn levels(&self) -> Levels {
+        self.levels
+            .lock()
+            .expect("nothing panics while it is held")
+            .clone()
     }
 
     /// Returns when everything that was logged before is written, or after a moment.
@@ -46,7 +67,8 @@ impl LogHandle {
 /// Once per process; a panic waits for what was logged before it. The error is that something else logs
 /// already, or a level that [`check_level`] refuses.
 pub fn init(format: LogFormat, level: &str) -> Result<LogHandle, String> {
-    let (filter, handle) = reload::Layer::new(parse_level(level)?);
+    let levels = Levels::parse(level)?;
+    let (filter, handle) = reload::Layer::new(levels.targets());
     let registry = tracing_subscriber::registry().with(filter);
     let writer = LogWriter::start(io::stderr()).map_err(|error| error.to_string())?;
     let lines = writer.clone();
@@ -70,11 +92,19 @@ pub fn init(format: LogFormat, level: &str) -> Result<LogHandle, String> {
     done.map_err(|error: TryInitError| error.to_string())?;
     let log = LogHandle {
         filter: handle,
+        levels: Arc::new(Mutex::new(levels)),
         writer,
     };
     flush_before_panics(log.clone());
-    Ok(log)
+    Ok(RUNNING.get_or_init(|| log).clone())
 }
+
+/// The log of this process, if it has one.
+pub fn running() -> Option<&'static LogHandle> {
+    RUNNING.get()
+}
+
+static RUNNING: OnceLock<LogHandle> = OnceLock::new();
 
 /// A panic ends the process: the lines that led to it must be out before its message.
 fn flush_before_panics(log: LogHandle) {
@@ -87,7 +117,7 @@ fn flush_before_panics(log: LogHandle) {
 
 /// Whether the text is a level, and if not, why.
 pub fn check_level(text: &str) -> Result<(), String> {
-    parse_level(text).map(|_| ())
+    Levels::parse(text).map(|_| ())
 }
 
 /// Colour belongs on a terminal, and nowhere when `NO_COLOR` (no-color.org) is set.
@@ -96,40 +126,6 @@ pub fn use_colour(terminal: bool) -> bool {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
-
-fn parse_level(text: &str) -> Result<Targets, String> {
-    let mut targets = Targets::new().with_default(LevelFilter::INFO);
-    for part in text.split(',').map(str::trim) {
-        targets = match part.split_once('=') {
-            None => targets.with_default(level_of(part)?),
-            Some((target, level)) if !target.trim().is_empty() => {
-                targets.with_target(target.trim(), level_of(level.trim())?)
-            }
-            Some(_) => return Err(format!("`{part}` names no part of the program")),
-        };
-    }
-    Ok(targets)
-}
-
-fn level_of(text: &str) -> Result<LevelFilter, String> {
-    let known = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-    known.map(|(_, level)| *level).ok_or_else(|| {
-        let names = LEVELS.map(|(name, _)| name).join(", ");
-        match crate::config::nearest(text, LEVELS.iter().map(|(name, _)| *name)) {
-            Some(name) => format!("`{text}` is not a log level. Did you mean `{name}`?"),
-            None => format!("`{text}` is not a log level ({names})"),
-        }
-    })
-}
-
-const LEVELS: [(&str, LevelFilter); 6] = [
-    ("off", LevelFilter::OFF),
-    ("error", LevelFilter::ERROR),
-    ("warn", LevelFilter::WARN),
-    ("info", LevelFilter::INFO),
-    ("debug", LevelFilter::DEBUG),
-    ("trace", LevelFilter::TRACE),
-];
 
 /// `2026-11-21T11:20:00.123Z WARN  server: message key=value`
 struct HumanFormat {
@@ -232,40 +228,20 @@ fn now_text() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[test]
-    fn levels_and_lists_of_them() {
-        for good in [
-            "info",
-            "WARN",
-            "off",
-            "info,millstream::server=debug",
-            " warn , a = trace ",
-        ] {
-            assert_eq!(check_level(good), Ok(()), "{good}");
-        }
-        let check = |bad: &str, part: &str| {
-            let error = check_level(bad).unwrap_err();
-            assert!(error.contains(part), "{bad}: {error}");
-        };
-        check("inof", "Did you mean `info`?");
-        check("loudest", "off, error, warn");
-        check("info,=debug", "names no part");
-        check("", "is not a log level");
-    }
+    use crate::telemetry::levels::READY_TARGET;
 
     /// What one event looks like, and that the level in force decides whether it is written.
     #[test]
     fn a_line_holds_room_message_and_fields_and_obeys_the_level() {
         let lines = Lines::default();
-        let (filter, handle) = reload::Layer::new(parse_level("info").unwrap());
+        let levels = Levels::default();
+        let (filter, handle) = reload::Layer::new(levels.targets());
         let writer = LogWriter::start(lines.clone()).unwrap();
         let sink = writer.clone();
         let log = LogHandle {
             filter: handle,
+            levels: Arc::new(Mutex::new(levels)),
             writer,
         };
         let layer = tracing_subscriber::fmt::layer().with_writer(move || sink.clone());
@@ -276,18 +252,26 @@ mod tests {
             tracing::debug!("not yet");
             log.set_level("debug").unwrap();
             tracing::debug!(target: "other", "now");
+            log.set_level("error").unwrap();
+            tracing::warn!("no more");
+            tracing::info!(target: READY_TARGET, "whatever the level");
             assert!(log.set_level("nonsense").is_err());
         });
         log.flush();
         let text = lines.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
         assert!(
             lines[0].ends_with("Z INFO  server: ready port=9092 peer=a\\nb\\u{1b}[31m"),
             "{}",
             lines[0]
         );
         assert!(lines[1].ends_with("Z DEBUG other: now"), "{}", lines[1]);
+        assert!(
+            lines[2].ends_with("Z INFO  startup: whatever the level"),
+            "{}",
+            lines[2]
+        );
     }
 
     #[derive(Clone, Default)]

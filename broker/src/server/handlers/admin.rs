@@ -62,6 +62,41 @@ pub fn message(refusal: &Refusal) -> Option<&str> {
     Some(refusal.message.as_str()).filter(|message| !message.is_empty())
 }
 
+/// What one resource of an alteration is answered, whichever of the two messages asked.
+#[derive(Debug)]
+pub struct Altered<'a> {
+    pub error_code: i16,
+    pub error_message: Option<&'a str>,
+    pub resource_type: i8,
+    pub resource_name: &'a str,
+}
+
+/// The answers of an alteration of `count` resources.
+pub fn alterations(outcome: Outcome, count: usize) -> Vec<Result<(), Refusal>> {
+    match outcome {
+        Outcome::Altered(answers) => answers,
+        _ => (0..count).map(|_| Err(unavailable())).collect(),
+    }
+}
+
+/// Resources (type and name) with their answers.
+pub fn altered<'a>(
+    resources: impl Iterator<Item = (i8, &'a str)>,
+    answers: &'a [Result<(), Refusal>],
+) -> impl Iterator<Item = Altered<'a>> {
+    resources
+        .zip(answers)
+        .map(|((resource_type, resource_name), answer)| {
+            let refusal = answer.as_ref().err();
+            Altered {
+                error_code: refusal.map_or(ErrorCode::None, |refusal| refusal.code) as i16,
+                error_message: refusal.and_then(message),
+                resource_type,
+                resource_name,
+            }
+        })
+}
+
 impl Shard {
     /// The controller has answered a call.
     pub(crate) fn controller_answered(&mut self, key: Key, outcome: Outcome) {

@@ -13,6 +13,7 @@ use millstream_protocol::primitive::Reader;
 use millstream_protocol::types::BrokerId;
 
 use super::admin;
+use super::broker_logger::{self, BROKER_LOGGER, DYNAMIC_BROKER_LOGGER_CONFIG};
 use crate::server::dispatch::Request;
 use crate::shard::state::Shard;
 
@@ -29,15 +30,15 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         .zip(&described)
         .map(|(resource, described)| {
             let (code, message, configs) = match described {
-                Ok(configs) => (ErrorCode::None, None, configs.as_slice()),
-                Err(refusal) => (refusal.code, admin::message(refusal), &[][..]),
+                Ok(described) => (ErrorCode::None, None, described.results(&body)),
+                Err(refusal) => (refusal.code, admin::message(refusal), Vec::new()),
             };
             DescribeConfigsResult {
                 error_code: code as i16,
                 error_message: message,
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name,
-                configs: configs.iter().map(|config| result(config, &body)).collect(),
+                configs,
             }
         });
     shard.reply(
@@ -50,7 +51,35 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     Ok(())
 }
 
-fn describe(shard: &Shard, resource: &DescribeConfigsResource<'_>) -> Result<Vec<DescribedConfig>, Refusal> {
+/// What a resource is described by.
+enum Described {
+    Configs(Vec<DescribedConfig>),
+    /// Loggers with their levels.
+    Levels(Vec<(String, &'static str)>),
+}
+
+impl Described {
+    fn results<'a>(&'a self, request: &DescribeConfigsRequest<'_>) -> Vec<DescribeConfigsResourceResult<'a>> {
+        match self {
+            Described::Configs(configs) => configs.iter().map(|config| result(config, request)).collect(),
+            Described::Levels(levels) => levels.iter().map(level_result).collect(),
+        }
+    }
+}
+
+fn describe(shard: &Shard, resource: &DescribeConfigsResource<'_>) -> Result<Described, Refusal> {
+    if resource.resource_type == BROKER_LOGGER {
+        let names = resource.configuration_keys.as_deref();
+        return broker_logger::describe(resource.resource_name, shard.options.node_id, names)
+            .map(Described::Levels);
+    }
+    describe_configs(shard, resource).map(Described::Configs)
+}
+
+fn describe_configs(
+    shard: &Shard,
+    resource: &DescribeConfigsResource<'_>,
+) -> Result<Vec<DescribedConfig>, Refusal> {
     let node = BrokerId::new(shard.options.node_id);
     let layers = shard.image.config_layers(node, &shard.options.settings);
     let names = resource.configuration_keys.as_deref();
@@ -89,5 +118,16 @@ fn result<'a>(
         synonyms: synonyms.collect(),
         config_type: config.kind as i8,
         documentation: request.include_documentation.then_some(config.documentation),
+    }
+}
+
+fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfigsResourceResult<'a> {
+    DescribeConfigsResourceResult {
+        name,
+        value: Some(level),
+        read_only: false,
+        config_source: DYNAMIC_BROKER_LOGGER_CONFIG,
+        documentation: Some(""),
+        ..Default::default()
     }
 }
