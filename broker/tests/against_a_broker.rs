@@ -99,7 +99,7 @@ fn a_killed_brokers_directory_is_dumped_as_it_is_found() {
         "baseOffset: 0 lastOffset: 1 count: 2",
         "CreateTime: 1000",
         "isvalid: true storedIn: journal",
-        "| offset: 1 CreateTime: 1000 keySize: 1 valueSize: 3 sequence: -1 headerKeys: [] key: k payload: two",
+        "| offset: 1 CreateTime: 1000 keySize: 1 valueSize: 3 sequence: 1 headerKeys: [] key: k payload: two",
     ] {
         assert!(dump.contains(part), "{part}\n{dump}");
     }
