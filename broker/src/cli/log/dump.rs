@@ -10,7 +10,7 @@ use super::batches::dump_batch;
 use super::directory::DataDirectory;
 use super::partition_bytes::{Found, SegmentBytes};
 use super::sink::Sink;
-use super::{journal_dump, state_dump};
+use super::{journal_dump, sidecar_dump, state_dump};
 use crate::cli::args::ConfigArgs;
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, Key, Raw, Sources};
@@ -24,7 +24,7 @@ use crate::telemetry::civil_time;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DumpArgs {
-    /// Segment files to show alone [default: all]
+    /// Segment files, or their sidecar indexes, to show alone [default: all segments]
     segments: Vec<PathBuf>,
 
     /// The data directory [default: the one that `millstream start` would use]
@@ -114,15 +114,16 @@ pub fn data_dir(named: &Option<String>, config: &ConfigArgs) -> Result<PathBuf, 
 fn directory_of(segment: &Path) -> Result<PathBuf, Failure> {
     let name = segment.file_name().and_then(|name| name.to_str());
     let wrong = |what: &str| Failure::new(Exit::Usage, format!("{}: {what}", segment.display()));
-    if !matches!(name.and_then(FileName::parse), Some(FileName::Segment(_))) {
+    let parsed = name.and_then(FileName::parse);
+    if !matches!(parsed, Some(FileName::Segment(_) | FileName::Sidecar(_))) {
         return Err(wrong(
-            "only segment files are named alone; --journal, --checkpoint and --metadata show the others",
+            "only segment files and their indexes are named alone; --journal, --checkpoint and --metadata show the others",
         ));
     }
     let whole = segment
         .canonicalize()
         .map_err(|error| Failure::io(&format!("{}", segment.display()), &error))?;
-    // segments/<two digits>/<id>.seg
+    // segments/<two digits>/<id>.seg or .idx
     let directory = whole
         .ancestors()
         .nth(3)
@@ -178,6 +179,9 @@ fn dump_batches(
         ))?;
     }
     for segment in state.segments() {
+        if wanted.contains(&FileName::Sidecar(segment.id)) {
+            sidecar_dump::dump_sidecar(sink, data_dir, segment)?;
+        }
         if !wanted.is_empty() && !wanted.contains(&FileName::Segment(segment.id)) {
             continue;
         }
@@ -218,4 +222,5 @@ Examples:
   millstream log dump --topic orders --partition 0 --records
   millstream log dump --state
   millstream log dump --journal --checkpoint --metadata --json
-  millstream log dump millstream-data/segments/07/0000000100000007.seg";
+  millstream log dump millstream-data/segments/07/0000010000000007.seg
+  millstream log dump millstream-data/segments/07/0000010000000007.idx";

@@ -10,6 +10,7 @@ mod journal_dump;
 mod metadata_file;
 mod partition_bytes;
 mod repair;
+mod sidecar_dump;
 mod sink;
 mod state_dump;
 
