@@ -185,6 +185,10 @@ impl ShardLogs {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Damaged { at, segment }) => {
                 let key = log.key();
+                if log.damage.is_some_and(|known| known.at <= at) {
+                    // Told before: every reader who comes this far finds it again.
+                    return Err(ReadError::Fenced { at });
+                }
                 log.damage = Some(Damage {
                     at,
                     reason: DamageReason::Segment,

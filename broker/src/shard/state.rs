@@ -318,7 +318,8 @@ impl Shard {
             topic = name.as_deref(),
             partition = key.partition.get(),
             reason,
-            "a partition is fenced"
+            "a partition is fenced: from the damage on it answers KAFKA_STORAGE_ERROR, the others go on; stop the \
+             broker and let `millstream log repair` say what is lost, --accept-loss makes the partition usable again"
         );
         self.give_up_log(log);
     }
