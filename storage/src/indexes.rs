@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millstream_log::{
     Damage, DamageReason, FilePosition, IndexRebuild, PartitionState, Segment, SegmentId, Sidecar,
-    SparseIndex,
+    SparseIndex, layout,
 };
 use millstream_ring::{AlignedBuf, IoError, IoErrorKind};
 
@@ -228,7 +228,8 @@ impl ShardLogs {
                 }
                 self.indexes.given_up.insert(segment);
                 let reason = format!(
-                    "writing the sidecar index of segment {segment} failed: {error}; it stays in memory"
+                    "writing the sidecar index {} failed: {error}; it stays in memory",
+                    layout::sidecar(segment)
                 );
                 events.push(LogEvent::Warning { reason });
             }
@@ -294,7 +295,10 @@ impl ShardLogs {
         };
         let rebuild = IndexRebuild::new(known);
         self.indexes.rebuilding.push_back((segment, rebuild));
-        let reason = format!("the sidecar index of segment {segment} {bad}; it is rebuilt");
+        let reason = format!(
+            "the sidecar index {} {bad}; it is rebuilt",
+            layout::sidecar(segment)
+        );
         events.push(LogEvent::Warning { reason });
         self.ask_for_rebuild();
     }

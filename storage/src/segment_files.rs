@@ -390,15 +390,26 @@ impl SegmentFiles {
             io.submit(Meaning::File(FileOp::Header(segment)), op);
         }
         let made = matches!(file.stage, Stage::Made);
-        while let Some(work) = file.waiting.front() {
-            if let FileWork::Write { at, len, .. } = work {
-                let end = in_file(*at) + len;
-                file.wanted_end = file.wanted_end.max(end);
-                if !made || end > file.reserved_end {
-                    break;
+        // What needs space that the file does not have waits, and nothing overtakes it but reads: they go on while
+        // the disk is full.
+        let mut blocked = false;
+        let mut next = 0;
+        while let Some(work) = file.waiting.get(next) {
+            let goes = match work {
+                FileWork::Read { .. } => true,
+                FileWork::Trim { .. } => !blocked,
+                FileWork::Write { at, len, .. } => {
+                    let end = in_file(*at) + len;
+                    file.wanted_end = file.wanted_end.max(end);
+                    !blocked && made && end <= file.reserved_end
                 }
+            };
+            if !goes {
+                blocked = true;
+                next += 1;
+                continue;
             }
-            let work = file.waiting.pop_front().expect("looked at above");
+            let work = file.waiting.remove(next).expect("looked at above");
             file.in_flight += 1;
             submit_work(segment, id, work, io);
         }

@@ -18,6 +18,7 @@ use crate::common::{Host, TempDir, batch, key, small_options};
 const DIR: &str = "/data";
 const EIO: i32 = 5;
 const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;
 
 fn world() -> SimWorld {
     SimWorld::new(3, SimOptions::default())
@@ -547,6 +548,30 @@ fn a_disk_without_direct_writes_is_refused() {
     );
     let error = open_error(world.ring(), Path::new(DIR), &small_options());
     assert!(matches!(error, OpenError::NoDirectIo { .. }), "{error}");
+}
+
+#[test]
+fn reads_of_a_file_go_on_while_its_writes_wait_for_space() {
+    let world = world();
+    let mut options = small_options();
+    options.cache_bytes = 64 << 10;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let log = host.create(0);
+    for _ in 0..150 {
+        host.append_patiently(log, &batch(&[&[1; 3000]]));
+        host.flush(log);
+    }
+    host.until("room in the cache", |host| host.logs().cache_bytes() <= 128 << 10);
+    world.fail_when(|op| (op.kind == OpKind::Allocate).then_some(IoError::new(ENOSPC)));
+    for _ in 0..1000 {
+        let _ = host.append(log, &batch(&[&[2; 3000]]));
+        host.turn(Duration::from_millis(1));
+    }
+    let full = |event: &LogEvent| matches!(event, LogEvent::Space(SpaceState::Full));
+    assert!(host.events.iter().any(full), "a write waits for space");
+    assert!(host.read_all(log, 0, 100_000).unwrap().len() >= 150);
+    world.fail_when(|_| None);
+    host.flush(log);
 }
 
 #[test]
