@@ -271,8 +271,8 @@ impl SegmentFiles {
         self.ready.push(segment);
     }
 
-    /// Removes the file and its sidecar once their work in flight is done; [`FileEvent::Removed`] follows. Work that waits
-    /// ends with an error, and none is asked after.
+    /// Removes the file and its sidecar once their work in flight is done; [`FileEvent::Removed`] follows. Work
+    /// that waits ends with an error, and none is asked after.
     pub(crate) fn remove(&mut self, segment: SegmentId, events: &mut Vec<FileEvent>) {
         self.files.entry(segment).or_insert_with(SegmentFile::new).removal = Removal::Wanted;
         self.fail_waiting(segment, IoError::new(ENOENT), events);

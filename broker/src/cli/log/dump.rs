@@ -117,7 +117,7 @@ fn directory_of(segment: &Path) -> Result<PathBuf, Failure> {
     let parsed = name.and_then(FileName::parse);
     if !matches!(parsed, Some(FileName::Segment(_) | FileName::Sidecar(_))) {
         return Err(wrong(
-            "only segment files and their indexes are named alone; --journal, --checkpoint and --metadata show the others",
+            "only segments and their indexes are named alone; --journal, --checkpoint and --metadata show more",
         ));
     }
     let whole = segment
