@@ -135,6 +135,15 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "the loop's host uses nothing of glommio that is known to fail",
+        check: walls::the_host_avoids_known_faults,
+        plant: Plant {
+            path: "broker/src/shard/host.rs",
+            text: "fn f() { glommio::spawn_local(async {}); }\n",
+            blamed: "broker/src/shard/host.rs",
+        },
+    },
+    Rule {
         name: "no locks where records pass",
         check: walls::no_locks_where_records_pass,
         plant: Plant {

@@ -281,6 +281,24 @@ pub fn glommio_hosts_the_loop(tree: &Tree) -> Vec<Violation> {
     )
 }
 
+/// `spawn_local` takes a process-wide lock and runs the task at once, a task that is cancelled or dropped leaks, an
+/// urgent queue can be left runnable while its executor sleeps, `DmaFile` sends operations to the wrong ring after an
+/// empty file, its streams ignore short writes, and its sockets and channels wake a loop other than ours.
+pub fn the_host_avoids_known_faults(tree: &Tree) -> Vec<Violation> {
+    let faulty = [
+        "spawn_",
+        "Task",
+        "cancel",
+        "select",
+        "Latency::Matters",
+        "DmaFile",
+        "StreamWriter",
+        "glommio::net",
+        "glommio::channels",
+    ];
+    words(tree, &["broker/src/shard/host.rs"], &faulty)
+}
+
 /// The doors: work that the kernel has no ring operation for, on a thread of its own; and the count of each
 /// address's connections, taken when one is accepted or ends.
 pub fn no_locks_where_records_pass(tree: &Tree) -> Vec<Violation> {

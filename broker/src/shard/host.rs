@@ -109,3 +109,7 @@ const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 const WAIT_FOR_FLUSH: Duration = Duration::from_millis(20);
 /// Waiting here costs less than parking, but nothing else runs on the executor meanwhile.
 const WAIT_IN_RING: Duration = Duration::from_millis(1);
+
+const _: () = assert!(PREEMPT_TIMER.as_millis() >= 100);
+const _: () =
+    assert!(WAIT_IN_RING.as_millis() <= 1 && WAIT_FOR_FLUSH.as_millis() < PREEMPT_TIMER.as_millis());

@@ -151,3 +151,42 @@ fn watch(board: &PulseBoard, wakers: &[Waker]) {
 const STALE: Duration = Duration::from_millis(50);
 const STEP_MIN: Duration = Duration::from_micros(200);
 const STEP_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use millstream_ring::uring::{UringOptions, UringRing};
+    use millstream_ring::{Ring, Wait};
+
+    use super::*;
+
+    /// glommio can leave a task runnable and its executor asleep: a shard that has beaten once and does not come back
+    /// is rung for, and one that sleeps is rung for at its deadline, and not before.
+    #[test]
+    fn a_shard_that_does_not_turn_is_poked_and_a_sleeper_is_left_alone() {
+        let mut ring = UringRing::new(UringOptions::default()).expect("a ring");
+        let (pulses, board) = pulses(1);
+        let watchdog = Watchdog::start(board, vec![ring.waker()]).expect("a thread");
+        let mut waits = |span: Duration| {
+            let begun = std::time::Instant::now();
+            ring.enter(Wait::Until(span), &mut Vec::new());
+            begun.elapsed()
+        };
+        pulses[0].beat();
+        let poked = waits(Duration::from_secs(10));
+        assert!(
+            (STALE / 2..Duration::from_secs(5)).contains(&poked),
+            "poked after {poked:?}"
+        );
+
+        let deadline = clock::now().monotonic + millstream_protocol::time::Duration::from_millis(400);
+        pulses[0].sleep_until(deadline);
+        // A poke that was on its way.
+        while waits(Duration::from_millis(20)) < Duration::from_millis(20) {}
+        let woken = waits(Duration::from_secs(10));
+        assert!(
+            (Duration::from_millis(200)..Duration::from_secs(5)).contains(&woken),
+            "woken after {woken:?}"
+        );
+        drop(watchdog);
+    }
+}
