@@ -150,7 +150,8 @@ Examples:
   millstream start --config /etc/millstream/millstream.toml --print-config
 
 SIGTERM and Ctrl-C flush and stop; SIGHUP reads log.level from the configuration again; SIGUSR1 logs what the broker
-holds: connections, partitions, memory, journal.";
+holds: connections, partitions, memory, journal. Kafka's admin calls change the log's levels as well: the resource type
+is BROKER_LOGGER, the loggers are root and parts such as millstream::server.";
 
 #[cfg(test)]
 mod tests {
