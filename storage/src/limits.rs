@@ -73,8 +73,9 @@ pub const SIDECAR_LOOKS: usize = 64;
 /// that wait may go beyond it for a turn.
 pub const INDEX_BYTES_DEFAULT: u64 = 8 << 20;
 
-/// Bytes of a segment that one step of the rebuild of its index reads and checks.
-pub const REBUILD_BYTES: u64 = 128 << 10;
+/// Bytes of a segment that one step of the rebuild of its index reads and checks: within 100 µs, also where every
+/// batch has one small record.
+pub const REBUILD_BYTES: u64 = 32 << 10;
 
 /// The smallest and the largest piece of memory that holds appended batches.
 pub const CHUNK_BYTES_MIN: u64 = 4 << 10;
