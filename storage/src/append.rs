@@ -58,6 +58,11 @@ impl ShardLogs {
         Ok(self.accept(id, batches, summaries, &plan, now))
     }
 
+    /// What gets something pending now keeps a shadow: the next checkpoint may be needed to make room for it.
+    pub(crate) fn keeps_shadows(&self) -> bool {
+        self.journal.live_bytes() + self.pending_cost > self.journal.ring_bytes() / SHADOW_FROM
+    }
+
     /// Whether the shard has room for it; keeps a shadow of the log where the journal's room is short.
     fn admit(&mut self, id: LogId, plan: &AppendPlan, batches: usize) -> Result<(), AppendError> {
         if self.stopped {
@@ -78,7 +83,7 @@ impl ShardLogs {
         let cost = through_journal + SUMMARY_COST * batches as u64 + first;
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost + cost;
-        if used > ring / 2 && log.shadow.is_none() {
+        if used > ring / SHADOW_FROM && log.shadow.is_none() {
             if log.pending.is_empty() {
                 log.shadow = Some(Box::new(log.state.clone()));
             } else if used > ring / 4 * 3 {
@@ -219,6 +224,8 @@ fn stored_crc(header: &[u8; HEADER_LEN], bytes: &[u8]) -> u32 {
     )
 }
 
+/// With one part in so many of the ring in use, a log that gets something pending keeps a shadow.
+const SHADOW_FROM: u64 = 2;
 /// What a batch takes in a round besides its bytes, at most.
 const SUMMARY_COST: u64 = 128;
 /// What a partition takes in a round besides its batches, at most: the image of a block, the blocks around

@@ -8,6 +8,7 @@ use crate::event::{LogEvent, LogId, Now};
 use crate::journal::JournalEvent;
 use crate::limits::{BLOCK, SETTLE_AFTER_NS};
 use crate::ops::Io;
+use crate::partition_log::Fact;
 use crate::rounds::{DirectWrite, Filled, Filling, fill};
 use crate::segment_files::FileWork;
 use crate::shard_logs::ShardLogs;
@@ -149,8 +150,10 @@ impl ShardLogs {
     }
 
     fn round_done_for(&mut self, id: LogId, now: Now, events: &mut Vec<LogEvent>) {
+        let keeps_shadow = self.keeps_shadows();
         let Some(log) = self.logs.get_mut(id) else { return };
         let part = std::mem::take(&mut log.in_round);
+        let mut says_again = false;
         log.dirty.round_done();
         let sealed = part.manifest.is_some();
         if sealed {
@@ -164,7 +167,18 @@ impl ShardLogs {
         }
         if let Some(start) = part.start {
             events.push(LogEvent::StartMoved { log: id, start });
+            if log.damage.is_none() && !log.state.is_removed() {
+                if keeps_shadow && log.pending.is_empty() && log.shadow.is_none() {
+                    log.shadow = Some(Box::new(log.state.clone()));
+                }
+                log.pending.facts.push_back(Fact::StartAgain { offset: start });
+                says_again = true;
+            }
         }
+        if says_again {
+            self.list(id);
+        }
+        let Some(log) = self.logs.get_mut(id) else { return };
         if part.direct.is_some_and(|direct| direct.failed) {
             log.take_back(self.segment_ids.next(), now.wall);
             self.list(id);

@@ -92,6 +92,11 @@ pub(crate) enum Fact {
     LogStart {
         offset: Offset,
     },
+    /// The log's start again, in the round after the one that moved it: no single round that is damaged brings deleted
+    /// records back.
+    StartAgain {
+        offset: Offset,
+    },
     Opened {
         segment: SegmentId,
         base_offset: Offset,
@@ -244,9 +249,7 @@ impl PartitionLog {
         let Some((segment, byte_end)) = self.acked else {
             return;
         };
-        self.pending
-            .facts
-            .retain(|fact| matches!(fact, Fact::LogStart { .. } | Fact::Dropped { .. }));
+        self.pending.facts.retain(is_about_start);
         self.pending.batches.clear();
         self.pending.bytes = 0;
         self.dirty.cut(segment, byte_end);
@@ -320,6 +323,14 @@ impl PartitionLog {
         };
         self.pending.facts.push_back(fact);
     }
+}
+
+/// What was decided about the log's start stays, whatever becomes of its end.
+fn is_about_start(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::LogStart { .. } | Fact::StartAgain { .. } | Fact::Dropped { .. }
+    )
 }
 
 impl Pending {

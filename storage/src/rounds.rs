@@ -103,7 +103,7 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
             epoch: *epoch,
             start_offset: *start_offset,
         },
-        Fact::LogStart { offset } => Record::LogStart {
+        Fact::LogStart { offset } | Fact::StartAgain { offset } => Record::LogStart {
             partition,
             offset: *offset,
         },
@@ -143,7 +143,7 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
             log.in_round.removed = true;
             log.in_round.released.extend(segments);
         }
-        Fact::Epoch { .. } | Fact::Bytes { .. } | Fact::Released { .. } => {}
+        Fact::StartAgain { .. } | Fact::Epoch { .. } | Fact::Bytes { .. } | Fact::Released { .. } => {}
     }
     Filled::All
 }
