@@ -40,7 +40,7 @@ mod shard_logs;
 mod status;
 mod write_behind;
 
-pub use boot::{Booted, DirectoryLock, TopicFate, open};
+pub use boot::{Booted, DirectoryLock, KnownTopics, TopicFate, open};
 pub use error::{AppendError, DeleteRecordsError, OpenError, ReadError};
 pub use event::{
     Appended, FoundTime, LogEvent, LogId, Now, Offsets, ReadId, ReadOutcome, SpaceState, TimeOutcome,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use millstream_machine::cluster::image::{ClusterImage, TopicFate as Fate};
+use millstream_log::PartitionKey;
+use millstream_machine::cluster::image::{ClusterImage, TopicFate as Fate, TopicImage};
 use millstream_machine::cluster::record::{MetadataRecord, decode_batch, encode_batch};
-use millstream_protocol::types::{BrokerId, TopicId};
-use millstream_storage::{Booted, TopicFate};
+use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
+use millstream_storage::{Booted, KnownTopics, TopicFate};
 
 use super::error::StartError;
 use crate::controller::metadata_log::{Contents, MetadataStore};
@@ -31,12 +32,31 @@ pub fn replay(contents: Contents) -> Result<Arc<ClusterImage>, StartError> {
     Ok(Arc::new(image))
 }
 
-/// What the storage is to do with a topic's logs.
-pub fn fate(image: &ClusterImage, topic: TopicId) -> TopicFate {
-    match image.fate(topic) {
-        Fate::Live => TopicFate::Live,
-        Fate::Deleted => TopicFate::Deleted,
-        Fate::Unknown => TopicFate::Unknown,
+/// What the storage asks when it starts.
+pub struct TopicsOf<'a>(pub &'a ClusterImage);
+
+impl KnownTopics for TopicsOf<'_> {
+    fn fate(&self, topic: TopicId) -> TopicFate {
+        match self.0.fate(topic) {
+            Fate::Live => TopicFate::Live,
+            Fate::Deleted => TopicFate::Deleted,
+            Fate::Unknown => TopicFate::Unknown,
+        }
+    }
+
+    fn partitions(&self) -> Vec<PartitionKey> {
+        let of_topic = |topic: &Arc<TopicImage>| {
+            let (topic, count) = (topic.id, topic.partitions as i32);
+            (0..count).map(move |index| PartitionKey {
+                topic,
+                partition: PartitionIndex::new(index),
+            })
+        };
+        self.0.topics().flat_map(of_topic).collect()
+    }
+
+    fn name(&self, topic: TopicId) -> Option<String> {
+        self.0.topic(topic).map(|topic| topic.name.to_string())
     }
 }
 

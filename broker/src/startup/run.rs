@@ -316,9 +316,9 @@ fn open_storage(
     shards: usize,
     image: &ClusterImage,
 ) -> Result<Booted, StartError> {
-    let fate = |topic: TopicId| metadata::fate(image, topic);
+    let topics = metadata::TopicsOf(image);
     let seed = random()?;
-    let booted = millstream_storage::open(ring, data_dir, options, shards, &fate, seed, clock::now())
+    let booted = millstream_storage::open(ring, data_dir, options, shards, &topics, seed, clock::now())
         .map_err(|error| StartError::Storage(error.to_string()))?;
     for line in &booted.report {
         tracing::warn!("{line}");

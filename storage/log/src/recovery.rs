@@ -48,8 +48,8 @@ struct Journal {
     settled: RoundSequence,
     end: Option<ChainPoint>,
     damaged: bool,
-    /// Sequence and CRC of the last round after a hole.
-    later: Option<(RoundSequence, u32)>,
+    /// After a hole: the sequence of the last round, and its CRC unless it is lost.
+    later: Option<(RoundSequence, Option<u32>)>,
     rounds: u64,
 }
 
@@ -306,8 +306,11 @@ impl<M: RunMemory> Replay<M> {
             return Ok(ChainEnd::Torn);
         }
         known.damaged = true;
-        known.later = None;
-        self.doubt(journal, end.sequence);
+        let beyond = headers.iter().map(|(_, header)| header.sequence);
+        let next = beyond.filter(|sequence| *sequence > end.sequence).min();
+        let last_lost = next.map_or(RoundSequence::new(u64::MAX), RoundSequence::previous);
+        known.later = Some((last_lost, None));
+        self.doubt(journal, end.sequence, last_lost);
         let mut later: BTreeMap<RoundSequence, (Incarnation, u64)> = BTreeMap::new();
         for (position, header) in headers
             .iter()
@@ -333,14 +336,15 @@ impl<M: RunMemory> Replay<M> {
             known.damaged,
             "rounds beyond the end of an undamaged chain are stale"
         );
-        // The first round after the hole raises no new doubt: the hole has.
-        let another_hole = known.later.is_some_and(|(sequence, crc)| {
-            sequence.next() != round.header.sequence || crc != round.header.previous_crc
+        let (sequence, before) = (round.header.sequence, round.header.sequence.previous());
+        let hole = known.later.and_then(|(last, crc)| {
+            let follows = crc.is_none_or(|crc| crc == round.header.previous_crc);
+            (last != before || !follows).then(|| (last.next().min(before), before))
         });
         known.note(&round.header);
-        known.later = Some((round.header.sequence, round.header.crc));
-        if another_hole {
-            self.doubt(journal, round.header.sequence.previous());
+        known.later = Some((sequence, Some(round.header.crc)));
+        if let Some((from, to)) = hole {
+            self.doubt(journal, from, to);
         }
         self.apply_records(journal, round)
     }
@@ -463,13 +467,13 @@ impl<M: RunMemory> Replay<M> {
         Ok(())
     }
 
-    /// A round of `journal` is lost: whatever it held may have been for any of the journal's partitions.
-    fn doubt(&mut self, journal: JournalId, lost: RoundSequence) {
+    /// Rounds of `journal` are lost (both inclusive): whatever they held may have been for any of the journal's partitions.
+    fn doubt(&mut self, journal: JournalId, from: RoundSequence, to: RoundSequence) {
         let homed = self
             .partitions
             .values_mut()
             .filter(|folding| folding.home == journal);
-        homed.for_each(|folding| folding.doubt(lost));
+        homed.for_each(|folding| folding.doubt(from, to));
     }
 }
 

@@ -21,7 +21,7 @@ mod shards;
 
 use std::path::Path;
 
-use millstream_log::{FormatError, Identity, layout};
+use millstream_log::{FormatError, Identity, PartitionKey, layout};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{AlignedBuf, Ring};
 
@@ -46,6 +46,33 @@ pub enum TopicFate {
     Unknown,
 }
 
+/// What a start asks the cluster's metadata.
+pub trait KnownTopics {
+    fn fate(&self, topic: TopicId) -> TopicFate;
+
+    /// All partitions of live topics that this directory may hold. Asked for only where a journal is damaged: a partition
+    /// that it does not know may then be one that it has lost.
+    fn partitions(&self) -> Vec<PartitionKey>;
+
+    /// For the report.
+    fn name(&self, topic: TopicId) -> Option<String>;
+}
+
+/// For a directory of which nobody knows more.
+impl<F: Fn(TopicId) -> TopicFate> KnownTopics for F {
+    fn fate(&self, topic: TopicId) -> TopicFate {
+        self(topic)
+    }
+
+    fn partitions(&self) -> Vec<PartitionKey> {
+        Vec::new()
+    }
+
+    fn name(&self, _: TopicId) -> Option<String> {
+        None
+    }
+}
+
 /// An open data directory.
 pub struct Booted {
     /// One for each shard, to be moved to its thread.
@@ -67,7 +94,7 @@ pub fn open<R: Ring>(
     dir: &Path,
     options: &StorageOptions,
     shards: usize,
-    topics: &dyn Fn(TopicId) -> TopicFate,
+    topics: &dyn KnownTopics,
     seed: u64,
     now: Now,
 ) -> Result<Booted, OpenError> {
@@ -83,7 +110,7 @@ pub fn open_accepting<R: Ring>(
     dir: &Path,
     options: &StorageOptions,
     shards: usize,
-    topics: &dyn Fn(TopicId) -> TopicFate,
+    topics: &dyn KnownTopics,
     seed: u64,
     now: Now,
     losses: &[AcceptedLoss],

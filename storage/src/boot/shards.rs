@@ -8,9 +8,10 @@ use std::path::Path;
 
 use millstream_log::{
     ChainPoint, CheckpointBuilder, CheckpointHead, Damage, DamageReason, FilePosition, Incarnation,
-    JournalId, JournalIdentity, LogConfig, RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
+    JournalId, JournalIdentity, LogConfig, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
+    RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
 };
-use millstream_protocol::types::{LeaderEpoch, TopicId};
+use millstream_protocol::types::{LeaderEpoch, Offset};
 use millstream_ring::{AlignedBuf, Ring};
 
 use super::door::Door;
@@ -18,7 +19,7 @@ use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
 use super::last_block;
 use super::recovered_bytes::RecoveredBytes;
-use super::{Random, TopicFate};
+use super::{KnownTopics, Random, TopicFate};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::{Growth, Spare};
 use crate::error::OpenError;
@@ -43,7 +44,7 @@ pub(super) struct Opening<'a> {
     pub(super) dir: &'a Path,
     pub(super) options: &'a StorageOptions,
     pub(super) shards: usize,
-    pub(super) topics: &'a dyn Fn(TopicId) -> TopicFate,
+    pub(super) topics: &'a dyn KnownTopics,
     pub(super) now: Now,
     pub(super) scan: SegmentScan,
     pub(super) report: &'a mut Vec<String>,
@@ -75,7 +76,9 @@ impl Opening<'_> {
         } = replayed;
         let incarnation = recovered.incarnation.next();
         let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
-        let mut partitions = self.kept(recovered.partitions, &mut unlinks);
+        let mut found = recovered.partitions;
+        self.add_lost(&mut found, &recovered.journals);
+        let mut partitions = self.kept(found, &mut unlinks);
         let mut ids: Vec<SegmentIds> = (0..self.shards)
             .map(|shard| SegmentIds::new(incarnation, shard as u16))
             .collect();
@@ -125,6 +128,54 @@ impl Opening<'_> {
         Ok((shards, !recovered.clean && !old.is_empty()))
     }
 
+    /// A journal that lost a settled round may have lost all that told of a partition: one that the metadata knows and
+    /// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
+    fn add_lost(&self, found: &mut Vec<RecoveredPartition>, journals: &[RecoveredJournal]) {
+        if journals.iter().all(|journal| journal.resume.is_some()) {
+            return;
+        }
+        let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
+        let unknown = self
+            .topics
+            .partitions()
+            .into_iter()
+            .filter(|key| !known.contains(key));
+        found.extend(unknown.filter_map(|key| {
+            // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
+            let owner = &journals[shard_of(key, journals.len())];
+            let is_doubted = owner.resume.is_none() || journals.len() != self.shards;
+            is_doubted.then(|| RecoveredPartition {
+                state: PartitionState::new(key),
+                home: owner.head.journal.id,
+                dirty: Vec::new(),
+                floor: RoundSequence::default(),
+                cut: None,
+                damage: Some(Damage {
+                    at: Offset::ZERO,
+                    reason: DamageReason::JournalRound,
+                }),
+            })
+        }));
+    }
+
+    fn tell_damage(&mut self, key: PartitionKey, damage: Damage) {
+        self.report.push(format!(
+            "partition {} is damaged from offset {} on and not served: {}. What can be kept of it is kept by \
+             `millstream log repair --accept-loss`",
+            self.named(key),
+            damage.at,
+            reason_of(damage)
+        ));
+    }
+
+    /// A partition as people know it.
+    fn named(&self, key: PartitionKey) -> String {
+        match self.topics.name(key.topic) {
+            Some(name) => format!("{name}-{}", key.partition),
+            None => key.to_string(),
+        }
+    }
+
     /// Partitions whose topic was deleted go; those of unknown topics are reported.
     fn kept(
         &mut self,
@@ -134,7 +185,7 @@ impl Opening<'_> {
         let mut kept = Vec::with_capacity(recovered.len());
         for partition in recovered {
             let key = partition.state.key();
-            match (self.topics)(key.topic) {
+            match self.topics.fate(key.topic) {
                 TopicFate::Deleted => {
                     unlinks.extend(partition.state.segments().iter().map(|segment| segment.id));
                     continue;
@@ -145,10 +196,7 @@ impl Opening<'_> {
                 TopicFate::Live => {}
             }
             if let Some(damage) = partition.damage {
-                self.report.push(format!(
-                    "partition {key} is damaged from offset {} on: {:?}",
-                    damage.at, damage.reason
-                ));
+                self.tell_damage(key, damage);
             }
             kept.push(partition);
         }
@@ -174,7 +222,8 @@ impl Opening<'_> {
             .expect("a cut lies inside its log");
         unlinks.extend(partition.state.take_released());
         self.report.push(format!(
-            "partition {key}: what was not acknowledged is cut at offset {}",
+            "partition {}: what was not acknowledged is cut at offset {}",
+            self.named(key),
             cut.end_offset
         ));
         true
@@ -183,6 +232,7 @@ impl Opening<'_> {
     /// A segment whose file should hold bytes and is not there takes its partition out of service.
     fn miss(&mut self, partition: &mut RecoveredPartition) {
         let here = |id: SegmentId| self.scan.sizes.contains_key(&id);
+        let start = partition.state.offsets().start().get();
         let missing = partition.state.segments().iter().find(|segment| {
             let first_dirty = partition
                 .dirty
@@ -191,7 +241,9 @@ impl Opening<'_> {
                 .map(|run| run.position)
                 .min();
             let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
-            in_file && !here(segment.id)
+            // One that lies below the log's start may have been dropped in a round that is lost.
+            let is_served = segment.end_offset > start || !segment.sealed;
+            in_file && is_served && !here(segment.id)
         });
         let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
             return;
@@ -203,8 +255,9 @@ impl Opening<'_> {
             });
         }
         self.report.push(format!(
-            "partition {}: the file of segment {id} is missing",
-            partition.state.key()
+            "partition {}: the file {} is missing",
+            self.named(partition.state.key()),
+            layout::segment(id)
         ));
     }
 
@@ -229,7 +282,8 @@ impl Opening<'_> {
         for segment in unknown {
             self.scan.quarantine(door, segment)?;
             self.report.push(format!(
-                "segment file {segment} belongs to nothing: moved to {}",
+                "segment file {} belongs to nothing: moved to {}",
+                layout::segment(segment),
                 layout::QUARANTINE
             ));
         }
@@ -383,7 +437,7 @@ impl Opening<'_> {
     /// that is lost the other one must not say that the cut bytes are there, for rounds to come settle those that held
     /// them.
     fn shard<R: Ring>(
-        &self,
+        &mut self,
         door: &mut Door<'_, R>,
         home: Home,
         partitions: Vec<RecoveredPartition>,
@@ -509,7 +563,7 @@ impl Opening<'_> {
     /// The partitions as their shard holds them: what only the journal has, and the blocks being filled, are in memory
     /// again.
     fn logs<R: Ring>(
-        &self,
+        &mut self,
         door: &mut Door<'_, R>,
         shard: &mut ShardLogs,
         partitions: Vec<RecoveredPartition>,
@@ -545,6 +599,11 @@ impl Opening<'_> {
             .filter_map(|(log, is_one)| is_one.then_some(log))
             .collect();
         last_block::restore(self.dir, door, &mut unfinished, &mut growth);
+        for log in unfinished {
+            if let Some(damage) = log.damage {
+                self.tell_damage(log.key(), damage);
+            }
+        }
         logs
     }
 
@@ -580,5 +639,15 @@ impl Opening<'_> {
             log.dirty.close();
         }
         (log, is_covered || end.is_aligned())
+    }
+}
+
+fn reason_of(damage: Damage) -> &'static str {
+    match damage.reason {
+        DamageReason::JournalRound => {
+            "a round of the journal that may have held acknowledged records cannot be read"
+        }
+        DamageReason::Inconsistent => "the journal contradicts what came before",
+        DamageReason::Segment => "a segment file is damaged or missing, or could not be written",
     }
 }

@@ -73,7 +73,6 @@ pub fn restart(
     prng: &mut Prng,
     interrupted: Option<&Eyes>,
 ) -> Result<(SimWorld, Host), String> {
-    let fate = |topic| model.fate(topic);
     let mut image = image.clone();
     if let Some(eyes) = interrupted {
         for _ in 0..prng.range(1, 4) {
@@ -83,7 +82,7 @@ pub fn restart(
                 false => PowerCut::AtBoundary(prng.range(0, 30)),
             };
             world.cut_power_at(cut);
-            match Host::start(&world, &start.options, start.shards, &fate) {
+            match Host::start(&world, &start.options, start.shards, model) {
                 Err(_) if world.is_off() => {
                     eyes.mark("recovery crashed");
                     image = world.crash(prng.next());
@@ -94,7 +93,7 @@ pub fn restart(
         }
     }
     let world = SimWorld::restart(&image, prng.next(), SimOptions::default());
-    match Host::start(&world, &start.options, start.shards, &fate) {
+    match Host::start(&world, &start.options, start.shards, model) {
         Ok(host) => Ok((world, host)),
         Err(error) => Err(format!("the directory does not open: {error}")),
     }
@@ -143,13 +142,7 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
         fenced: None,
     };
     let Some(offsets) = host.offsets(key) else {
-        // A damaged round may have held all that told of a partition; then the start says that one is lost.
-        let unknown = partition.hurt
-            && host
-                .report
-                .iter()
-                .any(|line| line.contains("is damaged; what followed"));
-        return match partition.deleted || partition.flushed == 0 || unknown {
+        return match partition.deleted || partition.flushed == 0 {
             true => Ok(found),
             false => fail(format!("its log is gone, {} was acknowledged", partition.flushed)),
         };
@@ -161,7 +154,7 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
     found.fenced = host.of(key).fenced_at(key);
     if let Some(at) = found.fenced {
         if !partition.hurt {
-            return fail(format!("fenced at {at} by a power cut alone"));
+            return fail(format!("fenced at {at} by a power cut alone: {:?}", host.report));
         }
         read_what_is_served(host, partition, found.start)?;
         return Ok(found);
@@ -176,13 +169,7 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
             found.end
         ));
     }
-    // A damaged round may have held a move of the start and nothing else: then deleted records are back.
-    let start_min = if partition.hurt {
-        0
-    } else {
-        partition.start_durable
-    };
-    if !(start_min..=partition.start_latest).contains(&found.start) {
+    if !(partition.start_durable..=partition.start_latest).contains(&found.start) {
         let (durable, asked) = (partition.start_durable, partition.start_latest);
         return fail(format!(
             "the log starts at {}, moved to {durable}, asked for {asked}",
@@ -261,8 +248,7 @@ pub fn check_rot(
         what.push(rot(&mut image, &model, prng));
     }
     let world = SimWorld::restart(&image, prng.next(), SimOptions::default());
-    let fate = |topic| model.fate(topic);
-    let mut host = match Host::start(&world, &start.options, start.shards, &fate) {
+    let mut host = match Host::start(&world, &start.options, start.shards, &model) {
         Ok(host) => host,
         Err(OpenError::Damaged { .. }) => {
             eyes.mark("damage at rest found");

@@ -10,12 +10,12 @@ use std::time::Duration as StdDuration;
 use millstream_log::{LogConfig, PartitionKey};
 use millstream_protocol::record::batch::{BatchSummary, Batches};
 use millstream_protocol::time::Instant;
-use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs, TopicId};
+use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::simulated::{SimRing, SimWorld};
 use millstream_ring::{Ring, Slice, Wait};
 use millstream_storage::{
-    AppendError, Appended, LogEvent, LogId, Now, Offsets, OpenError, ReadError, ReadId, ReadOutcome,
-    ShardLogs, StorageOptions, TopicFate, shard_of,
+    AppendError, Appended, KnownTopics, LogEvent, LogId, Now, Offsets, OpenError, ReadError, ReadId,
+    ReadOutcome, ShardLogs, StorageOptions, shard_of,
 };
 
 pub struct Host {
@@ -46,7 +46,7 @@ impl Host {
         world: &SimWorld,
         options: &StorageOptions,
         shards: usize,
-        topics: &dyn Fn(TopicId) -> TopicFate,
+        topics: &dyn KnownTopics,
     ) -> Result<Host, OpenError> {
         let mut ring = world.ring();
         let now = now(world);

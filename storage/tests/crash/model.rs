@@ -10,7 +10,7 @@ use millstream_protocol::record::builder::BatchBuilder;
 use millstream_protocol::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId,
 };
-use millstream_storage::TopicFate;
+use millstream_storage::{KnownTopics, TopicFate};
 
 #[derive(Clone)]
 pub struct Model {
@@ -60,6 +60,30 @@ pub struct Fresh {
     pub records: i32,
 }
 
+/// What the cluster's metadata says: a deletion is committed before the logs hear of it.
+impl KnownTopics for Model {
+    fn fate(&self, topic: TopicId) -> TopicFate {
+        match self
+            .partitions
+            .iter()
+            .find(|partition| partition.key.topic == topic)
+        {
+            Some(partition) if partition.deleted => TopicFate::Deleted,
+            Some(_) => TopicFate::Live,
+            None => TopicFate::Unknown,
+        }
+    }
+
+    fn partitions(&self) -> Vec<PartitionKey> {
+        let live = self.partitions.iter().filter(|partition| !partition.deleted);
+        live.map(|partition| partition.key).collect()
+    }
+
+    fn name(&self, _: TopicId) -> Option<String> {
+        None
+    }
+}
+
 impl Model {
     pub fn new() -> Model {
         Model {
@@ -88,19 +112,6 @@ impl Model {
             hurt: false,
         });
         number
-    }
-
-    /// What the cluster's metadata says: a deletion is committed before the logs hear of it.
-    pub fn fate(&self, topic: TopicId) -> TopicFate {
-        match self
-            .partitions
-            .iter()
-            .find(|partition| partition.key.topic == topic)
-        {
-            Some(partition) if partition.deleted => TopicFate::Deleted,
-            Some(_) => TopicFate::Live,
-            None => TopicFate::Unknown,
-        }
     }
 
     /// A batch of `records` records, about `bytes` large, as this producer's next one.

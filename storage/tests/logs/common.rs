@@ -13,8 +13,8 @@ use millstream_protocol::types::{
 };
 use millstream_ring::{Ring, Slice, Wait};
 use millstream_storage::{
-    AppendError, Appended, Booted, LogEvent, LogId, Now, OpenError, ReadError, ReadId, ReadOutcome,
-    ShardLogs, StorageOptions, TopicFate,
+    AppendError, Appended, Booted, KnownTopics, LogEvent, LogId, Now, OpenError, ReadError, ReadId,
+    ReadOutcome, ShardLogs, StorageOptions, TopicFate,
 };
 
 /// One data directory, open.
@@ -39,11 +39,21 @@ impl<R: Ring> Host<R> {
     }
 
     pub fn open_with(
-        mut ring: R,
+        ring: R,
         dir: &Path,
         options: &StorageOptions,
         shards: usize,
         topics: &dyn Fn(TopicId) -> TopicFate,
+    ) -> Result<Host<R>, OpenError> {
+        Host::open_knowing(ring, dir, options, shards, &topics)
+    }
+
+    pub fn open_knowing(
+        mut ring: R,
+        dir: &Path,
+        options: &StorageOptions,
+        shards: usize,
+        topics: &dyn KnownTopics,
     ) -> Result<Host<R>, OpenError> {
         let now = Now {
             monotonic: Instant::from_nanos(1),

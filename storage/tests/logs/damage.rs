@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millstream_log::{Checkpoint, JournalId, layout};
+use millstream_log::{Checkpoint, JournalId, PartitionKey, Record, Round, layout};
+use millstream_protocol::types::{Offset, TopicId};
 use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
+use millstream_storage::{AppendError, KnownTopics, TopicFate};
 
 use crate::common::{Host, batch, key, small_options};
 
@@ -106,4 +108,218 @@ fn a_last_block_in_a_file_that_is_another_segments_is_not_taken_in() {
         1,
         "{appended:?}"
     );
+}
+
+/// What the metadata knows: these partitions of a topic called `orders`.
+struct Known(Vec<i32>);
+
+impl KnownTopics for Known {
+    fn fate(&self, _: TopicId) -> TopicFate {
+        TopicFate::Live
+    }
+
+    fn partitions(&self) -> Vec<PartitionKey> {
+        self.0.iter().map(|partition| key(*partition)).collect()
+    }
+
+    fn name(&self, _: TopicId) -> Option<String> {
+        Some("orders".to_owned())
+    }
+}
+
+fn restart_knowing(image: &DiskImage, partitions: &[i32]) -> (SimWorld, Host<SimRing>) {
+    let world = SimWorld::restart(image, 1, SimOptions::default());
+    let known = Known(partitions.to_vec());
+    let host = Host::open_knowing(world.ring(), Path::new(DIR), &small_options(), 1, &known).unwrap();
+    (world, host)
+}
+
+fn journal() -> PathBuf {
+    Path::new(DIR).join(layout::journal(JournalId::new(1)))
+}
+
+/// The partitions and kinds of a round's records.
+type Told = Vec<(Option<PartitionKey>, &'static str)>;
+
+/// The rounds of the first journal in order: where each lies, and the partitions and kinds of its records.
+fn rounds(image: &DiskImage) -> Vec<(u64, Told)> {
+    let ring = image.read(&journal()).unwrap();
+    let mut found = Vec::new();
+    for at in (0..ring.len()).step_by(BLOCK as usize) {
+        let Ok(round) = Round::decode(&ring[at..]) else {
+            continue;
+        };
+        let mut records = round.records();
+        let mut told = Vec::new();
+        while let Some(record) = records.next() {
+            let record = record.unwrap();
+            let kind = match record {
+                Record::Tail { .. } => "tail",
+                Record::LogStart { .. } => "start",
+                Record::Opened { .. } => "opened",
+                _ => "other",
+            };
+            told.push((record.partition(), kind));
+        }
+        found.push((round.header.sequence, (at as u64, told)));
+    }
+    found.sort_by_key(|(sequence, _)| *sequence);
+    found.into_iter().map(|(_, round)| round).collect()
+}
+
+/// Where the `nth` round lies that has a record of this kind for this partition.
+fn round_with(image: &DiskImage, partition: i32, kind: &str, nth: usize) -> u64 {
+    let wanted = |records: &[(Option<PartitionKey>, &str)]| {
+        records
+            .iter()
+            .any(|(of, is)| *of == Some(key(partition)) && *is == kind)
+    };
+    let found = rounds(image);
+    let mut found = found.iter().filter(|(_, records)| wanted(records));
+    found.nth(nth).expect("there is such a round").0
+}
+
+fn fenced(host: &mut Host<SimRing>, partition: i32) -> Option<i64> {
+    host.logs().fenced_at(key(partition)).map(|at| at.get())
+}
+
+fn reads(host: &mut Host<SimRing>, partition: i32, from: i64) -> usize {
+    let log = host.logs().lookup(key(partition)).unwrap();
+    host.read_all(log, from, 1 << 20).unwrap().len()
+}
+
+/// Two rounds of each of three partitions, settled.
+fn three_partitions() -> DiskImage {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for value in [b"one", b"two"] {
+        (0..3).for_each(|partition| append(&mut host, partition, value));
+    }
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    world.image()
+}
+
+/// A block that cannot be read, in a round that was settled: the start succeeds, partitions that later rounds prove
+/// whole go on, the others are fenced, and the report says all that.
+#[test]
+fn an_unreadable_block_of_the_journal_fences_what_it_may_have_held() {
+    let mut image = three_partitions();
+    let at = round_with(&image, 1, "tail", 1);
+    image.spoil(&journal(), at);
+    let (world, mut host) = restart_knowing(&image, &[0, 1, 2]);
+    // The round after it is of the third partition and proves that one; nothing proves the others.
+    assert_eq!(
+        [0, 1, 2].map(|partition| fenced(&mut host, partition)),
+        [Some(2), Some(1), None],
+        "{:?}",
+        host.report
+    );
+    assert_eq!(reads(&mut host, 2, 0), 2);
+    append(&mut host, 2, b"three");
+    let report = host.report.join("\n");
+    for said in [
+        "1 blocks cannot be read",
+        "partition orders-1 is damaged from offset 1 on",
+        "millstream log repair --accept-loss",
+    ] {
+        assert!(report.contains(said), "{report}");
+    }
+    drop(host);
+    let (_, mut host) = restart_knowing(&world.image(), &[0, 1, 2]);
+    assert_eq!(
+        [0, 1, 2].map(|partition| fenced(&mut host, partition)),
+        [Some(2), Some(1), None]
+    );
+    assert_eq!(reads(&mut host, 2, 0), 3);
+}
+
+/// The same in the last round, of which nothing says that it was settled: an end like that of a power cut.
+#[test]
+fn an_unreadable_block_at_the_end_of_the_journal_is_cut() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for value in [b"one", b"two"] {
+        (0..2).for_each(|partition| append(&mut host, partition, value));
+    }
+    let mut image = world.image();
+    let at = round_with(&image, 1, "tail", 1);
+    image.spoil(&journal(), at);
+    let (_, mut host) = restart_knowing(&image, &[0, 1]);
+    assert_eq!([0, 1].map(|partition| fenced(&mut host, partition)), [None, None]);
+    assert_eq!([end(&mut host, 0), end(&mut host, 1)], [2, 1]);
+    append(&mut host, 1, b"again");
+}
+
+/// The round that told of a partition is damaged: it is not begun anew at offset 0.
+#[test]
+fn a_partition_that_only_a_damaged_round_told_of_is_fenced() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"one");
+    append(&mut host, 1, b"one");
+    append(&mut host, 0, b"two");
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    let whole = world.image();
+    let (_, mut host) = restart_knowing(&whole, &[0, 1, 2]);
+    assert!(
+        host.logs().lookup(key(2)).is_none(),
+        "without damage, what is not there never was"
+    );
+    let mut image = whole.clone();
+    let at = round_with(&image, 1, "opened", 0);
+    image.overwrite(&journal(), at + 100, &[0xff]);
+    let (world, mut host) = restart_knowing(&image, &[0, 1, 2]);
+    for partition in [1, 2] {
+        assert_eq!(fenced(&mut host, partition), Some(0), "{:?}", host.report);
+        let log = host.logs().lookup(key(partition)).unwrap();
+        assert_eq!(host.append(log, &batch(&[b"anew"])), Err(AppendError::Fenced));
+    }
+    assert_eq!((fenced(&mut host, 0), reads(&mut host, 0, 0)), (None, 2));
+    drop(host);
+    // It is remembered, also where the metadata is asked no more; and a topic made later is none of them.
+    let (_, mut host) = restart_knowing(&world.image(), &[0, 1, 2, 3]);
+    assert_eq!(
+        [1, 2].map(|partition| fenced(&mut host, partition)),
+        [Some(0), Some(0)]
+    );
+    assert!(host.logs().lookup(key(3)).is_none());
+}
+
+/// The round that moved a log's start is damaged, and later ones go on where the log ends: the start is in the round
+/// after it as well, so that deleted records stay deleted.
+#[test]
+fn deleted_records_stay_deleted_when_the_round_that_said_so_is_damaged() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for value in [b"one", b"two", b"six"] {
+        append(&mut host, 0, value);
+    }
+    let (log, now) = (host.logs().lookup(key(0)).unwrap(), host.now);
+    host.logs().delete_records(log, Offset::new(2), now).unwrap();
+    (0..3).for_each(|_| host.turn(Duration::from_millis(1)));
+    append(&mut host, 0, b"ten");
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    let mut image = world.image();
+    let at = round_with(&image, 0, "start", 0);
+    image.overwrite(&journal(), at + 100, &[0xff]);
+    let (_, mut host) = restart_knowing(&image, &[0]);
+    let log = host.logs().lookup(key(0)).unwrap();
+    let offsets = host.logs().offsets(log);
+    assert_eq!(
+        (offsets.start.get(), offsets.end.get(), fenced(&mut host, 0)),
+        (2, 4, None),
+        "{:?}",
+        host.report
+    );
+}
+
+/// More than one round in a row is lost: a record that goes on at the end proves nothing any more.
+#[test]
+fn a_hole_of_two_rounds_is_proven_harmless_by_nothing() {
+    let mut image = three_partitions();
+    let lost = [0, 1].map(|partition| round_with(&image, partition, "tail", 1));
+    lost.iter().for_each(|at| image.spoil(&journal(), *at));
+    let (_, mut host) = restart_knowing(&image, &[0, 1, 2]);
+    let all = [0, 1, 2].map(|partition| fenced(&mut host, partition));
+    assert_eq!(all, [Some(1); 3], "{:?}", host.report);
 }

@@ -7,13 +7,12 @@
 use std::time::Instant as Clock;
 
 use millstream_log::{Cut, Damage, DamageReason, FilePosition, RecoveredPartition};
-use millstream_machine::cluster::image::TopicFate as Fate;
 use millstream_protocol::record::batch::BatchView;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_storage::boot::{self, AcceptedLoss};
-use millstream_storage::{Now, StorageOptions, TopicFate};
+use millstream_storage::{Now, StorageOptions};
 use serde::Serialize;
 
 use super::directory::DataDirectory;
@@ -22,6 +21,7 @@ use super::partition_bytes::{Found, SegmentBytes};
 use super::sink::Sink;
 use crate::cli::args::ConfigArgs;
 use crate::cli::{Exit, Failure, position};
+use crate::startup::metadata::TopicsOf;
 
 /// Show which partitions are damaged, and make them usable again without what is lost
 ///
@@ -126,11 +126,7 @@ fn accept(directory: &DataDirectory, losses: &[Loss]) -> Result<(), Failure> {
     if let Some(head) = heads.first() {
         options.journal_bytes = head.ring_bytes;
     }
-    let topics = |id| match directory.image.fate(id) {
-        Fate::Live => TopicFate::Live,
-        Fate::Deleted => TopicFate::Deleted,
-        Fate::Unknown => TopicFate::Unknown,
-    };
+    let topics = TopicsOf(&directory.image);
     let wall = position::now();
     let seed = wall as u64 ^ (u64::from(std::process::id()) << 32);
     let now = Now {

@@ -123,6 +123,12 @@ impl<M: RunMemory> DirtySegments<M> {
         Ok(())
     }
 
+    /// Where the runs of `segment` lie.
+    pub(super) fn ranges(&self, segment: SegmentId) -> impl Iterator<Item = (FilePosition, FilePosition)> {
+        let runs = self.segments.get(&segment).into_iter().flatten();
+        runs.map(|run| (run.position, run.end()))
+    }
+
     /// Forgets bytes of `segment` at and beyond `byte_end`.
     pub(super) fn truncate(&mut self, segment: SegmentId, byte_end: FilePosition) {
         if let Some(runs) = self.segments.get_mut(&segment) {

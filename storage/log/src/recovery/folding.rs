@@ -6,14 +6,15 @@
 
 use alloc::vec::Vec;
 
-use millstream_protocol::types::TimestampMs;
+use millstream_protocol::types::{Offset, TimestampMs};
 
 use super::dirty::{DirtySegments, RunMemory};
 use super::{Cut, Damage, DamageReason, ExtentCheck, RecoveredPartition};
 use crate::checkpoint::PartitionEntry;
-use crate::id::{Incarnation, JournalId, PartitionKey, RoundSequence, SegmentId};
+use crate::id::{FilePosition, Incarnation, JournalId, PartitionKey, RoundSequence, SegmentId};
 use crate::partition::PartitionState;
 use crate::record::Record;
+use crate::segment::Segment;
 
 /// A partition while it is replayed.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ pub(super) struct Folding<M> {
     dirty: DirtySegments<M>,
     pub(super) extents: Vec<PendingExtent>,
     pub(super) damage: Option<Damage>,
-    /// A lost round may have held records of this partition.
-    doubted: Option<RoundSequence>,
+    /// A lost round may have held records of this partition that its state lacks.
+    is_doubted: bool,
+    /// A lost round may have held bytes that the segments lack.
+    lacks_bytes: bool,
+    /// Direct writes of rounds from the floor on.
+    direct: Vec<(SegmentId, FilePosition, FilePosition)>,
     pub(super) cut: Option<Cut>,
 }
 
@@ -57,7 +62,9 @@ impl<M: RunMemory> Folding<M> {
             dirty: DirtySegments::default(),
             extents: Vec::new(),
             damage,
-            doubted: None,
+            is_doubted: false,
+            lacks_bytes: false,
+            direct: Vec::new(),
             cut: None,
         }
     }
@@ -122,6 +129,16 @@ impl<M: RunMemory> Folding<M> {
                 self.refuse();
             }
         }
+        if let Record::Extent {
+            segment,
+            position,
+            length,
+            ..
+        } = *record
+            && sequence >= self.floor
+        {
+            self.direct.push((segment, position, position + length));
+        }
         if let Record::Seal {
             segment, byte_end, ..
         } = *record
@@ -169,7 +186,7 @@ impl<M: RunMemory> Folding<M> {
     /// Whether the record may be applied: one that goes on exactly at the end proves that the lost round held
     /// nothing of this partition, one that goes on elsewhere proves the opposite.
     fn settle_doubt(&mut self, record: &Record<'_>, before: Option<Cut>) -> bool {
-        let Some(before) = before.filter(|_| self.doubted.is_some()) else {
+        let Some(before) = before.filter(|_| self.is_doubted) else {
             return true;
         };
         let continues = match *record {
@@ -181,25 +198,29 @@ impl<M: RunMemory> Folding<M> {
             _ => return true,
         };
         if continues {
-            self.doubted = None;
+            self.is_doubted = false;
         }
         continues
     }
 
-    pub(super) fn doubt(&mut self, lost: RoundSequence) {
-        if self.doubted.is_some() {
+    /// Rounds are lost (both inclusive). What moves the log's start is repeated in the round after, so a record that goes
+    /// on at the end proves no more than that one round held nothing of this partition.
+    pub(super) fn doubt(&mut self, from: RoundSequence, to: RoundSequence) {
+        self.lacks_bytes |= from <= self.as_of && to >= self.floor;
+        if to <= self.as_of {
+            return;
+        }
+        if self.is_doubted || from.max(self.as_of.next()) < to {
             self.fence(DamageReason::JournalRound);
         }
-        if lost > self.as_of {
-            self.doubted = Some(lost);
-        }
+        self.is_doubted = true;
     }
 
     /// The record does not fit.
     fn refuse(&mut self) {
-        let reason = match self.doubted {
-            Some(_) => DamageReason::JournalRound,
-            None => DamageReason::Inconsistent,
+        let reason = match self.is_doubted || self.lacks_bytes {
+            true => DamageReason::JournalRound,
+            false => DamageReason::Inconsistent,
         };
         self.fence(reason);
     }
@@ -207,6 +228,25 @@ impl<M: RunMemory> Folding<M> {
     fn fence(&mut self, reason: DamageReason) {
         let at = self.state.offsets().end().get();
         self.damage.get_or_insert(Damage { at, reason });
+    }
+
+    /// The first offset of the first segment that has bytes neither in its file, nor in a journal, nor written directly.
+    fn first_lost(&self) -> Option<Offset> {
+        let lacks = |segment: &&Segment| {
+            let mut at = segment.written.block_floor();
+            while at < segment.byte_end && segment.written < segment.byte_end {
+                let direct = self.direct.iter().filter(|(id, ..)| *id == segment.id);
+                let direct = direct.map(|(_, from, to)| (*from, *to));
+                let mut known = direct.chain(self.dirty.ranges(segment.id));
+                match known.find(|(from, to)| *from <= at && at < *to) {
+                    Some((_, to)) => at = to,
+                    None => return true,
+                }
+            }
+            false
+        };
+        let lost = self.state.segments().iter().find(lacks);
+        lost.map(|segment| segment.base_offset)
     }
 
     /// Segments that the last record took out of the manifest.
@@ -228,8 +268,14 @@ impl<M: RunMemory> Folding<M> {
         if self.state.is_removed() {
             return None;
         }
-        if self.doubted.is_some() {
+        if self.is_doubted {
             self.fence(DamageReason::JournalRound);
+        }
+        if self.lacks_bytes
+            && let Some(at) = self.first_lost()
+        {
+            let reason = DamageReason::JournalRound;
+            self.damage.get_or_insert(Damage { at, reason });
         }
         // One append's records share a round, so this is only seen where a round was written by a bug; it is
         // cut all the same.

@@ -532,6 +532,42 @@ fn newest_checkpoint_lost_after_the_ring_moved_on() {
     assert_eq!(of(&replay.finish(), 0).damage, expected);
 }
 
+/// The checkpoint knows all records of a lost round, but only that round held the bytes of one of them.
+#[test]
+fn bytes_that_only_a_lost_round_held_are_missed() {
+    let mut script = Script::new(1);
+    let block = vec![0; BLOCK as usize];
+    let first = [blocks(0, 1)];
+    let at = |position: u64, bytes, batches| Record::Tail {
+        partition: key(0),
+        segment: segment(1),
+        position: FilePosition::new(position),
+        bytes,
+        batches,
+    };
+    script.round(0, &[opened(0, 1), at(0, &block, &first)]);
+    script.round(1, &[at(BLOCK, &A, &[batch(1)])]);
+    script.round(2, &[Record::Settle]);
+    script.damage_round(0);
+    for (floor, written, lost) in [(1, 0, Some(Offset::ZERO)), (2, BLOCK, None)] {
+        let mut state = script.states[&key(0)].clone();
+        state.written_to(segment(1), FilePosition::new(written));
+        let mut checkpoint = script.checkpoint();
+        checkpoint.entries.push(PartitionEntry {
+            state,
+            as_of: RoundSequence::new(2),
+            floor: RoundSequence::new(floor),
+            damage: None,
+        });
+        let mut replay = Replay::new();
+        replay.add_checkpoint(checkpoint);
+        script.replay_into(&mut replay);
+        let found = replay.finish();
+        let damage = of(&found, 0).damage;
+        assert_eq!(damage.map(|damage| damage.at), lost, "written up to {written}");
+    }
+}
+
 /// A segment file failed, its bytes moved to the rescue file, and the journal went on and forgot them.
 #[test]
 fn rescued_bytes_of_a_failed_segment() {
