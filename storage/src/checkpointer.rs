@@ -7,6 +7,7 @@
 //! freed only when the slot is durable. So at any moment one slot and the journal from its tail on hold
 //! everything.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use millstream_log::{
@@ -17,8 +18,8 @@ use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, OpenOpt
 
 use crate::event::LogId;
 use crate::journal::JournalPoint;
+use crate::log_table::{LogCursor, LogTable};
 use crate::ops::{Io, Meaning};
-use crate::partition_log::PartitionLog;
 
 /// See the module's page.
 pub(crate) struct Checkpointer {
@@ -40,6 +41,8 @@ enum Stage {
     /// Collected; the slot is being opened or the last rounds are not settled yet.
     Collected(Collected),
     Opening(Collected),
+    /// Its bytes move, some a turn, into memory that a direct write takes.
+    Packing(Packing),
     Writing {
         file: FileId,
         floor: JournalPoint,
@@ -49,8 +52,10 @@ enum Stage {
 
 struct Collecting {
     builder: CheckpointBuilder,
-    /// Partitions still to be added.
-    left: Vec<LogId>,
+    /// The walk over the shard's logs; one that is made behind it is in rounds after `floor`.
+    cursor: LogCursor,
+    /// Partitions that the walk passed and that could not be added then.
+    waiting: VecDeque<LogId>,
     floor: JournalPoint,
     as_of_max: RoundSequence,
     clean: bool,
@@ -61,6 +66,16 @@ struct Collected {
     floor: JournalPoint,
     as_of_max: RoundSequence,
     clean: bool,
+}
+
+struct Packing {
+    file: FileId,
+    floor: JournalPoint,
+    /// Whole blocks.
+    bytes: Vec<u8>,
+    /// As many; mapped memory, of which a page costs something when it is first touched.
+    buf: AlignedBuf,
+    packed: usize,
 }
 
 /// The meaning of a checkpoint's completion.
@@ -110,55 +125,51 @@ impl Checkpointer {
         matches!(self.stage, Stage::Collecting(_))
     }
 
-    /// Begins to collect all of `logs`. `next` is the moment before the next round. `clean`: nothing will
-    /// follow.
-    pub(crate) fn begin(&mut self, logs: Vec<LogId>, next: JournalPoint, clean: bool) {
+    /// Begins to collect all logs. `next` is the moment before the next round. `clean`: nothing will follow.
+    pub(crate) fn begin(&mut self, next: JournalPoint, clean: bool) {
         assert!(matches!(self.stage, Stage::Idle), "one checkpoint at a time");
         self.stage = Stage::Collecting(Collecting {
             builder: CheckpointBuilder::new(self.bytes_last + self.bytes_last / 8),
-            left: logs,
+            cursor: LogCursor::default(),
+            waiting: VecDeque::new(),
             floor: next,
             as_of_max: next.chain.sequence.previous(),
             clean,
         });
     }
 
-    /// Adds up to `count` of the partitions left that have nothing pending, or a shadow of when they had
-    /// not. `next` is the moment before the next round: everything that a partition without anything
-    /// pending knows is in rounds before it.
-    pub(crate) fn collect<'a>(
-        &mut self,
-        count: usize,
-        next: JournalPoint,
-        log_of: impl Fn(LogId) -> Option<&'a PartitionLog>,
-    ) {
+    /// There is a step to take that waits for nothing.
+    pub(crate) fn has_step(&self, logs: &LogTable) -> bool {
+        match &self.stage {
+            Stage::Collecting(collecting) => !logs.is_past(&collecting.cursor),
+            Stage::Packing(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Looks at up to `looks` of the partitions left, until they made `bytes`, and adds those that have nothing
+    /// pending, or a shadow of when they had not. `next` is the moment before the next round: everything that a
+    /// partition without anything pending knows is in rounds before it.
+    pub(crate) fn collect(&mut self, looks: usize, bytes: usize, next: JournalPoint, logs: &LogTable) {
         let Stage::Collecting(collecting) = &mut self.stage else {
             return;
         };
-        let as_of = next.chain.sequence.previous();
-        let mut added = 0;
-        collecting.left.retain(|id| {
-            // One that is gone was deleted meanwhile; one that is going is waited for.
-            let Some(log) = log_of(*id) else { return false };
-            if log.state.is_removed() {
-                return true;
+        let full = collecting.builder.bytes_len() + bytes;
+        for _ in 0..looks {
+            let Some(id) = logs
+                .step(&mut collecting.cursor)
+                .or_else(|| collecting.waiting.pop_front())
+            else {
+                break;
+            };
+            if !collecting.add(id, next, logs) {
+                collecting.waiting.push_back(id);
             }
-            let shadow = log.shadow.as_deref().filter(|_| !log.pending.is_empty());
-            if added == count || (shadow.is_none() && !log.pending.is_empty()) {
-                return true;
+            if collecting.builder.bytes_len() >= full {
+                return;
             }
-            let state = shadow.unwrap_or(&log.state);
-            let floor = log.dirty.since().unwrap_or(next);
-            let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
-            collecting.builder.add(state, as_of, kept_from, log.damage);
-            if floor.head < collecting.floor.head {
-                collecting.floor = floor;
-            }
-            collecting.as_of_max = collecting.as_of_max.max(as_of);
-            added += 1;
-            false
-        });
-        if collecting.left.is_empty() {
+        }
+        if collecting.waiting.is_empty() && logs.is_past(&collecting.cursor) {
             let Stage::Collecting(collecting) = std::mem::replace(&mut self.stage, Stage::Idle) else {
                 unreachable!("matched above");
             };
@@ -178,7 +189,7 @@ impl Checkpointer {
         }
     }
 
-    /// Goes on with a collected checkpoint once its rounds are settled.
+    /// Goes on with a collected checkpoint once its rounds are settled, one step.
     pub(crate) fn pump<R: Ring>(&mut self, settled: RoundSequence, io: &mut Io<'_, R>) {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Collected(collected) if collected.as_of_max <= settled => {
@@ -193,6 +204,14 @@ impl Checkpointer {
                     Op::OpenFile { path, options },
                 );
                 self.stage = Stage::Opening(collected);
+            }
+            Stage::Packing(mut packing) => {
+                packing.step();
+                self.stage = if packing.packed < packing.bytes.len() {
+                    Stage::Packing(packing)
+                } else {
+                    packing.submit(io)
+                };
             }
             stage => self.stage = stage,
         }
@@ -210,7 +229,7 @@ impl Checkpointer {
         match (op, completion.result) {
             (CheckpointOp::Closed, _) => CheckpointEvent::None,
             (CheckpointOp::Opened, Ok(Done::Opened { file, .. })) => {
-                self.write(file, unlinks, now, io);
+                self.pack(file, unlinks, now);
                 CheckpointEvent::None
             }
             (CheckpointOp::Written { len }, Ok(Done::Written { n, .. })) if n == len => {
@@ -237,7 +256,7 @@ impl Checkpointer {
         }
     }
 
-    fn write<R: Ring>(&mut self, file: FileId, unlinks: &[SegmentId], now: TimestampMs, io: &mut Io<'_, R>) {
+    fn pack(&mut self, file: FileId, unlinks: &[SegmentId], now: TimestampMs) {
         let Stage::Opening(collected) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             unreachable!("a slot was being opened");
         };
@@ -257,24 +276,63 @@ impl Checkpointer {
             .finish(&head, unlinks)
             .expect("the number of partitions is bounded");
         self.bytes_last = bytes.len();
-        let mut buf = AlignedBuf::zeroed(bytes.len());
-        buf.copy_from_slice(&bytes);
-        let op = Op::Write {
-            file,
-            at: 0,
-            slices: vec![buf.freeze()],
-            durable: true,
-        };
-        io.submit(
-            Meaning::Checkpoint(CheckpointOp::Written { len: bytes.len() }),
-            op,
-        );
-        self.stage = Stage::Writing {
+        self.stage = Stage::Packing(Packing {
             file,
             floor: collected.floor,
-        };
+            buf: AlignedBuf::zeroed(bytes.len()),
+            bytes,
+            packed: 0,
+        });
     }
 }
 
+impl Collecting {
+    /// Whether there is nothing more to do about this partition.
+    fn add(&mut self, id: LogId, next: JournalPoint, logs: &LogTable) -> bool {
+        // One that is gone was deleted meanwhile; one that is going is waited for.
+        let Some(log) = logs.get(id) else { return true };
+        let shadow = log.shadow.as_deref().filter(|_| !log.pending.is_empty());
+        if log.state.is_removed() || (shadow.is_none() && !log.pending.is_empty()) {
+            return false;
+        }
+        let as_of = next.chain.sequence.previous();
+        let state = shadow.unwrap_or(&log.state);
+        let floor = log.dirty.since().unwrap_or(next);
+        let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
+        self.builder.add(state, as_of, kept_from, log.damage);
+        if floor.head < self.floor.head {
+            self.floor = floor;
+        }
+        self.as_of_max = self.as_of_max.max(as_of);
+        true
+    }
+}
+
+impl Packing {
+    fn step(&mut self) {
+        let to = self.bytes.len().min(self.packed + PACK_STEP_BYTES);
+        let step = self.packed..to;
+        self.buf[step.clone()].copy_from_slice(&self.bytes[step]);
+        self.packed = to;
+    }
+
+    fn submit<R: Ring>(self, io: &mut Io<'_, R>) -> Stage {
+        let op = Op::Write {
+            file: self.file,
+            at: 0,
+            slices: vec![self.buf.freeze()],
+            durable: true,
+        };
+        let len = self.bytes.len();
+        io.submit(Meaning::Checkpoint(CheckpointOp::Written { len }), op);
+        Stage::Writing {
+            file: self.file,
+            floor: self.floor,
+        }
+    }
+}
+
+/// Bytes that one turn moves into memory for the write.
+const PACK_STEP_BYTES: usize = 128 << 10;
 /// EIO: what a write that stopped in the middle amounts to.
 const SHORT_WRITE_ERRNO: i32 = 5;

@@ -40,14 +40,16 @@ pub const WRITE_BEHIND_BYTES_BUSY: u64 = 1 << 20;
 /// See [`WRITE_BEHIND_BYTES_BUSY`].
 pub const WRITE_BEHIND_BYTES_IDLE: u64 = 8 << 20;
 
-/// Dirty partitions that a turn looks at for write-behind, and entries of the cache that it looks at for
-/// room.
-pub const WRITE_BEHIND_LOOKS: usize = 64;
-/// See [`WRITE_BEHIND_LOOKS`].
+/// Dirty partitions that a turn looks at for write-behind. Each may cost some microseconds; a turn comes with every
+/// completion, so that a disk is kept busy all the same.
+pub const WRITE_BEHIND_LOOKS: usize = 16;
+/// Entries of the cache that a turn looks at for room.
 pub const CACHE_LOOKS: usize = 64;
 
-/// Partitions that one step adds to a checkpoint.
+/// Partitions that one step of a checkpoint looks at, and bytes after which it stops.
 pub const CHECKPOINT_STEP: usize = 32;
+/// See [`CHECKPOINT_STEP`].
+pub const CHECKPOINT_STEP_BYTES: usize = 32 << 10;
 
 /// Memory of one shard for recently appended batches.
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;

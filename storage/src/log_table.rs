@@ -17,6 +17,12 @@ pub(crate) struct LogTable {
     by_key: BTreeMap<PartitionKey, LogId>,
 }
 
+/// How far a walk over all logs is, slot by slot.
+#[derive(Default)]
+pub(crate) struct LogCursor {
+    slot: usize,
+}
+
 struct Slot {
     generation: u32,
     /// Boxed: a slot moves when the table grows, and logs are large.
@@ -74,6 +80,24 @@ impl LogTable {
         slot.log
             .as_deref_mut()
             .filter(|_| slot.generation == id.generation)
+    }
+
+    /// The next log of a walk. What is inserted meanwhile may be met or not.
+    pub(crate) fn step(&self, cursor: &mut LogCursor) -> Option<LogId> {
+        let used = |slot: &&Slot| slot.log.is_some();
+        let passed = self.slots[cursor.slot.min(self.slots.len())..].iter();
+        let (at, slot) = (cursor.slot..).zip(passed).find(|(_, slot)| used(slot))?;
+        cursor.slot = at + 1;
+        Some(LogId {
+            slot: at as u32,
+            generation: slot.generation,
+        })
+    }
+
+    /// The walk has passed all logs.
+    pub(crate) fn is_past(&self, cursor: &LogCursor) -> bool {
+        let mut probe = LogCursor { slot: cursor.slot };
+        self.step(&mut probe).is_none()
     }
 
     /// The first log, in order of partition, or the first behind `after`.

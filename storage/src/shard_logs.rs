@@ -225,6 +225,9 @@ impl ShardLogs {
 
     /// When [`ShardLogs::turn`] has something to do by time alone.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.stopped && (self.checkpointer.has_step(&self.logs) || self.may_rest()) {
+            return Some(Instant::ZERO);
+        }
         let house = self.house.next_deadline();
         let settle = self.journal.owes_settle() && !self.stopped && !self.journal.has_round_in_flight();
         let settle = settle.then(|| self.last_round + Duration::from_nanos(SETTLE_AFTER_NS));

@@ -17,8 +17,8 @@ use crate::event::{LogEvent, LogId, Now, SpaceState};
 use crate::indexes::REBUILD_TAG;
 use crate::journal::JournalPoint;
 use crate::limits::{
-    BLOCK, CHECKPOINT_STEP, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_BUSY, WRITE_BEHIND_BYTES_IDLE,
-    WRITE_BEHIND_LOOKS,
+    BLOCK, CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_BUSY,
+    WRITE_BEHIND_BYTES_IDLE, WRITE_BEHIND_LOOKS,
 };
 use crate::ops::Io;
 use crate::rescue::{RescueEvent, RescueOp};
@@ -78,11 +78,19 @@ impl ShardLogs {
 
     /// Takes up idle partitions.
     fn rest(&mut self) {
-        while self.behind_bytes_in_flight < WRITE_BEHIND_BYTES_BUSY
-            && let Some(id) = self.resting.pop_front()
-        {
-            self.write_behind_one(id, true);
+        for _ in 0..WRITE_BEHIND_LOOKS {
+            if !self.may_rest() {
+                return;
+            }
+            if let Some(id) = self.resting.pop_front() {
+                self.write_behind_one(id, true);
+            }
         }
+    }
+
+    /// Idle partitions wait to be taken up, and the disk has room for them.
+    pub(crate) fn may_rest(&self) -> bool {
+        !self.resting.is_empty() && self.behind_bytes_in_flight < WRITE_BEHIND_BYTES_BUSY
     }
 
     fn write_behind_one(&mut self, id: LogId, rest: bool) {
@@ -404,7 +412,7 @@ impl ShardLogs {
             self.shutdown = Shutdown::Marking;
         }
         if freed >= ring / 4 || pressed || drained {
-            self.checkpointer.begin(self.logs.ids(), next, drained);
+            self.checkpointer.begin(next, drained);
         }
     }
 
@@ -425,9 +433,8 @@ impl ShardLogs {
     fn collect_checkpoint(&mut self) {
         if self.checkpointer.is_collecting() {
             let next: JournalPoint = self.journal.point();
-            let logs = &self.logs;
             self.checkpointer
-                .collect(CHECKPOINT_STEP, next, |id| logs.get(id));
+                .collect(CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, next, &self.logs);
         }
     }
 

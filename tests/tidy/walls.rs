@@ -234,6 +234,7 @@ pub fn one_clock(tree: &Tree) -> Vec<Violation> {
         "storage/ring/tests",
         "storage/tests",
         "storage/benches",
+        "storage/examples",
     ];
     behind_doors(
         tree,

@@ -400,8 +400,11 @@ fn fill<R: Ring>(host: &mut Host<R>, partition: i32) -> LogId {
         host.append_patiently(log, &batch(&[&value(count)]));
         host.flush(log);
     }
-    host.now.monotonic += millstream_protocol::time::Duration::from_secs(6);
-    (0..60).for_each(|_| host.turn(Duration::from_millis(1)));
+    // One idle time has the last segment's file made, the next its bytes written.
+    for _ in 0..3 {
+        host.now.monotonic += millstream_protocol::time::Duration::from_secs(6);
+        (0..60).for_each(|_| host.turn(Duration::from_millis(1)));
+    }
     log
 }
 
