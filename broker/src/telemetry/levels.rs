@@ -120,8 +120,8 @@ pub const ROOT: &str = "root";
 
 /// The parts of the program that log.
 pub const LOGGERS: [&str; 7] = [
-    "millstream::controller",
     "millstream::cli",
+    "millstream::controller",
     "millstream::partition",
     "millstream::server",
     "millstream::shard",

@@ -30,7 +30,8 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         .zip(&described)
         .map(|(resource, described)| {
             let (code, message, configs) = match described {
-                Ok(described) => (ErrorCode::None, None, described.results(&body)),
+                // Not null: Kafka leaves the field at its default.
+                Ok(described) => (ErrorCode::None, Some(""), described.results(&body)),
                 Err(refusal) => (refusal.code, admin::message(refusal), Vec::new()),
             };
             DescribeConfigsResult {
