@@ -467,7 +467,8 @@ impl<M: RunMemory> Replay<M> {
         Ok(())
     }
 
-    /// Rounds of `journal` are lost (both inclusive): whatever they held may have been for any of the journal's partitions.
+    /// Rounds of `journal` are lost (both inclusive): what they held may have been for any of the journal's
+    /// partitions.
     fn doubt(&mut self, journal: JournalId, from: RoundSequence, to: RoundSequence) {
         let homed = self
             .partitions

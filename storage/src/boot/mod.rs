@@ -15,6 +15,7 @@ mod files;
 mod journals;
 mod last_block;
 mod lock;
+mod partitions;
 mod recovered_bytes;
 mod ring_file;
 mod shards;
@@ -50,8 +51,8 @@ pub enum TopicFate {
 pub trait KnownTopics {
     fn fate(&self, topic: TopicId) -> TopicFate;
 
-    /// All partitions of live topics that this directory may hold. Asked for only where a journal is damaged: a partition
-    /// that it does not know may then be one that it has lost.
+    /// All partitions of live topics that this directory may hold. Asked for only where a journal is damaged: a
+    /// partition that it does not know may then be one that it has lost.
     fn partitions(&self) -> Vec<PartitionKey>;
 
     /// For the report.

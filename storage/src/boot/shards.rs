@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use millstream_log::{
-    ChainPoint, CheckpointBuilder, CheckpointHead, Damage, DamageReason, FilePosition, Incarnation,
-    JournalId, JournalIdentity, LogConfig, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
-    RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
+    ChainPoint, CheckpointBuilder, CheckpointHead, FilePosition, Incarnation, JournalId, JournalIdentity,
+    LogConfig, RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
 };
-use millstream_protocol::types::{LeaderEpoch, Offset};
+use millstream_protocol::types::LeaderEpoch;
 use millstream_ring::{AlignedBuf, Ring};
 
 use super::door::Door;
@@ -19,7 +18,7 @@ use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
 use super::last_block;
 use super::recovered_bytes::RecoveredBytes;
-use super::{KnownTopics, Random, TopicFate};
+use super::{KnownTopics, Random};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::{Growth, Spare};
 use crate::error::OpenError;
@@ -37,7 +36,7 @@ use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
 
-type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
+pub(super) type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
 
 /// Everything that the last steps of a start need.
 pub(super) struct Opening<'a> {
@@ -126,139 +125,6 @@ impl Opening<'_> {
             }
         }
         Ok((shards, !recovered.clean && !old.is_empty()))
-    }
-
-    /// A journal that lost a settled round may have lost all that told of a partition: one that the metadata knows and
-    /// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
-    fn add_lost(&self, found: &mut Vec<RecoveredPartition>, journals: &[RecoveredJournal]) {
-        if journals.iter().all(|journal| journal.resume.is_some()) {
-            return;
-        }
-        let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
-        let unknown = self
-            .topics
-            .partitions()
-            .into_iter()
-            .filter(|key| !known.contains(key));
-        found.extend(unknown.filter_map(|key| {
-            // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
-            let owner = &journals[shard_of(key, journals.len())];
-            let is_doubted = owner.resume.is_none() || journals.len() != self.shards;
-            is_doubted.then(|| RecoveredPartition {
-                state: PartitionState::new(key),
-                home: owner.head.journal.id,
-                dirty: Vec::new(),
-                floor: RoundSequence::default(),
-                cut: None,
-                damage: Some(Damage {
-                    at: Offset::ZERO,
-                    reason: DamageReason::JournalRound,
-                }),
-            })
-        }));
-    }
-
-    fn tell_damage(&mut self, key: PartitionKey, damage: Damage) {
-        self.report.push(format!(
-            "partition {} is damaged from offset {} on and not served: {}. What can be kept of it is kept by \
-             `millstream log repair --accept-loss`",
-            self.named(key),
-            damage.at,
-            reason_of(damage)
-        ));
-    }
-
-    /// A partition as people know it.
-    fn named(&self, key: PartitionKey) -> String {
-        match self.topics.name(key.topic) {
-            Some(name) => format!("{name}-{}", key.partition),
-            None => key.to_string(),
-        }
-    }
-
-    /// Partitions whose topic was deleted go; those of unknown topics are reported.
-    fn kept(
-        &mut self,
-        recovered: Vec<RecoveredPartition>,
-        unlinks: &mut BTreeSet<SegmentId>,
-    ) -> Vec<RecoveredPartition> {
-        let mut kept = Vec::with_capacity(recovered.len());
-        for partition in recovered {
-            let key = partition.state.key();
-            match self.topics.fate(key.topic) {
-                TopicFate::Deleted => {
-                    unlinks.extend(partition.state.segments().iter().map(|segment| segment.id));
-                    continue;
-                }
-                TopicFate::Unknown => self
-                    .report
-                    .push(format!("partition {key} is of a topic that nobody knows")),
-                TopicFate::Live => {}
-            }
-            if let Some(damage) = partition.damage {
-                self.tell_damage(key, damage);
-            }
-            kept.push(partition);
-        }
-        kept
-    }
-
-    /// Cuts off what was never acknowledged; tells whether there was anything.
-    fn cut(
-        &mut self,
-        partition: &mut RecoveredPartition,
-        ids: &mut [SegmentIds],
-        unlinks: &mut BTreeSet<SegmentId>,
-    ) -> bool {
-        let Some(cut) = partition.cut.take() else {
-            return false;
-        };
-        let key = partition.state.key();
-        let successor = ids[shard_of(key, self.shards)].next();
-        let record = cut.record(key, successor);
-        partition
-            .state
-            .apply(&record, self.now.wall)
-            .expect("a cut lies inside its log");
-        unlinks.extend(partition.state.take_released());
-        self.report.push(format!(
-            "partition {}: what was not acknowledged is cut at offset {}",
-            self.named(key),
-            cut.end_offset
-        ));
-        true
-    }
-
-    /// A segment whose file should hold bytes and is not there takes its partition out of service.
-    fn miss(&mut self, partition: &mut RecoveredPartition) {
-        let here = |id: SegmentId| self.scan.sizes.contains_key(&id);
-        let start = partition.state.offsets().start().get();
-        let missing = partition.state.segments().iter().find(|segment| {
-            let first_dirty = partition
-                .dirty
-                .iter()
-                .filter(|run| run.segment == segment.id)
-                .map(|run| run.position)
-                .min();
-            let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
-            // One that lies below the log's start may have been dropped in a round that is lost.
-            let is_served = segment.end_offset > start || !segment.sealed;
-            in_file && is_served && !here(segment.id)
-        });
-        let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
-            return;
-        };
-        if partition.damage.is_none_or(|damage| at < damage.at) {
-            partition.damage = Some(Damage {
-                at,
-                reason: DamageReason::Segment,
-            });
-        }
-        self.report.push(format!(
-            "partition {}: the file {} is missing",
-            self.named(partition.state.key()),
-            layout::segment(id)
-        ));
     }
 
     fn quarantine_unknown<R: Ring>(
@@ -639,15 +505,5 @@ impl Opening<'_> {
             log.dirty.close();
         }
         (log, is_covered || end.is_aligned())
-    }
-}
-
-fn reason_of(damage: Damage) -> &'static str {
-    match damage.reason {
-        DamageReason::JournalRound => {
-            "a round of the journal that may have held acknowledged records cannot be read"
-        }
-        DamageReason::Inconsistent => "the journal contradicts what came before",
-        DamageReason::Segment => "a segment file is damaged or missing, or could not be written",
     }
 }

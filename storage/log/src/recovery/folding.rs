@@ -203,8 +203,8 @@ impl<M: RunMemory> Folding<M> {
         continues
     }
 
-    /// Rounds are lost (both inclusive). What moves the log's start is repeated in the round after, so a record that goes
-    /// on at the end proves no more than that one round held nothing of this partition.
+    /// Rounds are lost (both inclusive). What moves the log's start is repeated in the round after, so a record that
+    /// goes on at the end proves no more than that one round held nothing of this partition.
     pub(super) fn doubt(&mut self, from: RoundSequence, to: RoundSequence) {
         self.lacks_bytes |= from <= self.as_of && to >= self.floor;
         if to <= self.as_of {
@@ -230,7 +230,8 @@ impl<M: RunMemory> Folding<M> {
         self.damage.get_or_insert(Damage { at, reason });
     }
 
-    /// The first offset of the first segment that has bytes neither in its file, nor in a journal, nor written directly.
+    /// The first offset of the first segment that has bytes neither in its file, nor in a journal, nor written
+    /// directly.
     fn first_lost(&self) -> Option<Offset> {
         let lacks = |segment: &&Segment| {
             let mut at = segment.written.block_floor();

@@ -1,0 +1,158 @@
+//! What becomes of each partition that a start found: kept, cut, or fenced, and what is said of it.
+
+use std::collections::BTreeSet;
+
+use millstream_log::{
+    Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
+    SegmentId, SegmentIds, layout,
+};
+use millstream_protocol::types::Offset;
+
+use super::TopicFate;
+use super::shards::{Opening, RecoveredPartition};
+use crate::shard_logs::shard_of;
+
+impl Opening<'_> {
+    /// A journal that lost a settled round may have lost all that told of a partition: one that the metadata knows and
+    /// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
+    pub(super) fn add_lost(&self, found: &mut Vec<RecoveredPartition>, journals: &[RecoveredJournal]) {
+        if journals.iter().all(|journal| journal.resume.is_some()) {
+            return;
+        }
+        let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
+        let unknown = self
+            .topics
+            .partitions()
+            .into_iter()
+            .filter(|key| !known.contains(key));
+        found.extend(unknown.filter_map(|key| {
+            // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
+            let owner = &journals[shard_of(key, journals.len())];
+            let is_doubted = owner.resume.is_none() || journals.len() != self.shards;
+            is_doubted.then(|| RecoveredPartition {
+                state: PartitionState::new(key),
+                home: owner.head.journal.id,
+                dirty: Vec::new(),
+                floor: RoundSequence::default(),
+                cut: None,
+                damage: Some(Damage {
+                    at: Offset::ZERO,
+                    reason: DamageReason::JournalRound,
+                }),
+            })
+        }));
+    }
+
+    pub(super) fn tell_damage(&mut self, key: PartitionKey, damage: Damage) {
+        self.report.push(format!(
+            "partition {} is damaged from offset {} on and not served: {}. What can be kept of it is kept by \
+             `millstream log repair --accept-loss`",
+            self.named(key),
+            damage.at,
+            reason_of(damage)
+        ));
+    }
+
+    /// A partition as people know it.
+    fn named(&self, key: PartitionKey) -> String {
+        match self.topics.name(key.topic) {
+            Some(name) => format!("{name}-{}", key.partition),
+            None => key.to_string(),
+        }
+    }
+
+    /// Partitions whose topic was deleted go; those of unknown topics are reported.
+    pub(super) fn kept(
+        &mut self,
+        recovered: Vec<RecoveredPartition>,
+        unlinks: &mut BTreeSet<SegmentId>,
+    ) -> Vec<RecoveredPartition> {
+        let mut kept = Vec::with_capacity(recovered.len());
+        for partition in recovered {
+            let key = partition.state.key();
+            match self.topics.fate(key.topic) {
+                TopicFate::Deleted => {
+                    unlinks.extend(partition.state.segments().iter().map(|segment| segment.id));
+                    continue;
+                }
+                TopicFate::Unknown => self
+                    .report
+                    .push(format!("partition {key} is of a topic that nobody knows")),
+                TopicFate::Live => {}
+            }
+            if let Some(damage) = partition.damage {
+                self.tell_damage(key, damage);
+            }
+            kept.push(partition);
+        }
+        kept
+    }
+
+    /// Cuts off what was never acknowledged; tells whether there was anything.
+    pub(super) fn cut(
+        &mut self,
+        partition: &mut RecoveredPartition,
+        ids: &mut [SegmentIds],
+        unlinks: &mut BTreeSet<SegmentId>,
+    ) -> bool {
+        let Some(cut) = partition.cut.take() else {
+            return false;
+        };
+        let key = partition.state.key();
+        let successor = ids[shard_of(key, self.shards)].next();
+        let record = cut.record(key, successor);
+        partition
+            .state
+            .apply(&record, self.now.wall)
+            .expect("a cut lies inside its log");
+        unlinks.extend(partition.state.take_released());
+        self.report.push(format!(
+            "partition {}: what was not acknowledged is cut at offset {}",
+            self.named(key),
+            cut.end_offset
+        ));
+        true
+    }
+
+    /// A segment whose file should hold bytes and is not there takes its partition out of service.
+    pub(super) fn miss(&mut self, partition: &mut RecoveredPartition) {
+        let here = |id: SegmentId| self.scan.sizes.contains_key(&id);
+        let start = partition.state.offsets().start().get();
+        let missing = partition.state.segments().iter().find(|segment| {
+            let first_dirty = partition
+                .dirty
+                .iter()
+                .filter(|run| run.segment == segment.id)
+                .map(|run| run.position)
+                .min();
+            let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
+            // One that lies below the log's start may have been dropped in a round that is lost.
+            let is_served = segment.end_offset > start || !segment.sealed;
+            in_file && is_served && !here(segment.id)
+        });
+        let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
+            return;
+        };
+        if partition.damage.is_none_or(|damage| at < damage.at) {
+            partition.damage = Some(Damage {
+                at,
+                reason: DamageReason::Segment,
+            });
+        }
+        self.report.push(format!(
+            "partition {}: the file {} is missing",
+            self.named(partition.state.key()),
+            layout::segment(id)
+        ));
+    }
+}
+
+fn reason_of(damage: Damage) -> &'static str {
+    match damage.reason {
+        DamageReason::JournalRound => {
+            "a round of the journal that may have held acknowledged records cannot be read"
+        }
+        DamageReason::Inconsistent => "the journal contradicts what came before",
+        DamageReason::Segment => "a segment file is damaged or missing, or could not be written",
+    }
+}
