@@ -60,7 +60,8 @@ impl KnownTopics for TopicsOf<'_> {
     }
 }
 
-/// Commits what a start adds to the metadata: the cluster at the first one, raised epochs after an unclean stop.
+/// Commits what a start adds to the metadata: the cluster at the first one, raised epochs after an unclean stop, and
+/// that nothing tells of some deleted topics any more.
 pub fn record_start(
     metadata: &mut impl MetadataStore,
     image: Arc<ClusterImage>,
@@ -78,6 +79,10 @@ pub fn record_start(
             broker: BrokerId::new(node_id),
         });
     }
+    let gone = image
+        .deleted_topics()
+        .filter(|(id, _)| !booted.deleted.contains(id));
+    records.extend(gone.map(|(id, _)| MetadataRecord::TopicPurged { id }));
     if records.is_empty() {
         return Ok(image);
     }
@@ -85,4 +90,75 @@ pub fn record_start(
         .append(&encode_batch(&records))
         .map_err(|error| StartError::Storage(format!("the metadata log cannot be written: {error}")))?;
     Ok(Arc::new(image.apply(&records)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use millstream_ring::simulated::{SimOptions, SimWorld};
+    use millstream_storage::StorageOptions;
+
+    use super::*;
+    use crate::shard::clock;
+
+    /// Keeps the last entry.
+    #[derive(Default)]
+    struct LastEntry(Vec<u8>);
+
+    impl MetadataStore for LastEntry {
+        fn append(&mut self, payload: &[u8]) -> std::io::Result<u64> {
+            self.0 = payload.to_vec();
+            Ok(1)
+        }
+
+        fn replace(&mut self, _: &[u8]) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn log_bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_start_forgets_deleted_topics_that_it_did_not_meet() {
+        let id = |number| TopicId::new([number; 16]);
+        let created = |number| MetadataRecord::TopicCreated {
+            id: id(number),
+            name: format!("t{number}"),
+            partitions: 1,
+            configs: Default::default(),
+        };
+        let deleted = |number| MetadataRecord::TopicDeleted { id: id(number) };
+        let cluster = MetadataRecord::ClusterCreated {
+            cluster_id: "c".to_owned(),
+        };
+        let history = [
+            cluster,
+            created(1),
+            created(2),
+            created(3),
+            deleted(1),
+            deleted(2),
+        ];
+        let image = Arc::new(ClusterImage::empty().apply(&history));
+        let mut ring = SimWorld::new(1, SimOptions::default()).ring();
+        let mut options = StorageOptions::for_shards(1);
+        options.lock = false;
+        let topics = TopicsOf(&image);
+        let mut booted =
+            millstream_storage::open(&mut ring, Path::new("/d"), &options, 1, &topics, 1, clock::now())
+                .unwrap();
+        booted.deleted.insert(id(2));
+        let mut store = LastEntry::default();
+        let after = record_start(&mut store, image.clone(), &booted, 1).unwrap();
+        let left: Vec<TopicId> = after.deleted_topics().map(|(id, _)| id).collect();
+        assert_eq!(left, [id(2)], "what another start may meet again is remembered");
+        assert_eq!(
+            decode_batch(&store.0).unwrap(),
+            [MetadataRecord::TopicPurged { id: id(1) }]
+        );
+        assert_eq!(after.topics().count(), 1);
+    }
 }

@@ -20,6 +20,7 @@ mod recovered_bytes;
 mod ring_file;
 mod shards;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use millstream_log::{FormatError, Identity, PartitionKey, layout};
@@ -84,6 +85,9 @@ pub struct Booted {
     pub cluster: [u8; 16],
     /// What an operator should know, a line each.
     pub report: Vec<String>,
+    /// Deleted topics that were met: another start may meet them again, from the same journals. Of all others nothing
+    /// here tells any more, so that the metadata may forget them.
+    pub deleted: BTreeSet<TopicId>,
     /// Keep it as long as the directory is in use.
     pub lock: DirectoryLock,
 }
@@ -130,7 +134,7 @@ pub fn open_accepting<R: Ring>(
         DirectoryLock::none()
     };
     let identity = open_identity(&mut door, dir, &mut random, now)?;
-    let mut report = Vec::new();
+    let (mut report, mut deleted) = (Vec::new(), BTreeSet::new());
     let mut found = journals::replay(&mut door, dir, &mut report)?;
     accept::accept_losses(&mut found.recovered.partitions, losses);
     let scan = SegmentScan::new(&mut door, dir)?;
@@ -142,6 +146,7 @@ pub fn open_accepting<R: Ring>(
         now,
         scan,
         report: &mut report,
+        deleted: &mut deleted,
         random: &mut random,
     };
     let (shards, unclean) = opening.finish(&mut door, found)?;
@@ -150,6 +155,7 @@ pub fn open_accepting<R: Ring>(
         unclean,
         cluster: identity.cluster,
         report,
+        deleted,
         lock,
     })
 }

@@ -72,6 +72,7 @@ impl Opening<'_> {
             let key = partition.state.key();
             match self.topics.fate(key.topic) {
                 TopicFate::Deleted => {
+                    self.deleted.insert(key.topic);
                     unlinks.extend(partition.state.segments().iter().map(|segment| segment.id));
                     continue;
                 }

@@ -10,7 +10,7 @@ use millstream_log::{
     ChainPoint, CheckpointBuilder, CheckpointHead, FilePosition, Incarnation, JournalId, JournalIdentity,
     LogConfig, RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
 };
-use millstream_protocol::types::LeaderEpoch;
+use millstream_protocol::types::{LeaderEpoch, TopicId};
 use millstream_ring::{AlignedBuf, Ring};
 
 use super::door::Door;
@@ -47,6 +47,8 @@ pub(super) struct Opening<'a> {
     pub(super) now: Now,
     pub(super) scan: SegmentScan,
     pub(super) report: &'a mut Vec<String>,
+    /// Deleted topics of which checkpoints or journals still told.
+    pub(super) deleted: &'a mut BTreeSet<TopicId>,
     pub(super) random: &'a mut Random,
 }
 

@@ -1,6 +1,6 @@
 //! A shard's loop in miniature: drives the logs of one data directory on any ring, and hands out batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
@@ -25,6 +25,8 @@ pub struct Host<R> {
     pub now: Now,
     pub unclean: bool,
     pub report: Vec<String>,
+    /// Deleted topics that the start met.
+    pub deleted: BTreeSet<TopicId>,
     /// Tells that the ring will not answer any more.
     pub dead: Box<dyn Fn() -> bool>,
     /// Ended reads that nobody took yet.
@@ -63,6 +65,7 @@ impl<R: Ring> Host<R> {
             shards,
             unclean,
             report,
+            deleted,
             lock,
             ..
         } = millstream_storage::open(&mut ring, dir, options, shards, topics, 7, now)?;
@@ -73,6 +76,7 @@ impl<R: Ring> Host<R> {
             now,
             unclean,
             report,
+            deleted,
             dead: Box::new(|| false),
             done: BTreeMap::new(),
             next_read: 0,

@@ -10,7 +10,7 @@ use millstream_ring::simulated::{DiskImage, OpKind, SimOptions, SimRing, SimWorl
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{IoError, Ring};
 use millstream_storage::{
-    AppendError, LogEvent, LogId, OpenError, ReadError, SpaceState, StorageOptions, shard_of,
+    AppendError, LogEvent, LogId, OpenError, ReadError, SpaceState, StorageOptions, TopicFate, shard_of,
 };
 
 use crate::common::{Host, TempDir, batch, key, small_options};
@@ -685,6 +685,29 @@ fn a_full_disk_does_not_wait_for_retention_to_be_due() {
     let took = host.now.monotonic.saturating_since(begun);
     assert!(took < options.retention_first_after, "{took:?}");
     assert!(host.logs().offsets(log).start > Offset::ZERO);
+}
+
+#[test]
+fn a_deleted_topic_is_met_until_no_journal_tells_of_it() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[b"gone"])).unwrap();
+    host.flush(log);
+    // A crash between the deletion's commit and what storage makes of it.
+    drop(host);
+    let reopen = || {
+        world.advance(Duration::from_secs(1));
+        let deleted = |_| TopicFate::Deleted;
+        Host::open_with(world.ring(), Path::new(DIR), &small_options(), 1, &deleted).unwrap()
+    };
+    let topics: Vec<_> = [reopen(), reopen()].map(|host| host.deleted.len()).to_vec();
+    assert_eq!(topics[0], 1, "its partition was there");
+    let host = reopen();
+    host.shut_down();
+    let host = reopen();
+    assert!(host.deleted.is_empty(), "an orderly end leaves nothing to replay");
+    assert!(host.report.is_empty(), "{:?}", host.report);
 }
 
 /// Small segments, kept for an hour.
