@@ -81,12 +81,13 @@ impl ShardLogs {
         }
     }
 
-    /// The first batch below `bound` (exclusive) that holds a timestamp of at least `time`, for the caller
-    /// to find the record in.
+    /// The first batch below `bound` (exclusive) that ends at or beyond `from` (raised to the log's start) and holds
+    /// a timestamp of at least `time`, for the caller to find the record in.
     pub fn offset_for_time(
         &mut self,
         log: LogId,
         time: TimestampMs,
+        from: Offset,
         bound: Offset,
         read: ReadId,
     ) -> Result<TimeOutcome, ReadError> {
@@ -100,7 +101,7 @@ impl ShardLogs {
             .get();
         let what = Wanted::Time {
             time,
-            from: start,
+            from: from.max(start),
             bound,
         };
         match self.begin(Request { read, log, what })? {

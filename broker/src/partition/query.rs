@@ -8,7 +8,7 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_storage::{FoundTime, LogId, ReadError, ReadId, TimeOutcome};
 
-use super::record_search;
+use super::record_search::{self, Position};
 use crate::error;
 use crate::shard::calls::PendingRead;
 use crate::shard::messages::{Origin, PeerMessage};
@@ -47,6 +47,31 @@ pub struct QueryAnswer {
 pub struct QueryOrigin {
     pub origin: Origin,
     pub slot: usize,
+}
+
+/// A look-up by time.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeSearch {
+    origin: QueryOrigin,
+    log: LogId,
+    at: TimestampMs,
+    /// Where it goes on, inclusive.
+    from: Offset,
+    /// Exclusive.
+    bound: Offset,
+}
+
+impl TimeSearch {
+    fn new(origin: QueryOrigin, log: LogId, at: TimestampMs, bound: Offset) -> TimeSearch {
+        let from = Offset::ZERO;
+        TimeSearch {
+            origin,
+            log,
+            at,
+            from,
+            bound,
+        }
+    }
 }
 
 /// A DeleteRecords that waits until the new start is durable.
@@ -133,53 +158,82 @@ impl Shard {
                 }))
             }
             OffsetAnswer::Nothing => Ok(Some(QueryAnswer::error(ErrorCode::None))),
-            OffsetAnswer::SearchFrom { at, bound } => self.search(origin, log, at, bound),
+            OffsetAnswer::SearchFrom { at, bound } => self.search(TimeSearch::new(origin, log, at, bound)),
             OffsetAnswer::SearchMax { bound } => match self.partitions.logs.max_timestamp(log) {
-                Some(at) => self.search(origin, log, at, bound),
+                Some(at) => self.search(TimeSearch::new(origin, log, at, bound)),
                 None => Ok(Some(QueryAnswer::error(ErrorCode::None))),
             },
         }
     }
 
-    fn search(
-        &mut self,
-        origin: QueryOrigin,
-        log: LogId,
-        at: TimestampMs,
-        bound: Offset,
-    ) -> Result<Option<QueryAnswer>, ErrorCode> {
-        let pending = PendingRead::Search { origin, at };
-        let read = self
-            .reads
-            .insert(pending)
-            .map_err(|_| ErrorCode::ThrottlingQuotaExceeded)?;
-        let outcome = self
-            .partitions
-            .logs
-            .offset_for_time(log, at, bound, ReadId(read.to_bits()));
-        if let Ok(TimeOutcome::Pending) = outcome {
-            return Ok(None);
-        }
-        self.reads.remove(read);
-        match outcome {
-            Ok(TimeOutcome::Ready(found)) => Ok(Some(answer_found(found, at))),
-            Ok(TimeOutcome::Pending) => unreachable!("returned above"),
-            Err(error) => Err(error::read(&error)),
+    /// Looks for the record; `None` where the disk is asked, and [`Self::search_done`] goes on.
+    fn search(&mut self, mut search: TimeSearch) -> Result<Option<QueryAnswer>, ErrorCode> {
+        loop {
+            let read = self
+                .reads
+                .insert(PendingRead::Search(search))
+                .map_err(|_| ErrorCode::ThrottlingQuotaExceeded)?;
+            let TimeSearch {
+                log, at, from, bound, ..
+            } = search;
+            let logs = &mut self.partitions.logs;
+            let outcome = logs.offset_for_time(log, at, from, bound, ReadId(read.to_bits()));
+            if let Ok(TimeOutcome::Pending) = outcome {
+                return Ok(None);
+            }
+            self.reads.remove(read);
+            match outcome {
+                Ok(TimeOutcome::Ready(found)) => match self.found(&mut search, found) {
+                    Some(answer) => return Ok(Some(answer)),
+                    None => continue,
+                },
+                Ok(TimeOutcome::Pending) => unreachable!("returned above"),
+                Err(error) => return Err(error::read(&error)),
+            }
         }
     }
 
     /// A search on the disk ended.
     pub(crate) fn search_done(
         &mut self,
-        origin: QueryOrigin,
-        at: TimestampMs,
+        mut search: TimeSearch,
         result: Result<Option<FoundTime>, ReadError>,
     ) {
         let answer = match result {
-            Ok(found) => answer_found(found, at),
-            Err(error) => QueryAnswer::error(error::read(&error)),
+            Ok(found) => match self.found(&mut search, found) {
+                Some(answer) => Ok(Some(answer)),
+                None => self.search(search),
+            },
+            Err(error) => Err(error::read(&error)),
         };
-        self.deliver_answer(origin, answer);
+        match answer {
+            Ok(Some(answer)) => self.deliver_answer(search.origin, answer),
+            Ok(None) => {}
+            Err(code) => self.deliver_answer(search.origin, QueryAnswer::error(code)),
+        }
+    }
+
+    /// What a search's batch answers; `None` where only deleted records of it are late enough: then the search goes
+    /// on behind it.
+    fn found(&self, search: &mut TimeSearch, found: Option<FoundTime>) -> Option<QueryAnswer> {
+        let Some(found) = found else {
+            return Some(QueryAnswer::error(ErrorCode::None));
+        };
+        let offsets = self.partitions.logs.try_offsets(search.log);
+        let start = offsets.map_or(Offset::ZERO, |offsets| offsets.start);
+        match record_search::first_at(&found.batch, search.at, start) {
+            Ok(Position::Record(offset, timestamp)) => Some(QueryAnswer {
+                error: ErrorCode::None,
+                offset: offset.get(),
+                timestamp: timestamp.get(),
+                leader_epoch: found.leader_epoch.get(),
+            }),
+            Ok(Position::Behind(next)) => {
+                search.from = next;
+                None
+            }
+            Err(_) => Some(QueryAnswer::error(ErrorCode::CorruptMessage)),
+        }
     }
 
     fn epoch_query(
@@ -289,21 +343,5 @@ impl Shard {
                 },
             );
         }
-    }
-}
-
-/// The exact record inside the batch that was found.
-fn answer_found(found: Option<FoundTime>, at: TimestampMs) -> QueryAnswer {
-    let Some(found) = found else {
-        return QueryAnswer::error(ErrorCode::None);
-    };
-    match record_search::first_at(&found.batch, at) {
-        Ok((offset, timestamp)) => QueryAnswer {
-            error: ErrorCode::None,
-            offset: offset.get(),
-            timestamp: timestamp.get(),
-            leader_epoch: found.leader_epoch.get(),
-        },
-        Err(_) => QueryAnswer::error(ErrorCode::CorruptMessage),
     }
 }

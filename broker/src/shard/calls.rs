@@ -1,13 +1,11 @@
 //! Requests that wait: for the flush, another shard, records, the disk or the controller.
 //! Invariant: a call is answered once and then gone; late words about it meet nobody, for its key has passed.
 
-use millstream_protocol::types::TimestampMs;
-
 use super::messages::Origin;
 use super::slab::Key;
 use crate::partition::fetch::FetchWork;
 use crate::partition::produce::ProduceWork;
-use crate::partition::query::QueryOrigin;
+use crate::partition::query::TimeSearch;
 use crate::server::handlers::admin::AdminCall;
 use crate::server::handlers::fetch::FetchCall;
 use crate::server::handlers::produce::ProduceCall;
@@ -47,7 +45,7 @@ pub enum PendingRead {
     /// An answer of a [`Call::FetchWork`].
     Fetch { work: Key, index: usize },
     /// A look-up by time.
-    Search { origin: QueryOrigin, at: TimestampMs },
+    Search(TimeSearch),
 }
 
 impl PendingRead {

@@ -289,10 +289,10 @@ impl Shard {
             LogEvent::Flushed { log, upto } => self.advance_log(log, |marks| marks.flush(upto)),
             LogEvent::ReadDone { read, result } => self.finish_read(read, |shard, pending| match pending {
                 PendingRead::Fetch { work, index } => shard.read_done(work, index, result),
-                PendingRead::Starting | PendingRead::Search { .. } => {}
+                PendingRead::Starting | PendingRead::Search(_) => {}
             }),
             LogEvent::TimeFound { read, result } => self.finish_read(read, |shard, pending| match pending {
-                PendingRead::Search { origin, at } => shard.search_done(origin, at, result),
+                PendingRead::Search(search) => shard.search_done(search, result),
                 PendingRead::Starting | PendingRead::Fetch { .. } => {}
             }),
             LogEvent::StartMoved { log, start } => self.start_moved(log, start),

@@ -314,9 +314,13 @@ fn times_are_found_through_indexes_that_are_not_in_memory() {
     let log = find(&mut host, 0);
     let bound = host.logs().offsets(log).end;
     let read = ReadId(1 << 40);
-    let outcome = host
-        .logs()
-        .offset_for_time(log, TimestampMs::new(1_700_000_000_000), bound, read);
+    let outcome = host.logs().offset_for_time(
+        log,
+        TimestampMs::new(1_700_000_000_000),
+        Offset::ZERO,
+        bound,
+        read,
+    );
     assert!(matches!(outcome, Ok(TimeOutcome::Pending)));
     host.until("the time", |host| {
         host.events.iter().any(|event| {
