@@ -61,6 +61,8 @@ pub(super) struct RingState {
     pub(super) completed: Vec<Completion>,
     /// Operations begun and not completed.
     pub(super) begun: usize,
+    /// Dropped: what it has in flight ends without a word.
+    pub(super) is_gone: bool,
 }
 
 pub(super) struct Socket {
@@ -150,6 +152,7 @@ impl World {
             submitted: VecDeque::new(),
             completed: Vec::new(),
             begun: 0,
+            is_gone: false,
         });
         self.rings.len() - 1
     }
@@ -243,6 +246,9 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, ring: usize, token: Token, result: Result<Done, IoError>, more: bool) {
+        if self.rings[ring].is_gone {
+            return;
+        }
         self.note(&[token.0, digest(&result), u64::from(more)]);
         self.rings[ring]
             .completed
