@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{
     Checkpoint, CheckpointBuilder, CheckpointHead, Incarnation, JournalIdentity, RoundSequence, SegmentId,
 };
@@ -299,8 +300,11 @@ impl Collecting {
         let state = shadow.unwrap_or(&log.state);
         let floor = log.dirty.since().unwrap_or(next);
         let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
-        self.builder.add(state, as_of, kept_from, log.damage);
-        if floor.head < self.floor.head {
+        // What never held anything goes without a word when it is deleted: nothing may bring it back.
+        if !state.is_blank() {
+            self.builder.add(state, as_of, kept_from, log.damage);
+        }
+        if floor.head < self.floor.head && !planted::has(Bug::FloorTooHigh) {
             self.floor = floor;
         }
         self.as_of_max = self.as_of_max.max(as_of);
@@ -321,7 +325,7 @@ impl Packing {
             file: self.file,
             at: 0,
             slices: vec![self.buf.freeze()],
-            durable: true,
+            durable: !planted::has(Bug::FreedBeforeCheckpoint),
         };
         let len = self.bytes.len();
         io.submit(Meaning::Checkpoint(CheckpointOp::Written { len }), op);

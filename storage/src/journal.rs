@@ -12,6 +12,7 @@
 
 use std::path::PathBuf;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{ChainPoint, Incarnation, JournalIdentity, RoundBuilder, RoundHeader, RoundSequence};
 use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, OpenOptions, Ring, Slice};
@@ -240,7 +241,7 @@ impl Journal {
             file,
             at,
             slices,
-            durable: true,
+            durable: !planted::has(Bug::RoundNotFlushed),
         };
         io.submit(Meaning::Journal(JournalOp::Written { len }), op);
     }

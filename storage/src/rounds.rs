@@ -9,6 +9,7 @@
 //! many             └ tail               └ extent + direct write └ tail
 //! ```
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{
     FilePosition, PartitionKey, PartitionState, Record, RoundBuilder, SegmentId, StoredBatch, crc32c_append,
     salt,
@@ -118,6 +119,11 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
             segments,
             log_start: *log_start,
         },
+    };
+    let record = match fact {
+        Fact::LogStart { .. } if planted::has(Bug::LogStartNotLogged) => Record::Settle,
+        Fact::Removed { .. } if planted::has(Bug::RemovalNotLogged) => Record::Settle,
+        _ => record,
     };
     if filling.builder.push(&record).is_err() {
         return Filled::Full;

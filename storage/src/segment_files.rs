@@ -21,6 +21,7 @@ mod sidecars;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{FilePosition, SegmentHeader, SegmentId, layout};
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, Slice};
 
@@ -472,11 +473,15 @@ impl SegmentFile {
 fn submit_work<R: Ring>(segment: SegmentId, id: FileId, work: FileWork, io: &mut Io<'_, R>) {
     match work {
         FileWork::Write { at, slices, len, tag } => {
+            let unflushed = match tag >> 62 {
+                0 => Bug::DirectWriteNotFlushed,
+                _ => Bug::WriteBehindNotFlushed,
+            };
             let op = Op::Write {
                 file: id,
                 at: in_file(at),
                 slices,
-                durable: true,
+                durable: !planted::has(unflushed),
             };
             io.submit(Meaning::File(FileOp::Written { segment, len, tag }), op);
         }

@@ -23,6 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::metadata_disk::{HostDirectory, MetadataDisk};
+use millstream_log::planted::{self, Bug};
 
 /// A place for the metadata's entries that keeps them.
 pub trait MetadataStore {
@@ -193,7 +194,9 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
             log.disk.sync_names()?;
             log.disk
                 .rename(UNFINISHED_SNAPSHOT, &name("snapshot", log.last))?;
-            log.disk.sync_names()?;
+            if !planted::has(Bug::SnapshotNameNotSynced) {
+                log.disk.sync_names()?;
+            }
             log.bytes = LOG_HEADER as u64;
             remove_older(&mut log.disk, log.last);
             Ok(())
@@ -282,7 +285,7 @@ fn read_entries(
     while at < bytes.len() {
         let next = base + entries.len() as u64 + 1;
         match entry_at(bytes, at) {
-            Some((sequence, payload)) if sequence == next => {
+            Some((sequence, payload)) if sequence == next && !is_dropped(bytes, at, payload) => {
                 entries.push(payload.to_vec());
                 at += ENTRY_HEADER + payload.len();
             }
@@ -302,6 +305,11 @@ fn read_entries(
         }
     }
     Ok(at)
+}
+
+/// Only where that bug is planted.
+fn is_dropped(bytes: &[u8], at: usize, payload: &[u8]) -> bool {
+    planted::has(Bug::MetadataEntryDropped) && at + ENTRY_HEADER + payload.len() == bytes.len()
 }
 
 fn entry_at(bytes: &[u8], at: usize) -> Option<(u64, &[u8])> {

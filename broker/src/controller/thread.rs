@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use millstream_log::planted::{self, Bug};
 use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource, ConfigResource};
 use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
 use millstream_machine::cluster::create_partitions::GrowTopic;
@@ -166,6 +167,11 @@ impl<S: MetadataStore> ControllerThread<S> {
     }
 
     fn commit(&mut self, image: ClusterImage, records: &[MetadataRecord]) -> bool {
+        let is_block = |record: &MetadataRecord| matches!(record, MetadataRecord::ProducerIdBlock { .. });
+        if planted::has(Bug::ProducerIdsNotLogged) && records.iter().all(is_block) {
+            self.parts.image = Arc::new(image);
+            return true;
+        }
         if let Err(error) = self.parts.store.append(&encode_batch(records)) {
             tracing::error!(%error, "the metadata log cannot be written: topics and configurations stay as they are");
             return false;

@@ -4,6 +4,7 @@
 //! original.
 
 use millstream_log::PartitionKey;
+use millstream_log::planted::{self, Bug};
 use millstream_machine::partition::produce::{Acks, ProduceError, RecordError};
 use millstream_machine::partition::watermark::{Moved, Watermarks};
 use millstream_machine::purgatory::{Mark, Release, Released, WaitFor, Why};
@@ -157,6 +158,9 @@ impl Shard {
                 self.counters.appends_refused += 1;
                 refuse(error::append(&error))
             })?;
+        if planted::has(Bug::UnflushedServed) {
+            self.advance_log(log, |marks| marks.flush(appended.last_offset.next()));
+        }
         self.counters.bytes_appended += records.len() as u64;
         if !appended.duplicate {
             self.advance_log(log, |marks| marks.append(appended.last_offset + 1));

@@ -27,6 +27,7 @@ mod leader_epochs;
 pub mod limits;
 mod offsets;
 mod partition;
+pub mod planted;
 mod producers;
 mod read_plan;
 mod rebuild;

@@ -21,6 +21,7 @@ use crate::index::SparseIndex;
 use crate::leader_epochs::LeaderEpochs;
 use crate::limits::SEGMENTS_MAX;
 use crate::offsets::Offsets;
+use crate::planted::{self, Bug};
 use crate::producers::Producers;
 use crate::record::Record;
 use crate::segment::Segment;
@@ -206,6 +207,11 @@ impl PartitionState {
         self.segments.iter_mut().rev().find(|segment| segment.id == id)
     }
 
+    /// It never held anything: no record tells of it, and its deletion leaves none.
+    pub fn is_blank(&self) -> bool {
+        self.segments.is_empty() && self.offsets.end().get() == Offset::ZERO
+    }
+
     pub(crate) fn encode(&self, out: &mut impl Put) {
         assert!(!self.removed, "a deleted partition is not in a checkpoint");
         assert!(
@@ -233,6 +239,9 @@ impl PartitionState {
         state.offsets = Offsets::recovered(start, end);
         state.epochs = LeaderEpochs::decode(take)?;
         state.producers = Producers::decode(take)?;
+        if planted::has(Bug::ProducersForgotten) {
+            state.producers = Producers::default();
+        }
         let count = take.count(Segment::ENCODED_LEN_MIN, SEGMENTS_MAX, "segments")?;
         state.segments.reserve(count);
         for index in 0..count {

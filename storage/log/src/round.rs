@@ -15,6 +15,7 @@ mod chain;
 mod header;
 
 use crate::codec::{FormatError, Take};
+use crate::planted::{self, Bug};
 use crate::record::{Record, Scratch};
 
 pub use builder::{RoundBuilder, RoundFull, SealedRound};
@@ -37,7 +38,7 @@ impl<'a> Round<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let header = RoundHeader::decode(bytes)?;
         let bytes = bytes.get(..header.length as usize).ok_or(FormatError::Short)?;
-        if round_crc(header.previous_crc, bytes) != header.crc {
+        if round_crc(header.previous_crc, bytes) != header.crc && !planted::has(Bug::RoundCrcSkipped) {
             return Err(FormatError::Checksum);
         }
         Ok(Self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{
     Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
     SegmentId, SegmentIds, layout,
@@ -96,7 +97,7 @@ impl Opening<'_> {
         ids: &mut [SegmentIds],
         unlinks: &mut BTreeSet<SegmentId>,
     ) -> bool {
-        let Some(cut) = partition.cut.take() else {
+        let Some(cut) = partition.cut.take().filter(|_| !planted::has(Bug::CutForgotten)) else {
             return false;
         };
         let key = partition.state.key();

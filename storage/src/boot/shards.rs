@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{
     ChainPoint, CheckpointBuilder, CheckpointHead, FilePosition, Incarnation, JournalId, JournalIdentity,
     LogConfig, RunMemory, SegmentHeader, SegmentId, SegmentIds, layout,
@@ -75,7 +76,10 @@ impl Opening<'_> {
             next_id,
             rescue_ends,
         } = replayed;
-        let incarnation = recovered.incarnation.next();
+        let incarnation = match planted::has(Bug::IncarnationNotRaised) {
+            true => recovered.incarnation,
+            false => recovered.incarnation.next(),
+        };
         let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
         let mut found = recovered.partitions;
         self.add_lost(&mut found, &recovered.journals);
@@ -333,7 +337,9 @@ impl Opening<'_> {
                 floor = since;
             }
             let kept_from = log.dirty.rescued().unwrap_or(since.chain.sequence);
-            builder.add(&log.state, as_of, kept_from, log.damage);
+            if !log.state.is_blank() {
+                builder.add(&log.state, as_of, kept_from, log.damage);
+            }
             let to_rescue = log.damage.is_some() && !log.dirty.is_clean() && log.dirty.rescued().is_none();
             let chunks = log.chunks.len();
             let id = shard.logs.insert(log);

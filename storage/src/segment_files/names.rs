@@ -1,5 +1,6 @@
 //! Names that come and go: the removal of files, and the syncs that make it and the making of others durable.
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{SegmentId, layout};
 use millstream_ring::{Done, IoError, IoErrorKind, Op, Ring};
 
@@ -109,10 +110,11 @@ impl SegmentFiles {
                     .join(layout::SEGMENTS)
                     .join(layout::segment_folder(*segment));
                 names.syncing = std::mem::take(&mut names.changed);
-                io.submit(
-                    Meaning::File(FileOp::NamesSynced { folder: *folder }),
-                    Op::SyncDir { path },
-                );
+                let op = match planted::has(Bug::NamesNotSynced) {
+                    true => Op::List { path },
+                    false => Op::SyncDir { path },
+                };
+                io.submit(Meaning::File(FileOp::NamesSynced { folder: *folder }), op);
             }
         }
     }

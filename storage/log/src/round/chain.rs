@@ -4,6 +4,7 @@ use super::{Round, RoundHeader};
 use crate::crc::crc32c;
 use crate::id::{Incarnation, JournalIdentity, RoundSequence};
 use crate::layout::BLOCK;
+use crate::planted::{self, Bug};
 
 /// Where a chain of rounds goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +147,8 @@ impl RoundReader {
         };
         let continues = header.journal == self.journal
             && header.sequence == self.next.sequence
-            && header.previous_crc == self.next.previous_crc
-            && header.incarnation >= self.incarnation.max(raised)
+            && (header.previous_crc == self.next.previous_crc || planted::has(Bug::ChainNotChecked))
+            && (header.incarnation >= self.incarnation.max(raised) || planted::has(Bug::ChainNotChecked))
             && self.at + header.padded_len() <= self.ring_bytes;
         continues.then_some(header)
     }
