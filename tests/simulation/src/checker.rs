@@ -1,0 +1,496 @@
+//! Looks at everything that a broker serves after a start, and holds it against what clients know.
+//!
+//! What must hold after every crash: each acknowledged record is at its offset with its bytes; nothing that was never
+//! sent; offsets without holes, in order; deleted records and topics stay deleted; a topic made again begins at 0 with
+//! a new id; look-ups by offset and by time agree with the records.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use millstream_protocol::message::fetch::{FetchPartition, FetchTopic};
+use millstream_protocol::message::list_offsets::{
+    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic,
+};
+use millstream_protocol::message::{FetchRequest, ListOffsetsRequest, MetadataRequest, Records, Request};
+
+use crate::client::{Connection, open};
+use crate::eyes::Eyes;
+use crate::machine::Machine;
+use crate::model::{Fate, Model, Origin, TopicState};
+use crate::prng::{Prng, mix};
+use crate::workload::TOPIC_RESOURCE;
+
+/// A partition as a start found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub topic: usize,
+    pub partition: usize,
+    pub start: i64,
+    /// Exclusive.
+    pub end: i64,
+    /// Of all batches and their offsets.
+    pub digest: u64,
+    /// The error of a partition that is out of service.
+    pub refused: Option<i16>,
+}
+
+/// One look at a broker.
+pub struct Checker<'a> {
+    pub machine: &'a mut Machine,
+    pub model: &'a mut Model,
+    pub eyes: &'a Eyes,
+    pub prng: &'a mut Prng,
+    connection: Connection,
+}
+
+/// Numbers of batches with their base offsets.
+type Batches = Vec<(u32, i64)>;
+
+/// What stands in for an answer when the power goes during a look.
+pub const POWER_LOST: &str = "the power went";
+
+impl<'a> Checker<'a> {
+    pub fn new(machine: &'a mut Machine, model: &'a mut Model, eyes: &'a Eyes, prng: &'a mut Prng) -> Self {
+        let conn = machine
+            .world
+            .connect(machine.address)
+            .expect("a broker that started listens");
+        Checker {
+            machine,
+            model,
+            eyes,
+            prng,
+            connection: Connection::new(conn),
+        }
+    }
+
+    /// Everything. What is found counts as acknowledged from here on; `waits` tells which batches may still be sent
+    /// again.
+    pub fn verify(&mut self, waits: impl Fn(u32) -> bool) -> Result<Vec<Found>, String> {
+        self.verify_topics()?;
+        let mut found = Vec::new();
+        for topic in 0..self.model.topics.len() {
+            if self.model.topics[topic].state == TopicState::Live {
+                self.verify_configs(topic)?;
+                for partition in 0..self.model.topics[topic].partitions.len() {
+                    found.push(self.verify_partition(topic, partition)?);
+                }
+            }
+        }
+        self.note_suffixes();
+        self.model.close(waits);
+        Ok(found)
+    }
+
+    fn verify_topics(&mut self) -> Result<(), String> {
+        let request = MetadataRequest {
+            topics: None,
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let mut here = self.call(&request, METADATA, |answer| {
+            let topics = answer.topics.iter();
+            let seen = topics.map(|topic| {
+                let name = topic.name.unwrap_or_default().to_owned();
+                (name, (topic.error_code, topic.topic_id, topic.partitions.len()))
+            });
+            seen.collect::<BTreeMap<_, _>>()
+        })?;
+        for index in 0..self.model.topics.len() {
+            let topic = &mut self.model.topics[index];
+            let name = topic.name.clone();
+            let seen = here.remove(&name);
+            let wrong = |what: &str| {
+                Err(format!(
+                    "topic {name}: {what} ({:?}, known as {:?})",
+                    seen, topic.id
+                ))
+            };
+            match (topic.state, seen) {
+                (TopicState::Absent, None) => {}
+                (TopicState::Absent, Some(_)) => {
+                    return wrong("a deleted topic is back, or one that nobody made");
+                }
+                (TopicState::Live, None) => return wrong("it is gone"),
+                (TopicState::Live | TopicState::Deleting, Some((error, id, count))) => {
+                    if error != 0 || Some(id) != topic.id {
+                        return wrong("it is another topic");
+                    }
+                    if topic.state == TopicState::Deleting {
+                        self.eyes.mark("outcome of a deletion found out");
+                    }
+                    topic.state = TopicState::Live;
+                    if count != topic.partitions.len() && Some(count) != topic.grown_to {
+                        return wrong("it has another number of partitions");
+                    }
+                    topic.grown_to = None;
+                    topic.partitions.resize_with(count, Default::default);
+                }
+                (TopicState::Deleting, None) => {
+                    self.eyes.mark("outcome of a deletion found out");
+                    self.model.deleted(index);
+                }
+                (TopicState::Creating(_), None) => {
+                    self.eyes.mark("outcome of a creation found out");
+                    self.model.deleted(index);
+                }
+                (TopicState::Creating(asked), Some((error, id, count))) => {
+                    if error != 0 || count != asked as usize {
+                        return wrong("it has another number of partitions");
+                    }
+                    self.eyes.mark("outcome of a creation found out");
+                    self.model.created(index, count, id)?;
+                    let topic = &mut self.model.topics[index];
+                    // All that was asked for along with it came with it.
+                    topic.configs = topic.configs_asked.drain(..).collect();
+                }
+            }
+        }
+        match here.first_key_value() {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("a topic that nobody made: {name}")),
+        }
+    }
+
+    fn verify_configs(&mut self, index: usize) -> Result<(), String> {
+        let topic = &self.model.topics[index];
+        let mut names: Vec<&'static str> = topic.configs.keys().copied().collect();
+        names.extend(topic.configs_asked.iter().map(|(name, _)| *name));
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let topic_name = topic.name.clone();
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: TOPIC_RESOURCE,
+                resource_name: &topic_name,
+                configuration_keys: Some(names.clone()),
+            }],
+            ..DescribeConfigsRequest::default()
+        };
+        let seen = self.call(&request, DESCRIBE_CONFIGS, |answer| {
+            let configs = answer.results.iter().flat_map(|result| &result.configs);
+            let own = configs.filter(|config| config.config_source == TOPIC_SOURCE);
+            let values = own.map(|config| {
+                (
+                    config.name.to_owned(),
+                    config.value.unwrap_or_default().to_owned(),
+                )
+            });
+            values.collect::<BTreeMap<_, _>>()
+        })?;
+        let topic = &mut self.model.topics[index];
+        let asked = std::mem::take(&mut topic.configs_asked);
+        for name in names {
+            let (seen, known) = (seen.get(name), topic.configs.get(name));
+            let was_asked = asked
+                .iter()
+                .any(|(other, value)| *other == name && Some(value) == seen);
+            if seen != known && !was_asked {
+                return Err(format!(
+                    "topic {topic_name}: {name} is {seen:?}, acknowledged as {known:?}"
+                ));
+            }
+            if let Some(value) = seen {
+                topic.note_retention(name, value);
+                topic.configs.insert(name, value.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_partition(&mut self, topic: usize, partition: usize) -> Result<Found, String> {
+        let name = format!("{}-{partition}", self.model.topics[topic].name);
+        let fail = |what: String| Err(format!("{name}: {what}"));
+        let mut found = Found {
+            topic,
+            partition,
+            start: 0,
+            end: 0,
+            digest: 0,
+            refused: None,
+        };
+        let known = self.model.topics[topic].partitions[partition].clone();
+        let (start_error, start, _) = self.list_offset(topic, partition, EARLIEST_TIMESTAMP)?;
+        let (end_error, end, _) = self.list_offset(topic, partition, LATEST_TIMESTAMP)?;
+        (found.start, found.end) = (start, end);
+        if start_error != 0 || end_error != 0 {
+            if !self.model.hurt {
+                return fail(format!("its offsets are refused: {start_error}, {end_error}"));
+            }
+            self.eyes.mark("partition refused after an error");
+            found.refused = Some(start_error.max(end_error));
+            return Ok(found);
+        }
+        let retained_min = self.model.topics[topic].retained_min;
+        let start_max = if retained_min.is_some() {
+            end
+        } else {
+            known.start_asked
+        };
+        if !self.model.hurt && !(known.start_durable..=start_max).contains(&start) {
+            let (durable, asked) = (known.start_durable, known.start_asked);
+            return fail(format!(
+                "the log starts at {start}, moved to {durable}, asked for {asked}"
+            ));
+        }
+        if start > known.start_asked {
+            self.eyes.mark("records removed by retention");
+        }
+        if end < known.end_min && !self.model.hurt {
+            return fail(format!(
+                "the log ends at {end}, {} was acknowledged or visible",
+                known.end_min
+            ));
+        }
+        let batches = match self.read_all(topic, partition, start, end)? {
+            Ok(batches) => batches,
+            Err(error) if self.model.hurt => {
+                self.eyes.mark("partition refused after an error");
+                found.refused = Some(error);
+                return Ok(found);
+            }
+            Err(error) if error == ErrorCode::OffsetOutOfRange as i16 && retained_min.is_some() => {
+                // Retention goes on meanwhile: the start is told once its move is durable.
+                let mut now = start;
+                for _ in 0..1_000 {
+                    if now > start {
+                        return self.verify_partition(topic, partition);
+                    }
+                    self.machine.turn(Duration::from_millis(10));
+                    now = self.list_offset(topic, partition, EARLIEST_TIMESTAMP)?.1;
+                }
+                return fail(format!(
+                    "reading between {start} and {end} is refused, the start is {now}"
+                ));
+            }
+            Err(error) => return fail(format!("reading between {start} and {end} is refused: {error}")),
+        };
+        for (number, base) in &batches {
+            if self.model.batches[*number as usize].fate == Fate::Open {
+                self.eyes.mark("unacknowledged suffix kept");
+            }
+            self.model.place(*number, *base)?;
+            found.digest = mix(found.digest ^ mix(u64::from(*number)) ^ *base as u64);
+        }
+        self.check_order(&name, &batches)?;
+        let known = &mut self.model.topics[topic].partitions[partition];
+        (known.start_durable, known.start_asked) = (start, known.start_asked.max(start));
+        known.end_min = end;
+        let kept: u64 = batches
+            .iter()
+            .map(|(number, _)| self.model.batches[*number as usize].raw.len() as u64)
+            .sum();
+        let asked = self.model.topics[topic].partitions[partition].start_asked;
+        if let Some(min) = retained_min.filter(|_| start > asked && !self.model.hurt)
+            && kept < min
+        {
+            return fail(format!("retention left {kept} bytes, it was to keep {min}"));
+        }
+        self.probe(topic, partition, start, end, &batches)?;
+        Ok(found)
+    }
+
+    /// All batches from `start` on; the inner error is the broker's.
+    fn read_all(
+        &mut self,
+        topic: usize,
+        partition: usize,
+        start: i64,
+        end: i64,
+    ) -> Result<Result<Batches, i16>, String> {
+        let (mut batches, mut next) = (Vec::new(), start);
+        while next < end {
+            let (error, more, after) = self.fetch(topic, partition, next, 1 << 20)?;
+            if error != 0 {
+                return Ok(Err(error));
+            }
+            if more.is_empty() {
+                let name = &self.model.topics[topic].name;
+                return Err(format!(
+                    "{name}-{partition}: nothing is served at {next}, the log ends at {end}"
+                ));
+            }
+            batches.extend(more);
+            next = after;
+        }
+        match next == end {
+            true => Ok(Ok(batches)),
+            false => Err(format!(
+                "the log ends at {end}, inside a batch that ends at {next}"
+            )),
+        }
+    }
+
+    /// Batches of one producer, or one connection, are in the order in which they were sent.
+    fn check_order(&self, name: &str, batches: &[(u32, i64)]) -> Result<(), String> {
+        let mut last: BTreeMap<Origin, u64> = BTreeMap::new();
+        for (number, base) in batches {
+            let batch = &self.model.batches[*number as usize];
+            let before = last.insert(batch.origin, batch.order);
+            if before.is_some_and(|before| before >= batch.order) {
+                return Err(format!(
+                    "{name}: batch {number} at {base} is not in the order of its {:?}",
+                    batch.origin
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Look-ups at places that chance gives agree with what was read.
+    fn probe(
+        &mut self,
+        topic: usize,
+        partition: usize,
+        start: i64,
+        end: i64,
+        batches: &[(u32, i64)],
+    ) -> Result<(), String> {
+        let name = format!("{}-{partition}", self.model.topics[topic].name);
+        if start < end && self.prng.one_in(2) {
+            let from = self.prng.range(start as u64, end as u64) as i64;
+            let bytes_max = 1 << self.prng.range(4, 18);
+            let (error, more, _) = self.fetch(topic, partition, from, bytes_max)?;
+            if !self.model.hurt && (error != 0 || more.is_empty()) {
+                return Err(format!(
+                    "{name}: nothing is served at {from} of {start}..{end}: error {error}"
+                ));
+            }
+        }
+        if self.prng.one_in(2) {
+            let at = TIME + self.prng.range(0, TIME_SPAN + 1000) as i64;
+            let (error, offset, time) = self.list_offset(topic, partition, at)?;
+            let expected = batches.iter().find_map(|(number, base)| {
+                let times = self.model.batches[*number as usize].times.iter();
+                let mut records = times
+                    .enumerate()
+                    .map(|(place, time)| (base + place as i64, *time));
+                records.find(|(offset, time)| *offset >= start && *time >= at)
+            });
+            if (offset, time) != expected.unwrap_or((-1, -1)) && !(self.model.hurt && error != 0) {
+                return Err(format!(
+                    "{name}: time {at} is found at {offset} ({time}), it is {expected:?}, {error}"
+                ));
+            }
+        }
+        let beyond = end + self.prng.range(1, 1000) as i64;
+        let (error, ..) = self.fetch(topic, partition, beyond, 1 << 12)?;
+        if error != ErrorCode::OffsetOutOfRange as i16 && !self.model.hurt {
+            return Err(format!(
+                "{name}: a fetch from {beyond} of {start}..{end} is answered {error}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Error, batches and where they end.
+    fn fetch(
+        &mut self,
+        topic: usize,
+        partition: usize,
+        from: i64,
+        bytes_max: i32,
+    ) -> Result<(i16, Batches, i64), String> {
+        let name = self.model.topics[topic].name.clone();
+        let request = FetchRequest {
+            min_bytes: 1,
+            max_bytes: bytes_max,
+            topics: vec![FetchTopic {
+                topic: &name,
+                partitions: vec![FetchPartition {
+                    partition: partition as i32,
+                    fetch_offset: from,
+                    partition_max_bytes: bytes_max,
+                    ..FetchPartition::default()
+                }],
+                ..FetchTopic::default()
+            }],
+            ..FetchRequest::default()
+        };
+        let (error, bytes) = self.call(&request, FETCH, |answer| {
+            let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+            partitions.next().map_or((-1, Vec::new()), |data| {
+                let bytes = match data.records {
+                    Records::Bytes(bytes) => bytes.to_vec(),
+                    _ => Vec::new(),
+                };
+                (data.error_code, bytes)
+            })
+        })?;
+        let (batches, next) = self.model.read(topic, partition, from, &bytes)?;
+        Ok((error, batches, next))
+    }
+
+    /// Error, offset and time.
+    fn list_offset(&mut self, topic: usize, partition: usize, at: i64) -> Result<(i16, i64, i64), String> {
+        let name = self.model.topics[topic].name.clone();
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: &name,
+                partitions: vec![ListOffsetsPartition {
+                    partition_index: partition as i32,
+                    timestamp: at,
+                    ..ListOffsetsPartition::default()
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        self.call(&request, LIST_OFFSETS, |answer| {
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.next().map_or((-1, -1, -1), |found| {
+                (found.error_code, found.offset, found.timestamp)
+            })
+        })
+    }
+
+    /// Asks and waits.
+    fn call<R: Request, T>(
+        &mut self,
+        request: &R,
+        version: i16,
+        read: impl FnOnce(&R::Response<'_>) -> T,
+    ) -> Result<T, String> {
+        let correlation = self.connection.send(request, version);
+        let end = self.machine.world.now() + PATIENCE;
+        loop {
+            if let Some(frame) = self.connection.poll() {
+                let (found, answer) = open::<R::Response<'_>>(&frame, R::API, version)?;
+                return match found == correlation {
+                    true => Ok(read(&answer)),
+                    false => Err("an answer to another request".into()),
+                };
+            }
+            if self.machine.world.is_off() {
+                return Err(POWER_LOST.into());
+            }
+            if self.connection.ended || self.machine.world.now() > end {
+                return Err(format!("{:?} is not answered", R::API));
+            }
+            self.machine.turn(Duration::from_millis(100));
+        }
+    }
+
+    fn note_suffixes(&self) {
+        let open = self.model.batches.iter().filter(|batch| batch.fate == Fate::Open);
+        if open.count() > 0 {
+            self.eyes.mark("unacknowledged suffix gone");
+        }
+    }
+}
+
+/// Record timestamps lie in this many milliseconds after [`TIME`].
+pub const TIME_SPAN: u64 = 100_000;
+pub const TIME: i64 = 1_700_000_000_000;
+
+const METADATA: i16 = 12;
+const FETCH: i16 = 11;
+const LIST_OFFSETS: i16 = 7;
+const DESCRIBE_CONFIGS: i16 = 4;
+const TOPIC_SOURCE: i8 = 1;
+const PATIENCE: Duration = Duration::from_secs(120);

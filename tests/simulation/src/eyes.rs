@@ -1,0 +1,216 @@
+//! What a search has met, seen from outside: from the operations that reach the disk, from answers and from images.
+//!
+//! Invariant: a mark that no seed of a long enough search meets fails it, so no corner is covered by hope.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use millstream_log::{Checkpoint, Record, Round, layout};
+use millstream_ring::IoError;
+use millstream_ring::simulated::{DiskImage, OpKind, OpView, SimWorld};
+
+/// Everything that a search must meet.
+pub const MARKS: &[&str] = &[
+    "journal wrapped",
+    "settled round used",
+    "direct write",
+    "direct write torn, log cut",
+    "block written again after padding",
+    "checkpoint freed the journal",
+    "checkpoint slot lost",
+    "segment sealed",
+    "segment removed",
+    "cold read",
+    "full disk",
+    "full disk got over",
+    "recovery crashed",
+    "power cut at a boundary",
+    "power cut between boundaries",
+    "killed without a power cut",
+    "orderly end",
+    "number of shards changed",
+    "metadata snapshot",
+    "metadata log torn",
+    "records deleted",
+    "records removed by retention",
+    "topic deleted",
+    "topic recreated",
+    "topic grown",
+    "config changed",
+    "outcome of a creation found out",
+    "outcome of a deletion found out",
+    "duplicate recognised",
+    "duplicate recognised after a restart",
+    "batch sent again after a crash",
+    "unacknowledged suffix gone",
+    "unacknowledged suffix kept",
+    "device error",
+    "partition refused after an error",
+    "slow device",
+];
+
+/// Shared by the worlds of one run.
+#[derive(Clone, Default)]
+pub struct Eyes(Rc<RefCell<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    marks: BTreeMap<&'static str, u64>,
+    /// Per file: the exclusive end of the furthest write of this world.
+    ends: BTreeMap<PathBuf, u64>,
+    checkpoints: BTreeSet<PathBuf>,
+    /// Bytes read from the disk.
+    read: u64,
+    armed: Option<Armed>,
+    fired: u64,
+}
+
+/// An operation that is to fail once.
+#[derive(Clone, Copy, Debug)]
+pub struct Armed {
+    pub kind: OpKind,
+    pub place: Place,
+    pub errno: i32,
+    /// So many matching operations go well before.
+    pub after: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Journal,
+    Checkpoint,
+    Segment,
+    Metadata,
+}
+
+impl Eyes {
+    pub fn mark(&self, mark: &'static str) {
+        debug_assert!(MARKS.contains(&mark), "{mark}");
+        self.0.borrow_mut().mark(mark);
+    }
+
+    pub fn marks(&self) -> BTreeMap<&'static str, u64> {
+        self.0.borrow().marks.clone()
+    }
+
+    /// Watches a world from now on.
+    pub fn watch(&self, world: &SimWorld, direct_bytes_min: u64) {
+        self.0.borrow_mut().ends.clear();
+        let seen = Rc::clone(&self.0);
+        world.fail_when(move |op| seen.borrow_mut().look(op, direct_bytes_min));
+    }
+
+    pub fn arm(&self, armed: Option<Armed>) {
+        self.0.borrow_mut().armed = armed;
+    }
+
+    /// Operations that failed because of [`Eyes::arm`].
+    pub fn fired(&self) -> u64 {
+        self.0.borrow().fired
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.0.borrow().read
+    }
+
+    /// Notes what an image shows.
+    pub fn look_at(&self, image: &DiskImage) {
+        for path in image.paths() {
+            let Some(name) = parse(&path) else { continue };
+            let bytes = image.read(&path).unwrap_or_default();
+            match name {
+                layout::FileName::Checkpoint(..)
+                    if !bytes.is_empty() && Checkpoint::decode(&bytes).is_err() =>
+                {
+                    self.mark("checkpoint slot lost");
+                }
+                layout::FileName::Journal(_) if bytes.chunks(4096).any(is_settle) => {
+                    self.mark("settled round used");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A round of its own that says what is settled.
+fn is_settle(block: &[u8]) -> bool {
+    let Ok(round) = Round::decode(block) else {
+        return false;
+    };
+    matches!(round.records().next(), Some(Ok(Record::Settle)))
+}
+
+impl Seen {
+    fn look(&mut self, op: &OpView<'_>, direct_bytes_min: u64) -> Option<IoError> {
+        if op.kind == OpKind::Read {
+            self.read += op.len;
+        }
+        let place = match parse(op.path) {
+            Some(layout::FileName::Journal(_)) => Place::Journal,
+            Some(layout::FileName::Checkpoint(..)) => Place::Checkpoint,
+            Some(layout::FileName::Segment(_)) => Place::Segment,
+            _ if op
+                .path
+                .parent()
+                .is_some_and(|parent| parent.ends_with("metadata")) =>
+            {
+                Place::Metadata
+            }
+            _ => return None,
+        };
+        if let Some(armed) = &mut self.armed
+            && armed.kind == op.kind
+            && armed.place == place
+        {
+            if armed.after == 0 {
+                let error = IoError::new(armed.errno);
+                self.armed = None;
+                self.fired += 1;
+                self.mark("device error");
+                return Some(error);
+            }
+            armed.after -= 1;
+        }
+        match (op.kind, place) {
+            (OpKind::Write, _) => self.look_at_write(op, place, direct_bytes_min),
+            (OpKind::Read, Place::Segment) => self.mark("cold read"),
+            (OpKind::Unlink, Place::Segment) => self.mark("segment removed"),
+            // Only a segment that is not the last one is cut to its size.
+            (OpKind::Truncate, Place::Segment) => self.mark("segment sealed"),
+            (OpKind::Rename, Place::Metadata) => self.mark("metadata snapshot"),
+            _ => {}
+        }
+        None
+    }
+
+    fn look_at_write(&mut self, op: &OpView<'_>, place: Place, direct_bytes_min: u64) {
+        let end = self.ends.entry(op.path.to_owned()).or_default();
+        let again = op.at < *end;
+        *end = match place {
+            Place::Journal => op.at + op.len,
+            _ => (*end).max(op.at + op.len),
+        };
+        let mark = match place {
+            Place::Journal if again => "journal wrapped",
+            Place::Segment if again && op.at > 0 => "block written again after padding",
+            Place::Segment if op.len >= direct_bytes_min => "direct write",
+            Place::Checkpoint if !self.checkpoints.insert(op.path.to_owned()) => {
+                "checkpoint freed the journal"
+            }
+            _ => return,
+        };
+        self.mark(mark);
+    }
+
+    fn mark(&mut self, mark: &'static str) {
+        *self.marks.entry(mark).or_default() += 1;
+    }
+}
+
+fn parse(path: &Path) -> Option<layout::FileName> {
+    layout::FileName::parse(path.file_name()?.to_str()?)
+}

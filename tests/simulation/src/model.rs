@@ -1,0 +1,325 @@
+//! What clients know: everything that was sent, what was answered, and what follows from that.
+//!
+//! Invariant: changed only by what a client can see, never by looking into the broker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use millstream_protocol::record::batch::Batches;
+use millstream_protocol::record::builder::BatchBuilder;
+use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
+
+/// Everything.
+#[derive(Clone)]
+pub struct Model {
+    pub topics: Vec<Topic>,
+    pub batches: Vec<Batch>,
+    pub topic_ids: BTreeSet<TopicId>,
+    pub producer_ids: BTreeSet<i64>,
+    /// A device failed: the broker may refuse, and must not lie.
+    pub hurt: bool,
+}
+
+/// A name, and what is known of the topic that has it.
+#[derive(Clone)]
+pub struct Topic {
+    pub name: String,
+    pub state: TopicState,
+    /// Raised with every request that may make or end the topic: an answer to an older question proves little.
+    pub version: u32,
+    /// Of the topics that had the name.
+    pub incarnation: u32,
+    pub id: Option<TopicId>,
+    pub partitions: Vec<Partition>,
+    /// Asked for and not answered.
+    pub grown_to: Option<usize>,
+    /// DeleteRecords requests under way.
+    pub trims: u32,
+    /// Acknowledged values.
+    pub configs: BTreeMap<&'static str, String>,
+    /// Asked for and not answered: any of them may count.
+    pub configs_asked: Vec<(&'static str, String)>,
+    /// The fewest bytes that retention was ever told to keep.
+    pub retained_min: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicState {
+    Absent,
+    Live,
+    /// A creation with so many partitions, or a deletion, was asked for and not confirmed.
+    Creating(u32),
+    Deleting,
+}
+
+#[derive(Clone, Default)]
+pub struct Partition {
+    /// Batches that were acknowledged or served, by base offset.
+    pub placed: BTreeMap<i64, u32>,
+    /// Everything below was acknowledged or visible.
+    pub end_min: i64,
+    /// The start that was acknowledged, and the furthest that it was asked to be.
+    pub start_durable: i64,
+    pub start_asked: i64,
+}
+
+/// One batch that was sent.
+#[derive(Clone)]
+pub struct Batch {
+    pub topic: usize,
+    pub partition: usize,
+    pub raw: Rc<[u8]>,
+    pub times: Rc<[i64]>,
+    /// Whose order counts: a producer id, or a connection; and its place in that order.
+    pub origin: Origin,
+    pub order: u64,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Producer(i64),
+    Connection(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Sent: it may be there, and may come to be there.
+    Open,
+    /// There, and to stay.
+    Placed { incarnation: u32, base: i64 },
+    /// Not there, and never to be there again.
+    Gone,
+}
+
+/// A batch to be made.
+pub struct Recipe {
+    pub topic: usize,
+    pub partition: usize,
+    /// The producer's id and its next sequence number.
+    pub producer: Option<(i64, i32)>,
+    pub connection: u64,
+    pub times: Vec<i64>,
+    pub bytes: usize,
+}
+
+impl Model {
+    pub fn new(topics: usize) -> Model {
+        Model {
+            topics: (0..topics).map(Topic::new).collect(),
+            batches: Vec::new(),
+            topic_ids: BTreeSet::new(),
+            producer_ids: BTreeSet::new(),
+            hurt: false,
+        }
+    }
+
+    /// Makes a batch that is about to be sent.
+    pub fn make(&mut self, recipe: Recipe) -> u32 {
+        let number = self.batches.len() as u32;
+        let mut builder = BatchBuilder::new();
+        if let Some((id, sequence)) = recipe.producer {
+            let (id, sequence) = (ProducerId::new(id), Sequence::new(sequence));
+            builder = builder.producer(id, ProducerEpoch::new(0), sequence);
+        }
+        let filler = vec![number as u8; recipe.bytes / recipe.times.len()];
+        let mut value = Vec::with_capacity(filler.len() + 8);
+        for (place, time) in recipe.times.iter().enumerate() {
+            value.clear();
+            value.extend(number.to_be_bytes());
+            value.extend((place as u32).to_be_bytes());
+            value.extend(&filler);
+            builder.push(TimestampMs::new(*time), None, Some(&value), &[]);
+        }
+        let (origin, order) = match recipe.producer {
+            Some((id, sequence)) => (Origin::Producer(id), sequence as u64),
+            None => (Origin::Connection(recipe.connection), u64::from(number)),
+        };
+        self.batches.push(Batch {
+            topic: recipe.topic,
+            partition: recipe.partition,
+            raw: builder.build().into(),
+            times: recipe.times.into(),
+            origin,
+            order,
+            fate: Fate::Open,
+        });
+        number
+    }
+
+    /// A batch was acknowledged, or is served, at this offset of the topic as it is now.
+    pub fn place(&mut self, number: u32, base: i64) -> Result<(), String> {
+        let records = self.batches[number as usize].records();
+        let batch = &self.batches[number as usize];
+        let topic = &mut self.topics[batch.topic];
+        let here = Fate::Placed {
+            incarnation: topic.incarnation,
+            base,
+        };
+        let wrong = |what: String| {
+            let (name, partition) = (&topic.name, batch.partition);
+            Err(format!(
+                "{name}-{partition}: batch {number} is at offset {base}: {what}"
+            ))
+        };
+        match batch.fate {
+            fate if fate == here => return Ok(()),
+            Fate::Open => {}
+            Fate::Gone => return wrong("it was lost or deleted before".into()),
+            Fate::Placed { base: known, .. } => {
+                return wrong(format!("it was acknowledged or served at {known}"));
+            }
+        }
+        let Some(partition) = topic.partitions.get(batch.partition) else {
+            return wrong("there is no such partition".into());
+        };
+        let below = partition.placed.range(..base + records).next_back();
+        if let Some((other, holder)) = below
+            && other + self.batches[*holder as usize].records() > base
+        {
+            return wrong(format!("batch {holder} has offset {other}"));
+        }
+        let partition = &mut topic.partitions[batch.partition];
+        partition.placed.insert(base, number);
+        partition.end_min = partition.end_min.max(base + records);
+        self.batches[number as usize].fate = here;
+        Ok(())
+    }
+
+    /// The topic that has this name now is gone, with everything in it.
+    pub fn deleted(&mut self, index: usize) {
+        let topic = &mut self.topics[index];
+        for number in topic
+            .partitions
+            .iter()
+            .flat_map(|partition| partition.placed.values())
+        {
+            self.batches[*number as usize].fate = Fate::Gone;
+        }
+        let topic = &mut self.topics[index];
+        topic.state = TopicState::Absent;
+        topic.partitions.clear();
+        topic.grown_to = None;
+        topic.configs.clear();
+        topic.configs_asked.clear();
+        topic.retained_min = None;
+        topic.id = None;
+    }
+
+    /// A topic has come to be under this name.
+    pub fn created(&mut self, index: usize, partitions: usize, id: TopicId) -> Result<(), String> {
+        let topic = &mut self.topics[index];
+        if !self.topic_ids.insert(id) {
+            return Err(format!(
+                "{} is created with the id of an earlier topic",
+                topic.name
+            ));
+        }
+        topic.state = TopicState::Live;
+        topic.incarnation += 1;
+        topic.id = Some(id);
+        topic.partitions = vec![Partition::default(); partitions];
+        Ok(())
+    }
+
+    /// Takes apart what a fetch from `from` on brought: the batches' numbers with their base offsets, and where they
+    /// end. Everything in it was sent to this partition, and has the bytes that were sent.
+    pub fn read(
+        &self,
+        topic: usize,
+        partition: usize,
+        from: i64,
+        bytes: &[u8],
+    ) -> Result<(Vec<(u32, i64)>, i64), String> {
+        let mut found = Vec::new();
+        let mut next = from;
+        let mut epoch = None;
+        for batch in Batches::new(bytes) {
+            let wrong = |what: String| {
+                let name = &self.topics[topic].name;
+                Err(format!(
+                    "{name}-{partition}: reading from {from}, at {next}: {what}"
+                ))
+            };
+            let Ok(batch) = batch else {
+                return wrong("no whole batch".into());
+            };
+            let number = batch_number(batch.body(), batch.record_count());
+            let Some(sent) = number.and_then(|number| self.batches.get(number as usize)) else {
+                return wrong("a batch that was never sent".into());
+            };
+            let number = number.expect("found above");
+            if (sent.topic, sent.partition) != (topic, partition) {
+                return wrong(format!("batch {number}, which was sent elsewhere"));
+            }
+            let served = batch.bytes();
+            if served[8..12] != sent.raw[8..12] || served[16..] != sent.raw[16..] {
+                return wrong(format!("batch {number} with other bytes than were sent"));
+            }
+            let base = batch.base_offset().get();
+            let follows = match found.is_empty() {
+                true => base <= from && from < base + sent.records(),
+                false => base == next,
+            };
+            if !follows {
+                return wrong(format!("batch {number} at {base}: offsets are not dense"));
+            }
+            if batch.partition_leader_epoch() < epoch {
+                return wrong(format!("batch {number} of an older epoch than the one before"));
+            }
+            epoch = batch.partition_leader_epoch();
+            found.push((number, base));
+            next = base + sent.records();
+        }
+        Ok((found, next))
+    }
+
+    /// The life that they were sent in is over: what was not found will not come.
+    pub fn close(&mut self, but: impl Fn(u32) -> bool) {
+        for (number, batch) in self.batches.iter_mut().enumerate() {
+            if batch.fate == Fate::Open && !but(number as u32) {
+                batch.fate = Fate::Gone;
+            }
+        }
+    }
+}
+
+impl Topic {
+    fn new(number: usize) -> Topic {
+        Topic {
+            name: format!("t{number}"),
+            state: TopicState::Absent,
+            version: 0,
+            incarnation: 0,
+            id: None,
+            partitions: Vec::new(),
+            grown_to: None,
+            trims: 0,
+            configs: BTreeMap::new(),
+            configs_asked: Vec::new(),
+            retained_min: None,
+        }
+    }
+
+    pub fn note_retention(&mut self, name: &str, value: &str) {
+        if name == "retention.bytes" {
+            let bytes = value.parse().expect("a number of bytes");
+            self.retained_min = Some(self.retained_min.map_or(bytes, |min| min.min(bytes)));
+        }
+    }
+}
+
+impl Batch {
+    pub fn records(&self) -> i64 {
+        self.times.len() as i64
+    }
+}
+
+/// What the first record says of its batch. It is written at a fixed place, for nobody looks at damaged bytes twice.
+fn batch_number(body: &[u8], count: i32) -> Option<u32> {
+    let record = millstream_protocol::record::record::RecordIter::new(body, count)
+        .next()?
+        .ok()?;
+    let number = record.value?.first_chunk::<4>()?;
+    Some(u32::from_be_bytes(*number))
+}

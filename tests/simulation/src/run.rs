@@ -1,0 +1,391 @@
+//! One seed's run: some lives of a broker, each ended by a power cut, a kill or an orderly end, and everything looked
+//! at after each.
+
+use std::time::Duration;
+
+use millstream_fuzz::memory::measure;
+use millstream_ring::Ring;
+use millstream_ring::simulated::{DiskImage, OpKind, PowerCut, SimRing, SimWorld};
+
+use crate::checker::{Checker, Found, POWER_LOST};
+use crate::eyes::{Armed, Eyes, Place};
+use crate::machine::{self, Machine};
+use crate::prng::Prng;
+use crate::swarm::{Swarm, Trouble};
+use crate::workload::Workload;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Equal for equal seeds.
+    pub trace: u64,
+    pub requests: u64,
+    pub acknowledged: u64,
+    /// Power cuts and kills, those of recoveries among them.
+    pub crashes: u64,
+    /// States of the disk that were started from and looked at whole.
+    pub images: u64,
+    /// The most that a start read, in bytes, and took of memory.
+    pub start_read_max: u64,
+    pub start_memory_max: u64,
+}
+
+pub struct Run {
+    seed: u64,
+    prng: Prng,
+    eyes: Eyes,
+    work: Workload,
+    /// What has passed on machines before this one, in ms.
+    ended: Ended,
+    /// Faults that fired before this life.
+    fired: u64,
+    is_full: bool,
+}
+
+impl Run {
+    pub fn new(seed: u64, eyes: &Eyes) -> Run {
+        machine::forget_topic_ids();
+        eyes.arm(None);
+        let mut prng = Prng::new(seed, 1);
+        let swarm = Swarm::new(seed, &mut prng);
+        Run {
+            seed,
+            prng,
+            eyes: eyes.clone(),
+            work: Workload::new(swarm, Prng::new(seed, 2), eyes.clone()),
+            ended: Ended::default(),
+            fired: eyes.fired(),
+            is_full: false,
+        }
+    }
+
+    /// Lives all lives; the error says what was not as it must be.
+    pub fn go(mut self) -> Result<Ended, String> {
+        let world = SimWorld::new(self.prng.next(), self.work.swarm.disk.clone());
+        self.watch(&world);
+        let mut machine = self
+            .start(&world)
+            .map_err(|error| format!("an empty disk does not open: {error}"))?;
+        for life in 0..self.work.swarm.lives {
+            self.arm_cut(&machine.world);
+            self.live(&mut machine)
+                .map_err(|error| format!("life {life}: {error}"))?;
+            machine = self
+                .end_life(machine)
+                .map_err(|error| format!("the end of life {life}: {error}"))?;
+        }
+        self.ended.trace ^= machine.world.trace();
+        self.ended.requests = self.work.requests;
+        self.ended.acknowledged = self.work.acknowledged;
+        Ok(self.ended)
+    }
+
+    /// The power will go at some moment of this life, or it will not.
+    fn arm_cut(&mut self, world: &SimWorld) {
+        match self.prng.range(0, 4) {
+            0 | 1 => world.cut_power_at(PowerCut::AtBoundary(world.boundaries() + self.prng.range(0, 400))),
+            2 => world.cut_power_at(PowerCut::AtEvent(world.events() + self.prng.range(0, 8_000))),
+            _ => {}
+        }
+    }
+
+    fn live(&mut self, machine: &mut Machine) -> Result<(), String> {
+        let mut probe = machine.world.ring();
+        let until = self.work.requests + self.work.swarm.requests;
+        let end = machine.world.now() + PATIENCE;
+        while self.work.requests < until && !machine.world.is_off() {
+            if machine.world.now() > end {
+                // Without a metadata log there may be no topic to ask about.
+                let excused = self.work.model.hurt || self.work.swarm.trouble == Trouble::FullDisk;
+                let left = until - self.work.requests;
+                return match excused {
+                    true => Ok(()),
+                    false => Err(format!("the clients do not get on: {left} requests are left")),
+                };
+            }
+            if self.work.act(machine) {
+                self.trouble(machine, &mut probe);
+            }
+            for _ in 0..self.prng.range(0, 4) {
+                self.turn(machine)?;
+            }
+        }
+        if self.prng.one_in(3) {
+            self.come_to_rest(machine, &probe)?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, machine: &mut Machine) -> Result<(), String> {
+        machine.turn(Duration::from_micros(300));
+        self.work.model.hurt |= self.eyes.fired() > self.fired;
+        if machine.world.is_off() {
+            return Ok(());
+        }
+        self.work.listen()
+    }
+
+    /// Everything that was asked is answered.
+    fn come_to_rest(&mut self, machine: &mut Machine, probe: &SimRing) -> Result<(), String> {
+        self.make_room(machine, probe);
+        let end = machine.world.now() + PATIENCE;
+        while !self.work.is_quiet() && !machine.world.is_off() {
+            if machine.world.now() > end {
+                return Err("requests are not answered".into());
+            }
+            self.turn(machine)?;
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, machine: &mut Machine, probe: &mut SimRing) {
+        match self.work.swarm.trouble {
+            Trouble::None => {}
+            Trouble::FullDisk if self.is_full => self.make_room(machine, probe),
+            Trouble::FullDisk => {
+                let room = self.prng.range(0, 1 << 20);
+                machine.world.set_capacity(used_bytes(probe) + room);
+                self.is_full = true;
+                self.eyes.mark("full disk");
+            }
+            Trouble::DeviceErrors => {
+                let kinds = [
+                    OpKind::Write,
+                    OpKind::Write,
+                    OpKind::Read,
+                    OpKind::Datasync,
+                    OpKind::Open,
+                    OpKind::SyncDir,
+                ];
+                let places = [
+                    Place::Journal,
+                    Place::Checkpoint,
+                    Place::Segment,
+                    Place::Segment,
+                    Place::Metadata,
+                ];
+                self.eyes.arm(Some(Armed {
+                    kind: kinds[self.prng.index(kinds.len())],
+                    place: places[self.prng.index(places.len())],
+                    errno: EIO,
+                    after: self.prng.range(0, 6),
+                }));
+            }
+            Trouble::SlowDevice => self.eyes.mark("slow device"),
+        }
+        // Time goes by: retention, idle partitions, what is settled.
+        let end = machine.world.now() + Duration::from_millis(self.prng.range(1, 3_000));
+        let mut turns = 0;
+        while machine.world.now() < end && turns < 2_000 && !machine.world.is_off() {
+            machine.turn(Duration::from_millis(500));
+            turns += 1;
+        }
+    }
+
+    fn make_room(&mut self, machine: &Machine, _probe: &SimRing) {
+        machine.world.set_capacity(CAPACITY);
+        if self.is_full {
+            self.eyes.mark("full disk got over");
+        }
+        self.is_full = false;
+    }
+
+    /// One life ends and another begins.
+    fn end_life(&mut self, mut machine: Machine) -> Result<Machine, String> {
+        self.eyes.arm(None);
+        let was_off = machine.world.is_off();
+        let draw = if was_off { 0 } else { self.prng.range(0, 4) };
+        let world = machine.world.clone();
+        let mut orderly = false;
+        match draw {
+            0 | 1 => self.eyes.mark(match was_off {
+                true => "power cut at a boundary",
+                false => "power cut between boundaries",
+            }),
+            2 => self.eyes.mark("killed without a power cut"),
+            _ => {
+                world.set_capacity(CAPACITY);
+                self.is_full = false;
+                if !machine.shut_down() {
+                    return Err("the broker does not end".into());
+                }
+                orderly = !world.is_off();
+                self.work.model.hurt |= self.eyes.fired() > self.fired;
+                if orderly {
+                    self.eyes.mark("orderly end");
+                }
+            }
+        }
+        self.ended.trace = self.ended.trace.rotate_left(7) ^ world.trace();
+        self.ended.crashes += u64::from(!orderly);
+        self.work.swarm.build.wall = machine.wall() + 10;
+        self.work.disconnect_all();
+        drop(machine);
+        self.change_build();
+        if draw == 2 {
+            // What the process had under way ends without it.
+            world.advance(Duration::from_secs(5));
+            spare_power(&world);
+        }
+        let world = match draw {
+            2 if !world.is_off() => world,
+            3 if orderly => self.restarted(&world.image()),
+            _ => {
+                let image = world.crash(self.prng.next());
+                self.restarted(&image)
+            }
+        };
+        self.watch(&world);
+        self.begin_life(world, orderly)
+    }
+
+    /// A machine with this disk.
+    fn restarted(&mut self, image: &DiskImage) -> SimWorld {
+        if self.prng.one_in(4) {
+            self.eyes.look_at(image);
+        }
+        let world = SimWorld::restart(image, self.prng.next(), self.work.swarm.disk.clone());
+        self.watch(&world);
+        world
+    }
+
+    fn watch(&self, world: &SimWorld) {
+        if !self.is_full {
+            world.set_capacity(CAPACITY);
+        }
+        let direct_bytes_min = self.work.swarm.build.storage.direct_write_bytes_min;
+        self.eyes.watch(world, direct_bytes_min);
+    }
+
+    fn change_build(&mut self) {
+        if self.prng.one_in(6) && !self.is_full {
+            self.work.swarm.build.shards = self.prng.range(1, 4) as usize;
+            self.eyes.mark("number of shards changed");
+        }
+    }
+
+    /// Starts, maybe after starts that were interrupted, and looks at everything.
+    fn begin_life(&mut self, mut world: SimWorld, orderly: bool) -> Result<Machine, String> {
+        if self.prng.one_in(3) && !orderly {
+            for _ in 0..self.prng.range(1, 4) {
+                world = self.interrupted_start(world)?;
+            }
+        }
+        spare_power(&world);
+        // What was full at the crash has room for the start's own files.
+        world.set_capacity(CAPACITY);
+        self.is_full = false;
+        let mut machine = self.start(&world)?;
+        if orderly && machine.unclean && !self.work.model.hurt {
+            return Err("an orderly end was not remembered".into());
+        }
+        let hurt = self.work.model.hurt;
+        if let Some(line) = machine
+            .report
+            .iter()
+            .find(|line| !hurt && !line.contains("is cut at"))
+        {
+            return Err(format!("nothing failed, and the start says: {line}"));
+        }
+        if machine.report.iter().any(|line| line.contains("is cut at")) {
+            self.eyes.mark("direct write torn, log cut");
+        }
+        if machine.metadata_torn {
+            self.eyes.mark("metadata log torn");
+        }
+        let found = self.look(&mut machine)?;
+        if self.prng.one_in(3) && !hurt {
+            machine = self.start_again(machine, &found)?;
+        }
+        if !hurt {
+            self.fired = self.eyes.fired();
+        }
+        Ok(machine)
+    }
+
+    /// The power goes while a start is under way; what is left of the disk comes back.
+    fn interrupted_start(&mut self, world: SimWorld) -> Result<SimWorld, String> {
+        match self.prng.one_in(3) {
+            true => world.cut_power_at(PowerCut::AtEvent(world.events() + self.prng.range(0, 1_500))),
+            false => world.cut_power_at(PowerCut::AtBoundary(world.boundaries() + self.prng.range(0, 30))),
+        }
+        match self.start(&world) {
+            Err(_) if world.is_off() => {
+                self.eyes.mark("recovery crashed");
+            }
+            Err(error) => return Err(format!("the directory does not open: {error}")),
+            Ok(_) => {}
+        }
+        self.ended.crashes += 1;
+        let image = world.crash(self.prng.next());
+        Ok(self.restarted(&image))
+    }
+
+    /// What was found is found again after another crash, of a machine that did nothing but start.
+    fn start_again(&mut self, machine: Machine, first: &[Found]) -> Result<Machine, String> {
+        let image = machine.world.crash(self.prng.next());
+        self.work.swarm.build.wall = machine.wall() + 10;
+        drop(machine);
+        self.ended.crashes += 1;
+        let world = self.restarted(&image);
+        let mut machine = self.start(&world)?;
+        let second = self.look(&mut machine)?;
+        match first.iter().zip(&second).find(|(first, second)| first != second) {
+            _ if first.len() != second.len() => Err("started twice, there are other partitions".into()),
+            Some((first, second)) => Err(format!("started twice: {first:?}, then {second:?}")),
+            None => Ok(machine),
+        }
+    }
+
+    fn start(&mut self, world: &SimWorld) -> Result<Machine, String> {
+        let read = self.eyes.bytes_read();
+        let began = world.now();
+        let build = self.work.swarm.build.clone();
+        let seed = self.seed ^ world.events();
+        let (machine, memory) = measure(|| Machine::start(world, &build, seed));
+        let read = self.eyes.bytes_read() - read;
+        self.ended.start_read_max = self.ended.start_read_max.max(read);
+        self.ended.start_memory_max = self.ended.start_memory_max.max(memory as u64);
+        let took = world.now() - began;
+        let slow = self.work.swarm.trouble == Trouble::SlowDevice;
+        if machine.is_ok()
+            && (read > START_READ_MAX || memory as u64 > START_MEMORY_MAX || (took > START_TIME_MAX && !slow))
+        {
+            return Err(format!(
+                "a start read {read} bytes, took {memory} bytes of memory and {took:?}"
+            ));
+        }
+        machine
+    }
+
+    fn look(&mut self, machine: &mut Machine) -> Result<Vec<Found>, String> {
+        self.ended.images += 1;
+        let waits = self.work.waiting();
+        let mut prng = Prng::new(self.prng.next(), 3);
+        let mut checker = Checker::new(machine, &mut self.work.model, &self.eyes, &mut prng);
+        let found = checker.verify(|batch| waits.contains(&batch));
+        match found {
+            Err(error) if error == POWER_LOST => Err("the power went while nobody had cut it".into()),
+            found => found,
+        }
+    }
+}
+
+/// Takes back a cut that was armed and not met.
+fn spare_power(world: &SimWorld) {
+    world.cut_power_at(PowerCut::AtEvent(u64::MAX));
+}
+
+fn used_bytes(probe: &mut SimRing) -> u64 {
+    let space = probe.free_space(std::path::Path::new("/data")).expect("a disk");
+    space.total - space.free
+}
+
+/// As the ring's errors name it.
+const EIO: i32 = 5;
+const PATIENCE: Duration = Duration::from_secs(400);
+const CAPACITY: u64 = 1 << 40;
+/// Bounds of a start, for the journals of three shards and some tens of partitions.
+const START_READ_MAX: u64 = 16 << 20;
+const START_MEMORY_MAX: u64 = 48 << 20;
+const START_TIME_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,163 @@
+//! Many seeds: run, counted, told.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::eyes::{Eyes, MARKS};
+use crate::run::{Ended, Run};
+
+/// What many seeds came to.
+pub struct Summary {
+    pub from: u64,
+    pub count: u64,
+    pub seconds: f64,
+    pub total: Ended,
+    pub marks: BTreeMap<&'static str, u64>,
+    pub failures: Vec<(u64, String)>,
+}
+
+impl Summary {
+    /// Marks that no seed met.
+    pub fn missed(&self) -> Vec<&'static str> {
+        let marks = MARKS.iter().copied();
+        marks.filter(|mark| !self.marks.contains_key(mark)).collect()
+    }
+
+    fn tell(&self) {
+        let Summary { total, seconds, .. } = self;
+        println!("\n{} seeds from {} on in {seconds:.0} s", self.count, self.from);
+        println!(
+            "{:>12} client requests\n{:>12} batches acknowledged",
+            total.requests, total.acknowledged
+        );
+        println!(
+            "{:>12} crashes\n{:>12} states looked at",
+            total.crashes, total.images
+        );
+        println!("{:>12} bytes read by a start at most", total.start_read_max);
+        println!(
+            "{:>12} bytes of memory taken by a start at most\n",
+            total.start_memory_max
+        );
+        for mark in MARKS {
+            println!("{:>12} {mark}", self.marks.get(mark).copied().unwrap_or(0));
+        }
+        if !self.missed().is_empty() {
+            println!("\nnever met: {:?}", self.missed());
+        }
+        if !self.failures.is_empty() {
+            let seeds: Vec<u64> = self.failures.iter().map(|(seed, _)| *seed).collect();
+            println!("\nthese seeds fail: {seeds:?}");
+        }
+    }
+}
+
+/// The command: runs `count` seeds from `from` on, with progress and a summary. Fails where a seed does, or where a
+/// mark was never met.
+pub fn search(from: u64, count: u64) -> ExitCode {
+    let summary = run_all(from, count);
+    summary.tell();
+    match summary.failures.is_empty() && summary.missed().is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Runs seeds one after the other, and says now and then how far it is.
+pub fn run_all(from: u64, count: u64) -> Summary {
+    let eyes = Eyes::default();
+    let mut total = Ended::default();
+    let mut failures = Vec::new();
+    let began = Instant::now();
+    let mut told = began;
+    for seed in from..from + count {
+        match run(seed, &eyes) {
+            Ok(ended) => add(&mut total, &ended),
+            Err(what) => {
+                println!("{}", failure(seed, &what));
+                failures.push((seed, what));
+            }
+        }
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            let done = seed - from + 1;
+            let rate = done as f64 / began.elapsed().as_secs_f64();
+            println!(
+                "{done} of {count} seeds, {rate:.1}/s, {} failures",
+                failures.len()
+            );
+        }
+    }
+    Summary {
+        from,
+        count,
+        seconds: began.elapsed().as_secs_f64(),
+        total,
+        marks: eyes.marks(),
+        failures,
+    }
+}
+
+/// The fixed slice: every seed clean, and the same twice.
+pub fn slice() -> ExitCode {
+    let eyes = Eyes::default();
+    for seed in 0..SLICE {
+        if let Err(what) = run(seed, &eyes) {
+            println!("{}", failure(seed, &what));
+            return ExitCode::FAILURE;
+        }
+    }
+    let twice = [0, 1].map(|_| run(3, &eyes).map(|ended| ended.trace));
+    if twice[0] != twice[1] {
+        println!("seed 3 is not a run: {twice:?}");
+        return ExitCode::FAILURE;
+    }
+    println!("simulation: {SLICE} seeds, all as they must be");
+    ExitCode::SUCCESS
+}
+
+/// One seed.
+pub fn replay(seed: u64) -> ExitCode {
+    match run(seed, &Eyes::default()) {
+        Ok(ended) => {
+            println!("{ended:?}");
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            println!("{}", failure(seed, &what));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One seed.
+pub fn run(seed: u64, eyes: &Eyes) -> Result<Ended, String> {
+    match catch_unwind(AssertUnwindSafe(|| Run::new(seed, eyes).go())) {
+        Ok(ended) => ended,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+            Err(format!("a panic: {}", said.unwrap_or_default()))
+        }
+    }
+}
+
+fn failure(seed: u64, what: &str) -> String {
+    format!(
+        "seed {seed}: {what}\n  again: cargo test --profile simulation -p millstream-simulation -- replay {seed}"
+    )
+}
+
+fn add(total: &mut Ended, ended: &Ended) {
+    total.requests += ended.requests;
+    total.acknowledged += ended.acknowledged;
+    total.crashes += ended.crashes;
+    total.images += ended.images;
+    total.start_read_max = total.start_read_max.max(ended.start_read_max);
+    total.start_memory_max = total.start_memory_max.max(ended.start_memory_max);
+}
+
+const SLICE: u64 = 12;
+const PROGRESS: Duration = Duration::from_secs(10);
