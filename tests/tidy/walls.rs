@@ -164,6 +164,7 @@ const HOST_UNSAFE: &[&str] = &[
     "broker/src/shard/allocator.rs",
     "broker/src/shard/host.rs",
     "broker/src/startup/kernel.rs",
+    "broker/tests/turns/allocations.rs",
 ];
 
 fn uses_unsafe(code: &str) -> bool {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::allocations::counted;
 use millstream::controller::client::{self, ShardLine, ToShard, UnwiredLine};
 use millstream::controller::metadata_log::MetadataStore;
 use millstream::controller::thread::{ControllerParts, ControllerThread};
@@ -210,7 +211,8 @@ impl SimBroker {
             return;
         }
         ring.enter(Wait::No, completions);
-        match shard.turn(ring, now(&self.world), completions) {
+        let now = now(&self.world);
+        match counted(|| shard.turn(ring, now, completions)) {
             Next::Finished => *finished = true,
             Next::Busy => {}
             Next::Wait(_) => self.world.advance(std::time::Duration::from_micros(5)),

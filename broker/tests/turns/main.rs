@@ -1,6 +1,7 @@
 //! The shard's turn on a simulated ring: order, forwarding, long polling and the end. Hostile clients and the
 //! flush have files of their own.
 
+mod allocations;
 mod flushing;
 mod hostile;
 #[path = "../support/mod.rs"]
