@@ -301,7 +301,7 @@ impl Collecting {
         let floor = log.dirty.since().unwrap_or(next);
         let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
         // What never held anything goes without a word when it is deleted: nothing may bring it back.
-        if !state.is_blank() {
+        if !state.is_blank() || log.damage.is_some() {
             self.builder.add(state, as_of, kept_from, log.damage);
         }
         if floor.head < self.floor.head && !planted::has(Bug::FloorTooHigh) {

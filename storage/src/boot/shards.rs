@@ -337,7 +337,7 @@ impl Opening<'_> {
                 floor = since;
             }
             let kept_from = log.dirty.rescued().unwrap_or(since.chain.sequence);
-            if !log.state.is_blank() {
+            if !log.state.is_blank() || log.damage.is_some() {
                 builder.add(&log.state, as_of, kept_from, log.damage);
             }
             let to_rescue = log.damage.is_some() && !log.dirty.is_clean() && log.dirty.rescued().is_none();
