@@ -45,9 +45,15 @@ pub struct ApiSpec {
 }
 
 impl ApiSpec {
-    /// Whether requests of this version can be decoded.
+    /// Whether requests of this version are served.
     pub const fn serves(&self, version: i16) -> bool {
         self.min <= version && version <= self.max
+    }
+
+    /// Whether ApiVersions claims this version. Its messages are read and written: a request that is not served
+    /// is answered all the same.
+    pub const fn claims(&self, version: i16) -> bool {
+        self.advertised_min <= version && version <= self.max
     }
 
     pub const fn is_flexible(&self, version: i16) -> bool {

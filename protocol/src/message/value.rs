@@ -16,10 +16,10 @@ pub struct Version {
 }
 
 impl Version {
-    /// `None` for a version that the table does not have.
+    /// `None` for a version that the table does not claim.
     pub fn of(api: ApiKey, number: i16) -> Option<Self> {
         let spec = api.spec();
-        spec.serves(number).then(|| Self {
+        spec.claims(number).then(|| Self {
             number,
             flexible: spec.is_flexible(number),
         })
@@ -344,10 +344,12 @@ mod tests {
 
     #[test]
     fn versions_outside_the_table_are_refused() {
-        assert_eq!(
-            ProduceRequest::decode(&mut Reader::new(&[]), 2),
-            Err(DecodeError::UnsupportedVersion(2))
-        );
+        for version in [-1, 14] {
+            assert_eq!(
+                ProduceRequest::decode(&mut Reader::new(&[]), version),
+                Err(DecodeError::UnsupportedVersion(version))
+            );
+        }
         let response = ProduceResponse {
             responses: vec![TopicProduceResponse::default()],
             ..Default::default()

@@ -16,8 +16,8 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, to: ReplyTo, frame: &Slice) -> Result<(), DecodeError> {
     match to.spec.key {
-        // Old librdkafka looks for Produce 0 to 2 in the advertised range and never sends them.
-        ApiKey::Produce if to.version >= to.spec.advertised_min && to.version < to.spec.min => {
+        // Produce 0 to 2: old librdkafka looks for them in the claimed range. It never sends them; others may.
+        ApiKey::Produce if to.spec.claims(to.version) => {
             let mut reader = Reader::new(frame);
             RequestHeader::decode(&mut reader)?;
             let body = ProduceRequest::decode(&mut reader, to.version)?;
