@@ -345,6 +345,11 @@ mod tests {
             &with(two_records(), 16, &[1]),
             Err(ErrorCode::InvalidRecord),
         );
+        check(
+            RULES,
+            &with(two_records(), 16, &[3]),
+            Err(ErrorCode::CorruptMessage),
+        );
     }
 
     #[test]
@@ -442,7 +447,7 @@ mod tests {
         check(
             RULES,
             &builder(&[(0, None)]).transactional().build(),
-            Err(ErrorCode::InvalidTxnState),
+            Err(ErrorCode::TransactionalIdAuthorizationFailed),
         );
     }
 

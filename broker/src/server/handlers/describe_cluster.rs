@@ -17,10 +17,13 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     };
     let image = shard.image.clone();
     if body.endpoint_type != BROKERS {
+        let error = match body.endpoint_type {
+            CONTROLLERS => ErrorCode::MismatchedEndpointType,
+            _ => ErrorCode::UnsupportedEndpointType,
+        };
         let answer = DescribeClusterResponse {
-            error_code: ErrorCode::UnsupportedEndpointType as i16,
+            error_code: error as i16,
             error_message: Some("This address is a broker's: ask for brokers."),
-            endpoint_type: body.endpoint_type,
             ..DescribeClusterResponse::default()
         };
         shard.reply(request.to, &answer);
@@ -43,3 +46,4 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
 }
 
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;

@@ -13,9 +13,13 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = InitProducerIdRequest::decode(reader, request.to.version)?;
-    if body.transactional_id.is_some() {
+    if let Some(transactional_id) = body.transactional_id {
         // There are no transactions yet: a code that no client retries.
-        refuse(shard, request.to, ErrorCode::TransactionalIdAuthorizationFailed);
+        let error = match transactional_id {
+            "" => ErrorCode::InvalidRequest,
+            _ => ErrorCode::TransactionalIdAuthorizationFailed,
+        };
+        refuse(shard, request.to, error);
         return Ok(());
     }
     match shard.producer_ids.next() {

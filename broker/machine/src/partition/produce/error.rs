@@ -56,7 +56,7 @@ impl ProduceError {
         match self {
             ProduceError::NoBatch
             | ProduceError::SeveralBatches
-            | ProduceError::Magic(_)
+            | ProduceError::Magic(0 | 1)
             | ProduceError::BaseOffset(_)
             | ProduceError::Malformed(_)
             | ProduceError::Count { .. }
@@ -68,8 +68,8 @@ impl ProduceError {
             }
             ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
             ProduceError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
-            ProduceError::Corrupt(_) => ErrorCode::CorruptMessage,
-            ProduceError::Transactional => ErrorCode::InvalidTxnState,
+            ProduceError::Corrupt(_) | ProduceError::Magic(_) => ErrorCode::CorruptMessage,
+            ProduceError::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
             ProduceError::Timestamps(_) => ErrorCode::InvalidTimestamp,
         }
     }
