@@ -9,6 +9,7 @@ mod kernel;
 mod memory;
 pub mod metadata;
 mod run;
+mod running;
 mod signals;
 
 pub use config::{BrokerConfig, CoreSet, DEFAULT_NODE_ID, DEFAULT_PORT, HostPort};

@@ -21,7 +21,7 @@ use millstream_tuning::resident::Resident;
 use super::config::BrokerConfig;
 use super::error::StartError;
 use super::signals::{Asked, Signals};
-use super::{checks, kernel, memory, metadata};
+use super::{checks, kernel, memory, metadata, running};
 use crate::controller::client::{self, ControllerClient, ShardLine, ToShard, UnwiredLine};
 use crate::controller::command::Command;
 use crate::controller::metadata_log::{Contents, MetadataLog};
@@ -40,7 +40,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     kernel::register_membarrier();
     kernel::refuse_huge_pages();
     let cores = checks::cores(&config.cores)?;
-    let settings = Arc::new(settings(&config)?);
+    let settings = settings(&config)?;
     let signals = Signals::install()?;
     checks::host(&config.data_dir, cores.len())?;
     let mut ring = checks::ring(UringOptions::default())?;
@@ -50,6 +50,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
         .iter()
         .map(|(socket, _)| ring.detach_socket(*socket))
         .collect();
+    let settings = Arc::new(running::describe(settings, &config, &addresses));
     let memory = memory::plan(config.memory_bytes, cores.len(), &settings);
 
     let (mut metadata_log, contents) = open_metadata(&config.data_dir)?;
