@@ -44,7 +44,7 @@ pub struct StartArgs {
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 
-    /// error, warn, info, debug, trace, or "info,millstream::server=debug" [default: info]
+    /// error, warn, info, debug, trace, or "info,millstream.server=debug" [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 
@@ -151,7 +151,7 @@ Examples:
 
 SIGTERM and Ctrl-C flush and stop; SIGHUP reads log.level from the configuration again; SIGUSR1 logs what the broker
 holds: connections, partitions, memory, journal. Kafka's admin calls change the log's levels as well: the resource type
-is BROKER_LOGGER, the loggers are root and parts such as millstream::server.";
+is BROKER_LOGGER, the loggers are root and parts such as millstream.server.";
 
 #[cfg(test)]
 mod tests {

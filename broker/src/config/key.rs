@@ -114,7 +114,7 @@ pub const KEYS: [KeySpec; 8] = [
         variable: "MILLSTREAM_LOG_LEVEL",
         flag: "--log-level",
         example: "\"info\"",
-        help: "error, warn, info, debug or trace, also \"info,millstream::server=debug\"; SIGHUP reads it anew",
+        help: "error, warn, info, debug or trace, also \"info,millstream.server=debug\"; SIGHUP reads it anew",
     },
     KeySpec {
         key: Key::ClientBrokers,

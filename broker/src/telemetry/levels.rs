@@ -1,6 +1,7 @@
 //! The levels of the log, for the whole program and for parts of it.
 //!
-//! Written as `info`, or as a list such as `info,millstream::server=debug`, where the longest matching part prevails.
+//! Written as `info`, or as a list such as `info,millstream.server=debug`, where the longest matching part prevails;
+//! `millstream::server`, as Rust names it, is the same part.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,7 @@ impl Levels {
             match part.split_once('=') {
                 None => levels.root = level_of(part)?,
                 Some((target, level)) if !target.trim().is_empty() => {
-                    levels.set(target.trim(), level_of(level.trim())?);
+                    levels.set(&target_of(target.trim()), level_of(level.trim())?);
                 }
                 Some(_) => return Err(format!("`{part}` names no part of the program")),
             }
@@ -85,8 +86,18 @@ impl fmt::Display for Levels {
         write!(f, "{}", self.root)?;
         self.parts
             .iter()
-            .try_for_each(|(part, level)| write!(f, ",{part}={level}"))
+            .try_for_each(|(part, level)| write!(f, ",{}={level}", kafka_logger(part)))
     }
+}
+
+/// Kafka's tools take no colons in a name, so that what Rust calls `a::b` is `a.b` to them.
+pub fn kafka_logger(target: &str) -> String {
+    target.replace("::", ".")
+}
+
+/// The part of the program that is meant, whichever way it is written.
+pub fn target_of(logger: &str) -> String {
+    logger.replace('.', "::")
 }
 
 /// Kafka's name of a level. Nothing is fatal here: where only that would be logged, nothing is.
@@ -160,8 +171,9 @@ mod tests {
             ("info", "info"),
             ("WARN", "warn"),
             ("off", "off"),
-            ("info,millstream::server=debug", "info,millstream::server=debug"),
+            ("info,millstream::server=debug", "info,millstream.server=debug"),
             (" warn , a = trace ", "warn,a=trace"),
+            ("info,millstream.server=debug", "info,millstream.server=debug"),
         ] {
             assert_eq!(Levels::parse(good).unwrap().to_string(), shown);
         }

@@ -1,12 +1,15 @@
 //! The levels of this process's log as Kafka's admin calls know them: resources of the type BROKER_LOGGER.
 //!
 //! A level that is set here holds until the process ends or SIGHUP reads the configuration again, as in Kafka it is
-//! written nowhere. The names are `root` and the parts of the program that [`LOGGERS`] lists; the levels are Kafka's.
+//! written nowhere. The names are `root` and the parts of the program that [`LOGGERS`] lists, written with dots, as
+//! Kafka's tools insist (`millstream.shard`); colons are understood as well. The levels are Kafka's.
 
 use millstream_machine::cluster::controller::Refusal;
 use millstream_protocol::error::ErrorCode;
 
-use crate::telemetry::levels::{LEVEL_NAMES, LOGGERS, Levels, ROOT, kafka_name, of_kafka_name};
+use crate::telemetry::levels::{
+    LEVEL_NAMES, LOGGERS, Levels, ROOT, kafka_logger, kafka_name, of_kafka_name, target_of,
+};
 use crate::telemetry::logging;
 
 /// The resource type on the wire.
@@ -40,11 +43,20 @@ pub fn describe(
         }
     }
     let levels = levels();
-    let asked_for = |name: &&str| names.is_none_or(|names| names.contains(name));
-    let described = levels
+    let known = levels
         .names()
-        .filter(asked_for)
-        .map(|name| (name.to_owned(), kafka_name(levels.of(name))));
+        .map(|target| (kafka_logger(target), kafka_name(levels.of(target))));
+    let Some(names) = names else {
+        return Ok(known.collect());
+    };
+    // Named as it was asked for: a client looks for that name in the answer.
+    let described = known.flat_map(|(logger, level)| {
+        let same = move |name: &&&str| target_of(name) == target_of(&logger);
+        names
+            .iter()
+            .filter(same)
+            .map(move |name| ((*name).to_owned(), level))
+    });
     Ok(described.collect())
 }
 
@@ -83,8 +95,10 @@ pub fn alter(
 
 /// The levels after `changes`; the order of the checks is Kafka's.
 fn changed(mut levels: Levels, changes: &[LevelChange<'_>]) -> Result<Levels, Refusal> {
-    let duplicate =
-        |(at, change): (usize, &LevelChange<'_>)| changes[..at].iter().any(|earlier| earlier.0 == change.0);
+    let duplicate = |(at, change): (usize, &LevelChange<'_>)| {
+        let same = |earlier: &LevelChange<'_>| target_of(earlier.0) == target_of(change.0);
+        changes[..at].iter().any(same)
+    };
     if changes.iter().enumerate().any(duplicate) {
         return Err(invalid("Error due to duplicate config keys"));
     }
@@ -109,7 +123,7 @@ fn changed(mut levels: Levels, changes: &[LevelChange<'_>]) -> Result<Levels, Re
                         LEVEL_NAMES.join(", ")
                     )));
                 };
-                levels.set(name, level);
+                levels.set(&target_of(name), level);
             }
             (DELETE, _) => {
                 must_exist(&levels, name)?;
@@ -118,7 +132,7 @@ fn changed(mut levels: Levels, changes: &[LevelChange<'_>]) -> Result<Levels, Re
                         "Removing the log level of the root logger is not allowed",
                     ));
                 }
-                levels.unset(name);
+                levels.unset(&target_of(name));
             }
             (APPEND, _) | (SUBTRACT, _) => {
                 let verb = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
@@ -133,7 +147,8 @@ fn changed(mut levels: Levels, changes: &[LevelChange<'_>]) -> Result<Levels, Re
 }
 
 fn must_exist(levels: &Levels, name: &str) -> Result<(), Refusal> {
-    if levels.names().any(|known| known == name) {
+    let target = target_of(name);
+    if levels.names().any(|known| known == target) {
         return Ok(());
     }
     Err(misconfigured(format!("Logger {name} does not exist!")))
@@ -187,10 +202,10 @@ mod tests {
         check(&[("root", SET, Some("WARN"))], Ok("warn"));
         check(
             &[
-                ("millstream::server", SET, Some("TRACE")),
+                ("millstream.server", SET, Some("TRACE")),
                 ("root", SET, Some("FATAL")),
             ],
-            Ok("off,millstream::server=trace"),
+            Ok("off,millstream.server=trace"),
         );
         check(&[("millstream::server", DELETE, None)], Ok("info"));
     }
@@ -230,6 +245,13 @@ mod tests {
             &[("root", SET, Some("INFO")), ("root", SET, Some("WARN"))],
             invalid("Error due to duplicate config keys"),
         );
+        check(
+            &[
+                ("millstream.shard", SET, Some("INFO")),
+                ("millstream::shard", DELETE, None),
+            ],
+            invalid("Error due to duplicate config keys"),
+        );
     }
 
     #[test]
@@ -245,7 +267,15 @@ mod tests {
             describe("1", 1, Some(&["root", "nope"])).unwrap(),
             [("root".to_owned(), "INFO")]
         );
-        assert_eq!(describe("1", 1, None).unwrap().len(), 1 + LOGGERS.len());
+        let all = describe("1", 1, None).unwrap();
+        assert_eq!(all.len(), 1 + LOGGERS.len());
+        // What Kafka's own tools let through as a name.
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        assert!(all.iter().all(|(name, _)| name.chars().all(allowed)), "{all:?}");
+        for name in ["millstream.shard", "millstream::shard"] {
+            let one = describe("1", 1, Some(&[name])).unwrap();
+            assert_eq!(one, [(name.to_owned(), "INFO")]);
+        }
         assert_eq!(
             alter("99", 1, &[], false).unwrap_err().message,
             "Unexpected node id. Expected 1, but received 99"
