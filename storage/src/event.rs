@@ -93,6 +93,18 @@ pub enum SpaceState {
     Full,
 }
 
+/// The room on the disk, and between which bounds appends are refused and taken. Bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpaceReport {
+    pub state: SpaceState,
+    /// What is free; `None` where a write failed for want of space and nobody has looked since.
+    pub free: Option<u64>,
+    /// With less, appends are refused.
+    pub refused_below: u64,
+    /// From here on, inclusive, they are taken again.
+    pub taken_from: u64,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum LogEvent {
@@ -149,5 +161,5 @@ pub enum LogEvent {
         key: PartitionKey,
     },
     /// Room on the disk came or went.
-    Space(SpaceState),
+    Space(SpaceReport),
 }

@@ -138,10 +138,15 @@ impl ShardLogs {
         due || self.space == SpaceState::Full
     }
 
-    pub(crate) fn set_space(&mut self, space: SpaceState, events: &mut Vec<LogEvent>) {
-        if self.space != space {
-            self.space = space;
-            events.push(LogEvent::Space(space));
+    /// After a write that found no space.
+    pub(crate) fn space_ran_out(&mut self, events: &mut Vec<LogEvent>) {
+        self.set_space(SpaceState::Full, None, events);
+    }
+
+    fn set_space(&mut self, state: SpaceState, free: Option<u64>, events: &mut Vec<LogEvent>) {
+        if self.space != state {
+            self.space = state;
+            events.push(LogEvent::Space(self.options.space_report(state, free)));
         }
     }
 
@@ -202,13 +207,11 @@ impl ShardLogs {
         let Ok(space) = ring.free_space(&self.dir) else {
             return;
         };
-        let needed = self.options.free_space_bytes_min;
-        // Some distance between the two, so that the state does not flutter.
-        if space.free < needed {
-            self.set_space(SpaceState::Full, events);
-        } else if space.free >= needed + needed / 16 {
+        if space.free < self.options.free_space_bytes_min {
+            self.set_space(SpaceState::Full, Some(space.free), events);
+        } else if space.free >= self.options.free_space_bytes_again() {
             self.files.retry_starved();
-            self.set_space(SpaceState::Enough, events);
+            self.set_space(SpaceState::Enough, Some(space.free), events);
         }
     }
 

@@ -43,7 +43,8 @@ mod write_behind;
 pub use boot::{Booted, DirectoryLock, KnownTopics, TopicFate, open};
 pub use error::{AppendError, DeleteRecordsError, OpenError, ReadError};
 pub use event::{
-    Appended, FoundTime, LogEvent, LogId, Now, Offsets, ReadId, ReadOutcome, SpaceState, TimeOutcome,
+    Appended, FoundTime, LogEvent, LogId, Now, Offsets, ReadId, ReadOutcome, SpaceReport, SpaceState,
+    TimeOutcome,
 };
 pub use ops::is_storage_token;
 pub use options::StorageOptions;

@@ -2,6 +2,7 @@
 
 use millstream_protocol::time::Duration;
 
+use crate::event::{SpaceReport, SpaceState};
 use crate::limits;
 
 /// Sizes of one shard's storage. Bytes unless said.
@@ -47,6 +48,21 @@ impl StorageOptions {
             retention_first_after: Duration::from_nanos(limits::RETENTION_FIRST_AFTER_NS_DEFAULT),
             index_bytes: limits::INDEX_BYTES_DEFAULT,
             lock: true,
+        }
+    }
+
+    /// Free space from which on appends are taken again, inclusive: at some distance from where they begin to be
+    /// refused, so that the state does not flutter.
+    pub(crate) fn free_space_bytes_again(&self) -> u64 {
+        self.free_space_bytes_min + self.free_space_bytes_min / 16
+    }
+
+    pub(crate) fn space_report(&self, state: SpaceState, free: Option<u64>) -> SpaceReport {
+        SpaceReport {
+            state,
+            free,
+            refused_below: self.free_space_bytes_min,
+            taken_from: self.free_space_bytes_again(),
         }
     }
 }

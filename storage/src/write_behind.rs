@@ -13,7 +13,7 @@ use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice}
 use crate::checkpointer::{CheckpointEvent, CheckpointOp};
 use crate::chunks::Chunks;
 use crate::dirty_runs::BehindPlan;
-use crate::event::{LogEvent, LogId, Now, SpaceState};
+use crate::event::{LogEvent, LogId, Now};
 use crate::indexes::REBUILD_TAG;
 use crate::journal::JournalPoint;
 use crate::limits::{
@@ -202,7 +202,7 @@ impl ShardLogs {
                 events.push(LogEvent::Warning { reason });
             }
             FileEvent::Foreign { segment, what } => self.foreign(segment, &what, events),
-            FileEvent::NoSpace => self.set_space(SpaceState::Full, events),
+            FileEvent::NoSpace => self.space_ran_out(events),
         }
     }
 
@@ -263,7 +263,7 @@ impl ShardLogs {
     /// A file that cannot be made for want of space or descriptors is tried again later; nothing was lost.
     fn make_failed(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<LogEvent>) {
         match error.kind() {
-            IoErrorKind::NoSpace => self.set_space(SpaceState::Full, events),
+            IoErrorKind::NoSpace => self.space_ran_out(events),
             IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {}
             _ => {
                 if let Some(id) = self.owner(segment) {
@@ -470,7 +470,7 @@ impl ShardLogs {
                 events.push(LogEvent::Warning { reason });
             }
             CheckpointEvent::Failed(error) if error.kind() == IoErrorKind::NoSpace => {
-                self.set_space(SpaceState::Full, events);
+                self.space_ran_out(events);
             }
             // Not the slot's fault: tried again after a while.
             CheckpointEvent::Failed(error)

@@ -19,7 +19,7 @@ fn a_full_disk_refuses_writes_only_and_recovers_by_itself() {
     let Some(disk) = Disk::mount() else {
         return;
     };
-    let broker = Broker::start_in(disk.folder.join("broker"), &["--cores", "1"]);
+    let mut broker = Broker::start_in(disk.folder.join("broker"), &["--cores", "1"]);
     let mut client = Connection::open(broker.address()).expect("a connection");
     client.create_topic("kept", 1, &[]);
     client.create_topic("large", 1, &[]);
@@ -34,13 +34,32 @@ fn a_full_disk_refuses_writes_only_and_recovers_by_itself() {
     let refused = until(&mut client, |code| code != 0);
     let code = ErrorCode::from_code(refused).expect("a known code");
     assert!(code.is_retriable(), "{code:?}");
-    broker.must_have_said("space for appends on the disk");
+    for part in [
+        FULL,
+        "below 1GiB (`free_space_min`)",
+        "--free-space-min",
+        "from 1.1GiB on",
+    ] {
+        broker.must_have_said(part);
+    }
+    broker.terminate();
+    broker.restart();
+    let log = broker.log();
+    let ready = log.rfind("ready on").expect("a broker that is ready");
+    let told = log[..ready].rfind(FULL).expect("a full disk is told before that");
+    assert!(
+        told > log.find("stopped in good order").expect("a first end"),
+        "{log}"
+    );
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    assert_eq!(write(&mut client, "kept", 0, 2, b"refused").0, refused);
     let kept = client.read_all("kept", 0, 0);
     assert_eq!(kept[0].value, b"before");
     assert_eq!(client.read_all("large", 0, LARGE_RECORDS - 2).len(), 2);
 
     delete(&mut client, "large");
     assert_eq!(until(&mut client, |code| code == 0), 0, "room came back");
+    broker.must_have_said("there is room on the disk again");
 
     // Full at once, between two looks at the space, while writes go on.
     client.create_topic("large", 1, &[]);
@@ -211,6 +230,7 @@ fn run(command: &mut Command) {
 }
 
 const DISK_BYTES: u64 = 3 << 30;
+const FULL: &str = "the disk is full: only";
 /// Below which appends are refused.
 const THRESHOLD: u64 = 1 << 30;
 /// Together more than the distance between being full and having room again.

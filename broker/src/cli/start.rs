@@ -40,6 +40,10 @@ pub struct StartArgs {
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
 
+    /// Free space of the file system below which producing is refused [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    free_space_min: Option<String>,
+
     /// What log lines look like: human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -93,6 +97,7 @@ impl StartArgs {
         push(Key::Advertise, self.advertise.map(text));
         push(Key::Cores, self.cores.map(text));
         push(Key::Memory, self.memory.map(text));
+        push(Key::FreeSpaceMin, self.free_space_min.map(text));
         push(Key::LogFormat, self.log_format.map(text));
         push(Key::LogLevel, self.log_level.map(text));
         Sources {
@@ -169,7 +174,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_configuration() {
         let line = "x --data-dir /d --listen [::1]:1 --listen 127.0.0.1:2 --advertise b:3 --cores 2 --memory 1GiB \
-                    --log-format json --log-level debug --set num.partitions=3";
+                    --free-space-min 2GiB --log-format json --log-level debug --set num.partitions=3";
         let mut sources = Line::parse_from(line.split_whitespace()).args.into_sources();
         sources.environment.clear();
         let config = Config::load(&sources).unwrap();
@@ -178,6 +183,7 @@ mod tests {
         assert_eq!(config.listen.source, Source::Flag("--listen"));
         assert_eq!(config.advertise.unwrap().value.to_string(), "b:3");
         assert_eq!(config.memory.unwrap().value, 1 << 30);
+        assert_eq!(config.free_space_min.value, 2 << 30);
         assert_eq!(config.log_level.value, "debug");
         assert_eq!(config.broker["num.partitions"].value, "3");
     }

@@ -39,6 +39,7 @@ impl Config {
             cores: self.cores.value.clone(),
             node_id,
             memory_bytes: self.memory.as_ref().map(|set| set.value),
+            free_space_bytes_min: self.free_space_min.value,
             settings: self
                 .broker
                 .iter()

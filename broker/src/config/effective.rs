@@ -12,7 +12,7 @@ use super::key::{KEYS, Key};
 use super::nearest::nearest;
 use super::source::{Raw, Source, Sources};
 use super::{SEARCH_PATH, units};
-use crate::startup::{CoreSet, DEFAULT_PORT};
+use crate::startup::{CoreSet, DEFAULT_PORT, FREE_SPACE_BYTES_MIN_DEFAULT};
 
 /// What applies. A value is replaced whole by a stronger source: lists do not add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub cores: Setting<CoreSet>,
     /// Bytes for the whole process.
     pub memory: Option<Setting<u64>>,
+    /// Bytes; at least [`FREE_SPACE_MIN_LEAST`].
+    pub free_space_min: Setting<u64>,
     pub log_format: Setting<LogFormat>,
     /// In the grammar of `telemetry::logging`; checked there.
     pub log_level: Setting<String>,
@@ -97,6 +99,10 @@ impl Config {
                 source: default(),
             },
             memory: None,
+            free_space_min: Setting {
+                value: FREE_SPACE_BYTES_MIN_DEFAULT,
+                source: default(),
+            },
             log_format: Setting {
                 value: LogFormat::Human,
                 source: default(),
@@ -194,6 +200,13 @@ impl Config {
                     value: bytes(raw)?,
                     source,
                 })
+            }
+            Key::FreeSpaceMin => {
+                let value = bytes(raw)?;
+                if value < FREE_SPACE_MIN_LEAST {
+                    return Err(format!("at least {}", units::show_bytes(FREE_SPACE_MIN_LEAST)));
+                }
+                self.free_space_min = Setting { value, source };
             }
             Key::LogFormat => {
                 self.log_format = Setting {
@@ -322,6 +335,8 @@ fn bytes(raw: &Raw) -> Result<u64, String> {
     }
 }
 
+/// Room for a checkpoint and a few segments' ends.
+const FREE_SPACE_MIN_LEAST: u64 = 64 << 20;
 const PREFIX: &str = "MILLSTREAM_";
 const FILE_VARIABLE: &str = "MILLSTREAM_CONFIG";
 const SET_FLAG: &str = "--set";
@@ -433,6 +448,7 @@ mod tests {
             "clients cannot connect to 0.0.0.0",
         );
         check("memory = \"2 parsecs\"", 1, "`parsecs` is not a unit");
+        check("free_space_min = \"63MiB\"", 1, "at least 64MiB");
         check("cores = 0", 1, "at least one core");
         check("[log]\nformat = \"jsn\"", 2, "Did you mean `json`?");
         check("[log]\nlevel = \"inof\"", 2, "Did you mean `info`?");

@@ -9,6 +9,7 @@ pub enum Key {
     Advertise,
     Cores,
     Memory,
+    FreeSpaceMin,
     LogFormat,
     LogLevel,
     ClientBrokers,
@@ -52,7 +53,7 @@ impl KeySpec {
 pub const BROKER_TABLE: &str = "broker";
 
 /// In the order of [`Key`], which is also the order of `--print-config`: the top of the file first.
-pub const KEYS: [KeySpec; 8] = [
+pub const KEYS: [KeySpec; 9] = [
     KeySpec {
         key: Key::DataDir,
         table: None,
@@ -97,6 +98,15 @@ pub const KEYS: [KeySpec; 8] = [
         flag: "--memory",
         example: "\"2GiB\"",
         help: "memory that the broker may use; unset, a part of what the host has",
+    },
+    KeySpec {
+        key: Key::FreeSpaceMin,
+        table: None,
+        name: "free_space_min",
+        variable: "MILLSTREAM_FREE_SPACE_MIN",
+        flag: "--free-space-min",
+        example: "\"4GiB\"",
+        help: "free space of the file system below which producing is refused",
     },
     KeySpec {
         key: Key::LogFormat,

@@ -91,6 +91,7 @@ impl Config {
                 let set = self.memory.as_ref()?;
                 (set.value.to_string(), &set.source)
             }
+            Key::FreeSpaceMin => (self.free_space_min.value.to_string(), &self.free_space_min.source),
             Key::LogFormat => (quote(self.log_format.value.name()), &self.log_format.source),
             Key::LogLevel => (quote(&self.log_level.value), &self.log_level.source),
             Key::ClientBrokers => {

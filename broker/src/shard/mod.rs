@@ -15,6 +15,7 @@ pub mod messages;
 mod shutdown;
 pub mod slab;
 mod sockets;
+pub mod space;
 pub mod state;
 mod status;
 pub mod table;

@@ -25,6 +25,7 @@ use super::mailbox::{Mailboxes, ShardId};
 use super::memory::Quiet;
 use super::messages::{Origin, PeerMessage};
 use super::slab::{Key, Slab};
+use super::space;
 use super::table::ShardTable;
 use crate::controller::client::{ControllerClient, ToShard};
 use crate::limits::{
@@ -300,9 +301,7 @@ impl Shard {
             LogEvent::WritesStopped { reason } => self.writes_stopped(&reason),
             LogEvent::Deleted { key } => self.controller.partition_gone(key.topic),
             LogEvent::Warning { reason } => tracing::warn!(shard = self.id.0, "{reason}"),
-            LogEvent::Space(state) => {
-                tracing::warn!(shard = self.id.0, ?state, "space for appends on the disk")
-            }
+            LogEvent::Space(report) => space::tell(Some(self.id), &report),
         }
     }
 

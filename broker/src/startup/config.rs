@@ -23,6 +23,8 @@ pub struct BrokerConfig {
     /// Memory that all shards together may use for requests, replies and the batch cache, in bytes.
     /// `None`: a share of the machine's memory.
     pub memory_bytes: Option<u64>,
+    /// Free space of the data directory's file system, in bytes, below which appends are refused.
+    pub free_space_bytes_min: u64,
     /// Kafka's broker settings by their Kafka names (`num.partitions`, `log.retention.ms`, …), as set by the file, the
     /// environment or flags. Settings altered at run time stand above them.
     pub settings: BTreeMap<String, String>,
@@ -68,6 +70,7 @@ impl Default for BrokerConfig {
             cores: CoreSet::All,
             node_id: DEFAULT_NODE_ID,
             memory_bytes: None,
+            free_space_bytes_min: FREE_SPACE_BYTES_MIN_DEFAULT,
             settings: BTreeMap::new(),
         }
     }
@@ -82,6 +85,8 @@ impl fmt::Display for HostPort {
         }
     }
 }
+
+pub use millstream_storage::limits::FREE_SPACE_BYTES_MIN_DEFAULT;
 
 /// Kafka's port.
 pub const DEFAULT_PORT: u16 = 9092;

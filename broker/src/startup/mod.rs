@@ -12,6 +12,8 @@ mod run;
 mod running;
 mod signals;
 
-pub use config::{BrokerConfig, CoreSet, DEFAULT_NODE_ID, DEFAULT_PORT, HostPort};
+pub use config::{
+    BrokerConfig, CoreSet, DEFAULT_NODE_ID, DEFAULT_PORT, FREE_SPACE_BYTES_MIN_DEFAULT, HostPort,
+};
 pub use error::StartError;
 pub use run::run;

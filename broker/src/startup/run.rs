@@ -15,7 +15,7 @@ use millstream_protocol::time::Duration;
 use millstream_protocol::types::{BrokerId, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{DetachedSocket, Ring, Waker};
-use millstream_storage::{Booted, ShardLogs, StorageOptions};
+use millstream_storage::{Booted, ShardLogs, SpaceState, StorageOptions};
 use millstream_tuning::resident::Resident;
 
 use super::config::BrokerConfig;
@@ -32,7 +32,7 @@ use crate::shard::messages::PeerMessage;
 use crate::shard::state::{Listener, Shard, ShardOptions};
 use crate::shard::table::ShardTable;
 use crate::shard::watchdog::{self, ShardPulse, Watchdog};
-use crate::shard::{allocator, clock, host};
+use crate::shard::{allocator, clock, host, space};
 use crate::telemetry::levels::READY_TARGET;
 
 /// Runs a broker until it is told to end.
@@ -57,6 +57,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let image = metadata::replay(contents)?;
     let mut options = StorageOptions::for_shards(cores.len());
     options.cache_bytes = memory.cache_bytes;
+    options.free_space_bytes_min = config.free_space_bytes_min;
     options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
     options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");
     let booted = open_storage(&mut ring, &config.data_dir, &options, cores.len(), &image)?;
@@ -323,6 +324,9 @@ fn open_storage(
         .map_err(|error| StartError::Storage(error.to_string()))?;
     for line in &booted.report {
         tracing::warn!("{line}");
+    }
+    if booted.space.state == SpaceState::Full {
+        space::tell(None, &booted.space);
     }
     Ok(booted)
 }

@@ -33,7 +33,7 @@ pub use self::lock::DirectoryLock;
 use self::door::Door;
 use self::files::SegmentScan;
 use crate::error::OpenError;
-use crate::event::Now;
+use crate::event::{Now, SpaceReport, SpaceState};
 use crate::limits::{BLOCK, JOURNAL_BYTES_MIN};
 use crate::options::StorageOptions;
 use crate::shard_logs::ShardLogs;
@@ -88,6 +88,8 @@ pub struct Booted {
     /// Deleted topics that were met: another start may meet them again, from the same journals. Of all others nothing
     /// here tells any more, so that the metadata may forget them.
     pub deleted: BTreeSet<TopicId>,
+    /// The room on the disk as the shards begin with it.
+    pub space: SpaceReport,
     /// Keep it as long as the directory is in use.
     pub lock: DirectoryLock,
 }
@@ -149,15 +151,30 @@ pub fn open_accepting<R: Ring>(
         deleted: &mut deleted,
         random: &mut random,
     };
-    let (shards, unclean) = opening.finish(&mut door, found)?;
+    let (mut shards, unclean) = opening.finish(&mut door, found)?;
+    let space = look_at_space(ring, dir, options);
+    shards.iter_mut().for_each(|shard| shard.space = space.state);
     Ok(Booted {
         shards,
         unclean,
         cluster: identity.cluster,
         report,
         deleted,
+        space,
         lock,
     })
+}
+
+/// Where nobody can tell, a write that fails will.
+fn look_at_space<R: Ring>(ring: &R, dir: &Path, options: &StorageOptions) -> SpaceReport {
+    let free = ring.free_space(dir).ok().map(|space| space.free);
+    let full = free.is_some_and(|free| free < options.free_space_bytes_min);
+    let state = if full {
+        SpaceState::Full
+    } else {
+        SpaceState::Enough
+    };
+    options.space_report(state, free)
 }
 
 fn open_identity<R: Ring>(

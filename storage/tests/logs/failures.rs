@@ -10,7 +10,8 @@ use millstream_ring::simulated::{DiskImage, OpKind, SimOptions, SimRing, SimWorl
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{IoError, Ring};
 use millstream_storage::{
-    AppendError, LogEvent, LogId, OpenError, ReadError, SpaceState, StorageOptions, TopicFate, shard_of,
+    AppendError, LogEvent, LogId, OpenError, ReadError, SpaceReport, SpaceState, StorageOptions, TopicFate,
+    shard_of,
 };
 
 use crate::common::{Host, TempDir, batch, key, small_options};
@@ -176,11 +177,13 @@ fn a_full_disk_refuses_appends_until_space_returns() {
         }
     });
     assert_eq!(full, Some(AppendError::NoSpace));
-    assert!(
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Space(SpaceState::Full)))
-    );
+    assert!(host.events.iter().any(|event| matches!(
+        event,
+        LogEvent::Space(SpaceReport {
+            state: SpaceState::Full,
+            ..
+        })
+    )));
     host.flush(log);
     let end = host.logs().offsets(log).end;
     assert_eq!(
@@ -191,9 +194,15 @@ fn a_full_disk_refuses_appends_until_space_returns() {
     let now = host.now;
     host.logs().delete(log, now);
     host.until("space", |host| {
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Space(SpaceState::Enough)))
+        host.events.iter().any(|event| {
+            matches!(
+                event,
+                LogEvent::Space(SpaceReport {
+                    state: SpaceState::Enough,
+                    ..
+                })
+            )
+        })
     });
     host.append(other, &batch(&[b"taken"])).unwrap();
     host.flush(other);
@@ -567,7 +576,15 @@ fn reads_of_a_file_go_on_while_its_writes_wait_for_space() {
         let _ = host.append(log, &batch(&[&[2; 3000]]));
         host.turn(Duration::from_millis(1));
     }
-    let full = |event: &LogEvent| matches!(event, LogEvent::Space(SpaceState::Full));
+    let full = |event: &LogEvent| {
+        matches!(
+            event,
+            LogEvent::Space(SpaceReport {
+                state: SpaceState::Full,
+                ..
+            })
+        )
+    };
     assert!(host.events.iter().any(full), "a write waits for space");
     assert!(host.read_all(log, 0, 100_000).unwrap().len() >= 150);
     world.fail_when(|_| None);
@@ -679,7 +696,15 @@ fn a_full_disk_does_not_wait_for_retention_to_be_due() {
     host.now.wall = TimestampMs::new(host.now.wall.get() + 4_000_000);
     host.until("space", |host| {
         host.now.monotonic += Span::from_millis(100);
-        let enough = |event: &LogEvent| matches!(event, LogEvent::Space(SpaceState::Enough));
+        let enough = |event: &LogEvent| {
+            matches!(
+                event,
+                LogEvent::Space(SpaceReport {
+                    state: SpaceState::Enough,
+                    ..
+                })
+            )
+        };
         host.events.iter().any(enough)
     });
     let took = host.now.monotonic.saturating_since(begun);
@@ -708,6 +733,16 @@ fn a_deleted_topic_is_met_until_no_journal_tells_of_it() {
     let host = reopen();
     assert!(host.deleted.is_empty(), "an orderly end leaves nothing to replay");
     assert!(host.report.is_empty(), "{:?}", host.report);
+}
+
+#[test]
+fn a_start_without_room_refuses_from_the_first_append_on() {
+    let world = SimWorld::new(8, SimOptions::default());
+    let mut options = small_options();
+    options.free_space_bytes_min = 1 << 50;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let log = host.create(0);
+    assert_eq!(host.append(log, &batch(&[b"refused"])), Err(AppendError::NoSpace));
 }
 
 /// Small segments, kept for an hour.
