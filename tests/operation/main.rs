@@ -5,4 +5,5 @@ mod described;
 mod full_disk;
 mod levels;
 mod listeners;
+mod orphans;
 mod refusals;

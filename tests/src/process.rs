@@ -193,9 +193,11 @@ fn answers(address: SocketAddr) -> bool {
     asked.is_ok()
 }
 
-/// The broker's binary, to be given arguments; nothing of the caller's environment configures it.
+/// The broker's binary, to be given arguments; nothing of the caller's environment configures it. It is killed when
+/// the calling thread ends, so that a test that is killed leaves nothing behind.
 pub fn millstream() -> Command {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(profile_dir().join("end-with-starter"));
+    command.arg(std::process::id().to_string()).arg(binary());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MILLSTREAM_") {
             command.env_remove(name);
@@ -243,8 +245,7 @@ pub fn binary() -> &'static Path {
         if let Some(named) = std::env::var_os("MILLSTREAM_BINARY") {
             return PathBuf::from(named);
         }
-        let test = std::env::current_exe().expect("a test has a path");
-        let profile_dir = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+        let profile_dir = profile_dir();
         let mut build = Command::new(env!("CARGO"));
         build.args([
             "build",
@@ -267,6 +268,13 @@ pub fn binary() -> &'static Path {
         );
         profile_dir.join("millstream")
     })
+}
+
+/// Where cargo puts this package's binaries, and the broker's.
+fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+    folder.to_path_buf()
 }
 
 /// An empty directory on a file system that takes direct writes: below MILLSTREAM_SCRATCH or the build's own

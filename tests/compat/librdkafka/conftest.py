@@ -4,6 +4,7 @@ With KAFKA_ADDRESS=127.0.0.1:9092 the tests that kill nothing run against the br
 Kafka itself, they show that the tests ask for what Kafka does.
 """
 
+import ctypes
 import os
 import random
 import signal
@@ -19,6 +20,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 ORACLE = os.environ.get("KAFKA_ADDRESS")
 BINARY = None if ORACLE else os.environ["MILLSTREAM_BINARY"]
 READY_SECONDS = 60
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 
 class Broker:
@@ -40,7 +43,9 @@ class Broker:
         command = [BINARY, "start", "--data-dir", data, "--listen", self.address, *self.flags]
         # What is set for the tests is not for the broker, which refuses variables that it does not know.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=self.log, env=environment, preexec_fn=end_with(os.getpid())
+        )
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the broker ended: {self.tail()}"
@@ -78,6 +83,18 @@ class Attached:
     def __init__(self, address):
         self.address = address
         self.port = int(address.rsplit(":", 1)[1])
+
+
+def end_with(starter):
+    """To be called between fork and exec: the kernel kills the process when this one ends, however it ends."""
+
+    def ask():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Who ended before the line above sends no signal any more.
+        if os.getppid() != starter:
+            os._exit(1)
+
+    return ask
 
 
 def free_port():
