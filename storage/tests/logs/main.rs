@@ -1,5 +1,6 @@
 //! The logs of a shard from outside: what they promise, and what a power cut leaves of it.
 
+mod cold_reads;
 mod common;
 mod contract;
 mod crash;
