@@ -1,11 +1,12 @@
 //! Reading for fetch requests, and the fetches that wait for records.
-//! Invariants: whole batches up to the high watermark; bytes are bounded by the request's share save for one batch at
-//! least; a wait ends with new records, with the partition, or with the fetch's own deadline.
+//! Invariants: whole batches up to the high watermark; bytes are bounded by the request's share save for one batch; a
+//! wait ends with new records, with the partition, or with the fetch's own deadline.
 
 use millstream_log::PartitionKey;
 use millstream_machine::partition::fetch::{Divergence, FetchAsk, FetchError, Isolation, check_divergence};
 use millstream_machine::purgatory::{Mark, PartitionSlot, Release, WaitFor, Why};
 use millstream_protocol::error::ErrorCode;
+use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset};
 use millstream_ring::Slice;
@@ -23,7 +24,7 @@ use crate::shard::state::Shard;
 pub struct FetchTerms {
     /// Counts the call's attempts, so that late answers of an earlier one are dropped.
     pub round: u32,
-    /// Bytes that this shard's reads may give together.
+    /// Bytes that this shard's reads may give together; the first that gives any may go beyond it with one batch.
     pub bytes_max: usize,
     /// When a watch ends by itself.
     pub deadline: Instant,
@@ -88,13 +89,15 @@ impl Shard {
         let mut left = terms.bytes_max;
         let mut pending = Vec::new();
         let mut answers = Vec::with_capacity(pieces.len());
+        // A batch larger than the limits is given once, and a read that waits may be about to give it.
+        let mut given = false;
         for piece in pieces {
-            let first = left == terms.bytes_max;
-            let (answer, read) = self.read_piece(piece, terms.committed, left, first);
+            let (answer, read) = self.read_piece(piece, terms.committed, left, !given);
             left = left.saturating_sub(match read {
-                Some(_) => (piece.bytes_max.max(1) as usize).min(left),
+                Some(_) => piece.bytes_max(),
                 None => answer.bytes,
             });
+            given |= read.is_some() || answer.bytes > 0;
             if let Some(read) = read {
                 pending.push((read, answers.len()));
             }
@@ -167,10 +170,11 @@ impl Shard {
                 Err(error) => return refuse(error.code()),
             }
         }
-        if plan.is_empty() || bytes_left == 0 && !first {
+        let max_bytes = piece.bytes_max().min(bytes_left);
+        // Where no batch fits, none is read to find that out.
+        if plan.is_empty() || max_bytes < HEADER_LEN && !first {
             return (answer, None);
         }
-        let max_bytes = (piece.bytes_max.max(0) as usize).min(bytes_left) as u32;
         let Ok(read) = self.reads.insert(PendingRead::starting()) else {
             return (answer, None);
         };
@@ -178,7 +182,7 @@ impl Shard {
         match self
             .partitions
             .logs
-            .read(log, plan.from, plan.bound, max_bytes, first, id)
+            .read(log, plan.from, plan.bound, max_bytes as u32, first, id)
         {
             Ok(ReadOutcome::Pending) => return (answer, Some(read)),
             Ok(ReadOutcome::Ready(records)) => answer.fill(records),
@@ -282,6 +286,11 @@ impl Shard {
 }
 
 impl FetchPiece {
+    /// The most that the client wants of this partition, save for one batch.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max.max(0) as usize
+    }
+
     fn ask(&self, committed: bool) -> FetchAsk {
         FetchAsk {
             fetch_offset: self.offset,

@@ -2,6 +2,7 @@
 //! flush have files of their own.
 
 mod allocations;
+mod fetching;
 mod flushing;
 mod hostile;
 #[path = "../support/mod.rs"]

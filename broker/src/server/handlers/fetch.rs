@@ -1,6 +1,6 @@
 //! Fetch: whole batches of many partitions, from their owners, as soon as there are enough bytes or time is up.
 //! Invariants: a fetch goes in rounds, each of which asks every owner once; between rounds it waits for new records or
-//! its deadline; record bytes are never copied.
+//! its deadline; a response goes beyond its limits by one batch at most, its first; record bytes are never copied.
 
 use std::sync::Arc;
 
@@ -236,6 +236,7 @@ impl Shard {
         let groups = by_owner(table.shards(), |partition| table.owner(partition), pieces);
         let owners = groups.iter().filter(|pieces| !pieces.is_empty()).count();
         call.outstanding = owners;
+        // Each of them may give one batch beyond its share; of those, the response takes one.
         let terms = call.terms(call.bytes_max / owners.max(1));
         if owners == 0 {
             self.decide_fetch(key);
@@ -438,8 +439,9 @@ fn respond(shard: &mut Shard, call: FetchCall) {
         };
         // A round that was given up has no answer for some.
         let mut answer = answer.unwrap_or_else(|| FetchAnswer::error(place, ErrorCode::None));
-        if bytes > 0 && bytes + answer.bytes > bytes_max {
-            // Owners share out the limit without knowing of each other.
+        let limit = target.piece.map_or(0, |piece| piece.bytes_max());
+        if bytes > 0 && answer.bytes > limit.min(bytes_max.saturating_sub(bytes)) {
+            // Owners share out the limits without knowing of each other.
             (answer.records, answer.bytes) = (Vec::new(), 0);
         }
         let told = |ticket| {
