@@ -53,6 +53,8 @@ pub const FETCH_SESSIONS_MAX: usize = 1_000;
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// Longest wait that a fetch may ask for.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
+/// A fetch that found too many reads waiting for the disk asks again after this long.
+pub const POSTPONED_READ_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes of records in one fetch response, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 

@@ -57,6 +57,8 @@ pub struct FetchAnswer {
     pub bytes: usize,
     /// Where the client's log and ours part, if they do.
     pub diverging: Option<Divergence>,
+    /// Too many reads wait for the disk: there may be records, and they were not looked for.
+    pub postponed: bool,
 }
 
 /// Reads of one fetch on one shard, while some wait for the disk.
@@ -79,6 +81,7 @@ impl FetchAnswer {
             records: Vec::new(),
             bytes: 0,
             diverging: None,
+            postponed: false,
         }
     }
 }
@@ -122,9 +125,10 @@ impl Shard {
                         .attach(key, index);
                 }
             }
-            Err(Call::FetchWork(work)) => {
-                for (read, _) in pending {
+            Err(Call::FetchWork(mut work)) => {
+                for (read, index) in pending {
                     self.reads.remove(read);
+                    work.answers[index].postponed = true;
                 }
                 self.deliver_fetched(work.origin, work.round, work.answers);
             }
@@ -176,6 +180,7 @@ impl Shard {
             return (answer, None);
         }
         let Ok(read) = self.reads.insert(PendingRead::starting()) else {
+            answer.postponed = true;
             return (answer, None);
         };
         let id = ReadId(read.to_bits());
@@ -186,7 +191,7 @@ impl Shard {
         {
             Ok(ReadOutcome::Pending) => return (answer, Some(read)),
             Ok(ReadOutcome::Ready(records)) => answer.fill(records),
-            Err(error) => answer.error = error::read(&error),
+            Err(error) => answer.fail(&error),
         }
         self.reads.remove(read);
         (answer, None)
@@ -199,7 +204,7 @@ impl Shard {
         };
         match result {
             Ok(records) => fetch.answers[index].fill(records),
-            Err(error) => fetch.answers[index].error = error::read(&error),
+            Err(error) => fetch.answers[index].fail(&error),
         }
         fetch.reading -= 1;
         if fetch.reading == 0 {
@@ -308,6 +313,15 @@ impl FetchAnswer {
     fn fill(&mut self, records: Vec<Slice>) {
         self.bytes = records.iter().map(|slice| slice.len()).sum();
         self.records = records;
+    }
+
+    /// A client would have to take any error here for a fault of the partition, so that it hears of none where it only
+    /// has to wait.
+    fn fail(&mut self, error: &ReadError) {
+        match error {
+            ReadError::Busy => self.postponed = true,
+            error => self.error = error::read(error),
+        }
     }
 }
 

@@ -1,14 +1,15 @@
-//! What fetches may cost: the limits that they set, and records that come from the disk.
+//! What fetches may cost: the limits that they set, records that come from the disk, and a disk with too much to do.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use millstream_protocol::api::ApiKey;
 use millstream_protocol::message::fetch::FetchRequest;
-use millstream_ring::simulated::{DiskImage, OpKind};
+use millstream_ring::simulated::{DiskImage, Faults, OpKind, SimOptions};
 
-use crate::support::records::{batch, fetch, fetched, produce, produced};
-use crate::support::{Setup, SimBroker};
+use crate::support::records::{FETCH, batch, fetch, fetched, produce, produced, values};
+use crate::support::{Client, Setup, SimBroker, decoded, response};
 
 /// Limits below a batch are exceeded once in a response, by its first batch, however many partitions and owners there
 /// are; and no more is read than one batch for each owner.
@@ -37,6 +38,52 @@ fn limits_below_a_batch_are_exceeded_once_and_read_no_more_than_that() {
     }
 }
 
+/// A reader whose reads the storage has no room for is not told that anything is wrong, for nothing is.
+#[test]
+fn reads_that_find_the_disk_too_busy_wait_and_see_no_error() {
+    let disk = filled(1);
+    let mut broker = SimBroker::restart(&disk, setup(1));
+    broker.world.set_faults(Faults {
+        slow_operations: 1000,
+        ..Faults::default()
+    });
+    let waits = limited_by(Duration::from_secs(30), 1 << 20, 6_000);
+    let mut readers: Vec<Client> = (0..COLD_READS_MAX / PARTITIONS as usize + 3)
+        .map(|_| {
+            let mut client = broker.connect();
+            client.send(&mut broker, ApiKey::Fetch, FETCH, &waits);
+            client
+        })
+        .collect();
+    broker.run_for(STALL / 2);
+    let mut impatient = broker.connect();
+    let began = broker.world.now();
+    let found = fetched(&mut impatient, &mut broker, &limited(1 << 20, 6_000));
+    assert!(
+        broker.world.now() - began < STALL / 2,
+        "it does not wait for the disk"
+    );
+    for (index, error, values) in found {
+        assert_eq!((error, values.len()), (0, 0), "partition {index}");
+    }
+    for reader in &mut readers {
+        assert!(reader.poll().is_none(), "nothing has come from the disk yet");
+    }
+    for reader in &mut readers {
+        let frame = reader.receive(&mut broker);
+        let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+        assert_eq!(found.len(), PARTITIONS as usize);
+        for (index, error, values) in found {
+            assert_eq!(error, 0, "partition {index}");
+            assert!(values == [value(index)], "partition {index}");
+        }
+    }
+    assert!(
+        broker.world.now() - began < Duration::from_secs(5),
+        "they are served when the disk is, not when their time is up"
+    );
+}
+
 /// The disk of a broker that ended in order: what a restart reads of it is in no memory.
 fn filled(shards: usize) -> DiskImage {
     let mut broker = SimBroker::start(setup(shards));
@@ -57,6 +104,11 @@ fn setup(shards: usize) -> Setup {
     Setup {
         shards,
         topics: vec![("t", PARTITIONS as u32)],
+        options: SimOptions {
+            slow_latency: STALL..=STALL,
+            socket_buffer: 1 << 20,
+            ..SimOptions::default()
+        },
         ..Setup::default()
     }
 }
@@ -67,8 +119,12 @@ fn value(index: i32) -> String {
 
 /// Of all partitions, from their start, and without waiting for more.
 fn limited(bytes_max: i32, partition_bytes_max: i32) -> FetchRequest<'static> {
+    limited_by(Duration::ZERO, bytes_max, partition_bytes_max)
+}
+
+fn limited_by(wait: Duration, bytes_max: i32, partition_bytes_max: i32) -> FetchRequest<'static> {
     let all: Vec<_> = (0..PARTITIONS).map(|index| (index, 0)).collect();
-    let mut body = fetch("t", &all, Duration::ZERO, 1);
+    let mut body = fetch("t", &all, wait, 1);
     body.max_bytes = bytes_max;
     for partition in &mut body.topics[0].partitions {
         partition.partition_max_bytes = partition_bytes_max;
@@ -90,3 +146,5 @@ fn count_reads(broker: &SimBroker) -> Rc<Cell<usize>> {
 const PARTITIONS: i32 = 64;
 /// More than a block: a restart brings the last one to memory.
 const VALUE_BYTES: usize = 5_000;
+const COLD_READS_MAX: usize = millstream_storage::limits::COLD_READS_MAX;
+const STALL: Duration = Duration::from_millis(60);

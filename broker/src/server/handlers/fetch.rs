@@ -16,7 +16,7 @@ use millstream_protocol::primitive::Reader;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex};
 
-use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX};
+use crate::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX, POSTPONED_READ_PAUSE};
 use crate::partition::fetch::{FetchAnswer, FetchPiece, FetchTerms, NOBODY, by_owner};
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -220,6 +220,11 @@ impl FetchCall {
         }
         bytes >= self.bytes_min || self.targets.is_empty()
     }
+
+    /// Whether some partition was not looked at.
+    fn is_postponed(&self) -> bool {
+        self.answers.iter().flatten().any(|answer| answer.postponed)
+    }
 }
 
 impl Shard {
@@ -298,10 +303,13 @@ impl Shard {
         };
         let due = self.now.monotonic >= call.deadline || self.is_stopping();
         if due || call.is_satisfied() {
-            let Some(Call::Fetch(call)) = self.calls.remove(key) else {
-                return;
-            };
-            respond(self, call);
+            self.end_fetch(key);
+        } else if call.is_postponed() {
+            // What was not looked at may have been there all the time: nothing will tell of it.
+            let again = call
+                .deadline
+                .min(self.now.monotonic + Duration::from(POSTPONED_READ_PAUSE));
+            self.park_fetch_until(key, again, &[ONLY_THE_CLOCK]);
         } else {
             self.park_fetch(key);
         }
@@ -312,7 +320,7 @@ impl Shard {
         let Some(Call::Fetch(call)) = self.calls.get(key) else {
             return;
         };
-        let (round, deadline, committed) = (call.round, call.deadline, call.committed);
+        let (deadline, committed) = (call.deadline, call.committed);
         let terms = call.terms(0);
         let mut above: Vec<Vec<(PartitionKey, Offset)>> = vec![Vec::new(); self.table.shards()];
         for (target, answer) in call.targets.iter().zip(&call.answers) {
@@ -332,41 +340,10 @@ impl Shard {
             return;
         };
         if waits.is_empty() {
-            waits.push(WaitFor {
-                partition: NOBODY,
-                mark: Mark::CommittedForFetch,
-                reaches: Offset::MAX,
-            });
+            waits.push(ONLY_THE_CLOCK);
         }
-        let token = Waiting::Fetch {
-            origin: Origin {
-                shard: self.id,
-                call: key,
-            },
-            round,
-        };
-        match self
-            .partitions
-            .purgatory
-            .park(token, Release::Any, &waits, Some(deadline))
-        {
-            Ok(parked) => {
-                self.counters.fetches_parked += 1;
-                let Some(Call::Fetch(call)) = self.calls.get_mut(key) else {
-                    return;
-                };
-                call.parked = Some(parked);
-                if let Some(connection) = self.connections.get_mut(call.to.connection) {
-                    connection.waiting_call = Some(key);
-                }
-            }
-            Err(_) => {
-                let Some(Call::Fetch(call)) = self.calls.remove(key) else {
-                    return;
-                };
-                respond(self, call);
-                return;
-            }
+        if !self.park_fetch_until(key, deadline, &waits) {
+            return;
         }
         for (owner, above) in above.into_iter().enumerate() {
             if owner != self.id.0 && !above.is_empty() {
@@ -379,6 +356,38 @@ impl Shard {
                     },
                 );
             }
+        }
+    }
+
+    /// Waits for the first of these, or is answered with what there is if no more can wait; tells whether it waits.
+    fn park_fetch_until(&mut self, key: Key, deadline: Instant, waits: &[WaitFor]) -> bool {
+        let Some(Call::Fetch(call)) = self.calls.get_mut(key) else {
+            return false;
+        };
+        let token = Waiting::Fetch {
+            origin: Origin {
+                shard: self.id,
+                call: key,
+            },
+            round: call.round,
+        };
+        let purgatory = &mut self.partitions.purgatory;
+        let Ok(parked) = purgatory.park(token, Release::Any, waits, Some(deadline)) else {
+            self.end_fetch(key);
+            return false;
+        };
+        self.counters.fetches_parked += 1;
+        call.parked = Some(parked);
+        if let Some(connection) = self.connections.get_mut(call.to.connection) {
+            connection.waiting_call = Some(key);
+        }
+        true
+    }
+
+    /// Answers with what the last round has given.
+    fn end_fetch(&mut self, key: Key) {
+        if let Some(Call::Fetch(call)) = self.calls.remove(key) {
+            respond(self, call);
         }
     }
 
@@ -510,5 +519,11 @@ fn partition_data(index: i32, answer: &FetchAnswer) -> PartitionData<'static> {
 /// From this version on topics are named by their id.
 const TOPIC_IDS_SINCE: i16 = 13;
 const READ_COMMITTED: i8 = 1;
+/// The wait of who waits only for the clock.
+const ONLY_THE_CLOCK: WaitFor = WaitFor {
+    partition: NOBODY,
+    mark: Mark::CommittedForFetch,
+    reaches: Offset::MAX,
+};
 /// Bytes that a fetch may ask for however scarce memory is.
 const FETCH_ROOM_MIN: usize = 64 * 1024;
