@@ -338,5 +338,6 @@ impl Packing {
 
 /// Bytes that one turn moves into memory for the write.
 const PACK_STEP_BYTES: usize = 128 << 10;
-/// EIO: what a write that stopped in the middle amounts to.
-const SHORT_WRITE_ERRNO: i32 = 5;
+/// ENOSPC: a regular file takes a part of a write where space ran out. Whatever else it was shows when the slot, which
+/// is not the one that counts, is written again.
+const SHORT_WRITE_ERRNO: i32 = 28;

@@ -50,6 +50,9 @@ pub const CACHE_LOOKS: usize = 64;
 pub const CHECKPOINT_STEP: usize = 32;
 /// See [`CHECKPOINT_STEP`].
 pub const CHECKPOINT_STEP_BYTES: usize = 32 << 10;
+/// Space that each slot of a checkpoint has from the beginning, in bytes, so that a start on a disk that others filled
+/// to the last block can say what it cut. More partitions than it holds need space of the disk's own.
+pub const CHECKPOINT_RESERVE: u64 = 256 << 10;
 
 /// Memory of one shard for recently appended batches.
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;

@@ -22,7 +22,7 @@ use super::recovered_bytes::RecoveredBytes;
 use super::ring_file::RingFile;
 use crate::error::OpenError;
 use crate::journal::JournalPoint;
-use crate::limits::{BLOCK, round_bytes_max};
+use crate::limits::{BLOCK, CHECKPOINT_RESERVE, round_bytes_max};
 
 /// What the journals told.
 pub(super) struct Replayed {
@@ -164,7 +164,7 @@ fn read_checkpoint<R: Ring>(
     id: JournalId,
 ) -> Result<(Checkpoint, bool), OpenError> {
     let mut slots = Vec::new();
-    let mut is_lone = false;
+    let (mut is_unread, mut is_torn) = (false, false);
     for slot in 0..2 {
         let path = dir.join(layout::checkpoint(id, slot));
         let decoded = match door.open(&path, false) {
@@ -172,7 +172,8 @@ fn read_checkpoint<R: Ring>(
                 let bytes = door.read_all(&path, file, size)?.concat_bytes();
                 door.close(file);
                 let decoded = Checkpoint::decode(&bytes);
-                is_lone |= decoded.is_err() && !bytes.is_empty();
+                is_unread |= decoded.is_err();
+                is_torn |= decoded.is_err() && bytes.iter().any(|byte| *byte != 0);
                 decoded
             }
             Err(_) => Err(FormatError::Short),
@@ -183,7 +184,9 @@ fn read_checkpoint<R: Ring>(
     let newest = Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
         what: format!("both slots of {}: {a}; {b}", layout::checkpoint(id, 0)),
     })?;
-    Ok((newest, is_lone))
+    // The slot that no checkpoint has been written to yet is not one that was lost.
+    let is_first = newest.head.generation == FIRST_GENERATION;
+    Ok((newest, is_torn || is_unread && !is_first))
 }
 
 /// Takes in what the rescue file holds; tells where its rounds end.
@@ -344,8 +347,10 @@ fn follow<R: Ring>(
     }
 }
 
-/// Makes a journal: a zeroed ring, and a checkpoint in its second slot (generation 1). Last it gets its
-/// name.
+/// The generation of a new journal's checkpoint.
+pub(super) const FIRST_GENERATION: u64 = 1;
+
+/// Makes a journal: a zeroed ring, and a checkpoint in its second slot ([`FIRST_GENERATION`]). Last it gets its name.
 pub(super) fn make<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
@@ -368,7 +373,15 @@ pub(super) fn make<R: Ring>(
     // Slots without this name would be those of a journal that was lost.
     door.sync_dir(dir)?;
     for slot in 0..2 {
-        let (file, _) = door.open(&dir.join(layout::checkpoint(id, slot)), true)?;
+        let path = dir.join(layout::checkpoint(id, slot));
+        let (file, _) = door.open(&path, true)?;
+        let reserve = Op::Allocate {
+            file,
+            at: 0,
+            len: CHECKPOINT_RESERVE,
+            mode: AllocateMode::Unwritten,
+        };
+        door.must("cannot reserve the checkpoint's space in", &path, reserve)?;
         door.close(file);
     }
     write_checkpoint(door, dir, head, builder, unlinks)?;

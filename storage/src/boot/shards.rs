@@ -225,7 +225,7 @@ impl Opening<'_> {
             let chain = ChainPoint::first(identity);
             let end = JournalPoint { chain, head: 0 };
             let head = CheckpointHead {
-                generation: 1,
+                generation: journals::FIRST_GENERATION,
                 journal: identity,
                 ring_bytes: self.options.journal_bytes,
                 incarnation,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use millstream_log::{Checkpoint, JournalId, PartitionKey, Record, Round, layout};
 use millstream_protocol::types::{Offset, TopicId};
+use millstream_ring::Ring;
 use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
 use millstream_storage::{AppendError, KnownTopics, TopicFate};
 
@@ -79,6 +80,30 @@ fn a_cut_outlives_the_loss_of_a_checkpoint_slot() {
     image.overwrite(&segment, 5 * BLOCK, &whole[5 * BLOCK as usize..][..1]);
     let (_, mut host) = restart(&image);
     assert_eq!(end(&mut host, 0), 1, "what was cut came back: {:?}", host.report);
+}
+
+/// What a start cuts has to be written down, also where no block is left to write it to.
+#[test]
+fn a_start_on_a_disk_without_a_free_block_cuts_and_serves() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    append(&mut host, 0, &[7; 60_000]);
+    drop(host);
+    let mut image = world.image();
+    let segment = image
+        .paths()
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .unwrap();
+    image.overwrite(&segment, 5 * BLOCK, &[8]);
+    let space = SimWorld::restart(&image, 1, SimOptions::default())
+        .ring()
+        .free_space(Path::new(DIR))
+        .unwrap();
+    image.set_capacity(space.total - space.free);
+    let (_, mut host) = restart(&image);
+    assert_eq!(end(&mut host, 0), 1, "{:?}", host.report);
 }
 
 /// Where the start looks into a segment anyway, it sees whose segment that is.
