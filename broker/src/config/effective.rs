@@ -24,7 +24,7 @@ pub struct Config {
     pub cores: Setting<CoreSet>,
     /// Bytes for the whole process.
     pub memory: Option<Setting<u64>>,
-    /// Bytes; at least [`FREE_SPACE_MIN_LEAST`].
+    /// Bytes; at least 64 MiB.
     pub free_space_min: Setting<u64>,
     pub log_format: Setting<LogFormat>,
     /// In the grammar of `telemetry::logging`; checked there.
