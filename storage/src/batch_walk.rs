@@ -3,7 +3,7 @@
 //! Place: every read goes through it, whether the bytes come from memory or from the disk: it finds where
 //! the batches asked for begin and end, and checks those that come from the disk.
 //!
-//! Invariant: a batch is told only when all its bytes are there; what is wrong with one ends the walk.
+//! Invariant: the walk tells a batch only when all its bytes are there; what is wrong with one ends the walk.
 
 use millstream_protocol::record::batch::{HEADER_LEN, LENGTH_END};
 use millstream_protocol::record::crc;
@@ -64,12 +64,10 @@ impl<'a> BatchWalk<'a> {
 
     /// The next batch; the walk goes on behind it.
     pub(crate) fn next(&mut self) -> WalkStep {
-        let mut header = [0; HEADER_LEN];
         if self.len - self.at < HEADER_LEN {
             return WalkStep::End;
         }
-        self.copy(&mut header);
-        let Some(found) = Found::parse(self.at, &header) else {
+        let Some(found) = self.header() else {
             return WalkStep::Damaged;
         };
         if found.size > self.len - self.at {
@@ -77,6 +75,16 @@ impl<'a> BatchWalk<'a> {
         }
         self.skip(found.size);
         WalkStep::Batch(found)
+    }
+
+    /// What the next batch's header says, whether or not the rest of the batch is there.
+    pub(crate) fn header(&self) -> Option<Found> {
+        let mut header = [0; HEADER_LEN];
+        if self.len - self.at < HEADER_LEN {
+            return None;
+        }
+        self.copy(&mut header);
+        Found::parse(self.at, &header)
     }
 
     /// Whether the batch's bytes match its CRC. `found` was told by a walk over the same pieces.

@@ -2,11 +2,15 @@
 //!
 //! Place: below `reads`. Pieces are kept within a budget, least recently used ones go first.
 //!
-//! Invariant: a piece may hold bytes that were not in the segment yet when it was read. Nobody looks at
-//! those, for they are in memory; when they leave it, the piece is forgotten
-//! ([`ColdPieces::forget_range`]).
+//! Invariants:
+//! - Pieces in memory and the buffers of those being read stay within the budget together. Who needs more
+//!   waits in the order of asking. Only the first of all goes beyond, by what it needs itself, and while
+//!   nothing else is being read: so every read ends, however large.
+//! - What a waiter was given room for stays until the waiter has ended.
+//! - A piece may hold bytes that were not in the segment yet when it was read. Nobody looks at those, for
+//!   they are in memory; when they leave it, the piece is forgotten ([`ColdPieces::forget_range`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use millstream_log::{FilePosition, SegmentId};
 use millstream_ring::{AlignedBuf, IoError, Slice};
@@ -14,37 +18,52 @@ use millstream_ring::{AlignedBuf, IoError, Slice};
 use crate::limits::COLD_PIECE_BYTES;
 use crate::segment_files::{FileWork, SegmentFiles};
 
-/// A waiting request's number.
+/// A waiting request's number, in the order of asking.
 pub(crate) type Waiter = u64;
+
+/// A segment, and the number of a piece of it.
+type Key = (SegmentId, u64);
 
 /// See the module's page.
 pub(crate) struct ColdPieces {
-    pieces: HashMap<(SegmentId, u64), Piece>,
+    pieces: HashMap<Key, Piece>,
     /// Pieces in memory in the order of reading; walked like a clock's hand.
-    order: VecDeque<(SegmentId, u64)>,
+    order: VecDeque<Key>,
+    /// Of the pieces in memory.
     bytes: u64,
+    /// Of these, what waiters hold.
+    held: u64,
+    /// Buffers of the pieces being read.
+    reading: u64,
     bytes_max: u64,
+    /// What each waiter holds or waits for.
+    wants: BTreeMap<Waiter, Vec<Key>>,
+    /// Waiters that there was no room for, and the bytes that each needs.
+    queue: BTreeMap<Waiter, u64>,
 }
 
 struct Piece {
     /// Exclusive end of what was asked for.
     end: FilePosition,
     content: Content,
+    /// Who holds it, or waits for it.
+    waiters: Vec<Waiter>,
     /// Forgotten while it was being read.
     stale: bool,
     used: bool,
 }
 
 enum Content {
-    Reading(Vec<Waiter>),
+    /// Into a buffer of so many bytes.
+    Reading(u64),
     Here(Slice),
 }
 
 /// What is known of the bytes asked for.
 pub(crate) enum Lookup {
     Here(Vec<Slice>),
-    /// The waiter is told when a piece that it lacks was read.
-    Reading,
+    /// The waiter is told when a piece that it lacks was read, or when there is room to read it.
+    Missing,
 }
 
 impl ColdPieces {
@@ -53,47 +72,75 @@ impl ColdPieces {
             pieces: HashMap::new(),
             order: VecDeque::new(),
             bytes: 0,
+            held: 0,
+            reading: 0,
             bytes_max: bytes_max.max(BYTES_MIN),
+            wants: BTreeMap::new(),
+            queue: BTreeMap::new(),
         }
     }
 
-    /// The bytes of `from..to`, all of them in the file; what is missing is asked for. The file's bytes end
-    /// at `file_end`.
+    /// The bytes of `from..to`, all of them in the file; what is missing is asked for, unless nobody waits.
+    /// The file's bytes end at `file_end`.
     pub(crate) fn look(
         &mut self,
         segment: SegmentId,
         from: FilePosition,
         to: FilePosition,
         file_end: FilePosition,
-        waiter: Waiter,
+        waiter: Option<Waiter>,
         files: &mut SegmentFiles,
     ) -> Lookup {
         assert!(from < to && to <= file_end);
+        let numbers = number_of(from)..=number_of(FilePosition::new(to.get() - 1));
+        let end_within = |number| to.min(start_of(number) + COLD_PIECE_BYTES);
+        let lacking = |pieces: &Self, number| pieces.lacks((segment, number), end_within(number));
+        let needed: u64 = numbers
+            .clone()
+            .filter(|number| lacking(self, *number))
+            .map(|number| span(number, file_end).1)
+            .sum();
+        if needed > 0 {
+            match waiter {
+                Some(waiter) if !self.may_start(waiter, needed) => {
+                    self.queue.insert(waiter, needed);
+                    return Lookup::Missing;
+                }
+                Some(_) => {}
+                None => return Lookup::Missing,
+            }
+        }
         let mut slices = Vec::new();
         let mut missing = false;
-        for number in number_of(from)..=number_of(FilePosition::new(to.get() - 1)) {
-            let start = start_of(number);
-            let end = to.min(start + COLD_PIECE_BYTES);
-            match self.piece(segment, number, file_end, end, files) {
-                Content::Reading(waiters) => {
-                    if !waiters.contains(&waiter) {
-                        waiters.push(waiter);
-                    }
-                    missing = true;
-                }
+        for number in numbers {
+            let key = (segment, number);
+            if self.lacks(key, end_within(number)) {
+                self.start(key, file_end, files);
+            }
+            if let Some(waiter) = waiter {
+                self.hold(key, waiter);
+            }
+            let piece = self.pieces.get_mut(&key).expect("started if it was not there");
+            piece.used = true;
+            match &piece.content {
+                Content::Reading(_) => missing = true,
                 Content::Here(slice) => {
-                    slices.push(slice.subslice((from.max(start) - start) as usize..(end - start) as usize));
+                    let start = start_of(number);
+                    let range = (from.max(start) - start) as usize..(end_within(number) - start) as usize;
+                    slices.push(slice.subslice(range));
                 }
             }
         }
+        self.trim();
         if missing {
-            Lookup::Reading
+            Lookup::Missing
         } else {
             Lookup::Here(slices)
         }
     }
 
-    /// Asks for the pieces after `from`, for a reader that will come to them.
+    /// Asks for the pieces after `from`, for a reader that will come to them; as far as there is room that
+    /// nobody waits for.
     pub(crate) fn read_ahead(
         &mut self,
         segment: SegmentId,
@@ -104,10 +151,43 @@ impl ColdPieces {
     ) {
         let first = number_of(from) + 1;
         for number in (first..first + pieces).take_while(|number| start_of(*number) < file_end) {
-            if !self.pieces.contains_key(&(segment, number)) {
-                self.piece(segment, number, file_end, start_of(number), files);
+            let key = (segment, number);
+            let room = self.queue.is_empty() && self.has_room(span(number, file_end).1);
+            if room && !self.pieces.contains_key(&key) {
+                self.start(key, file_end, files);
+                self.pieces.get_mut(&key).expect("just started").used = true;
             }
         }
+        self.trim();
+    }
+
+    /// The longest waiting of those that there was no room for, if there is now: to look again.
+    pub(crate) fn next_queued(&mut self) -> Option<Waiter> {
+        let (&waiter, &needed) = self.queue.first_key_value()?;
+        if !self.may_start(waiter, needed) {
+            return None;
+        }
+        self.queue.remove(&waiter);
+        Some(waiter)
+    }
+
+    /// The waiter has ended: what it holds may go.
+    pub(crate) fn release(&mut self, waiter: Waiter) {
+        self.queue.remove(&waiter);
+        for key in self.wants.remove(&waiter).into_iter().flatten() {
+            let Some(piece) = self.pieces.get_mut(&key) else {
+                continue;
+            };
+            let before = piece.waiters.len();
+            piece.waiters.retain(|other| *other != waiter);
+            if let Content::Here(slice) = &piece.content
+                && before > 0
+                && piece.waiters.is_empty()
+            {
+                self.held -= slice.charged_bytes() as u64;
+            }
+        }
+        self.trim();
     }
 
     /// A read ended; tells who waited for it.
@@ -117,12 +197,15 @@ impl ColdPieces {
         number: u64,
         result: Result<(AlignedBuf, usize), IoError>,
     ) -> (Vec<Waiter>, Result<(), IoError>) {
-        let Some(mut piece) = self.pieces.remove(&(segment, number)) else {
+        let key = (segment, number);
+        let Some(mut piece) = self.pieces.remove(&key) else {
             return (Vec::new(), Ok(()));
         };
-        let Content::Reading(waiters) = piece.content else {
-            return (Vec::new(), Ok(()));
+        let Content::Reading(reserved) = piece.content else {
+            unreachable!("a piece in memory is not being read");
         };
+        self.reading -= reserved;
+        let waiters = piece.waiters.clone();
         match result {
             Ok(_) if piece.stale => (waiters, Ok(())),
             Ok((_, n)) if start_of(number) + (n as u64) < piece.end => {
@@ -130,10 +213,12 @@ impl ColdPieces {
                 (waiters, Err(IoError::new(EIO)))
             }
             Ok((buf, _)) => {
-                self.bytes += buf.len() as u64;
+                let len = buf.len() as u64;
+                self.bytes += len;
+                self.held += if waiters.is_empty() { 0 } else { len };
                 piece.content = Content::Here(buf.freeze());
-                self.pieces.insert((segment, number), piece);
-                self.order.push_back((segment, number));
+                self.pieces.insert(key, piece);
+                self.order.push_back(key);
                 self.trim();
                 (waiters, Ok(()))
             }
@@ -142,22 +227,21 @@ impl ColdPieces {
     }
 
     pub(crate) fn describe(&self) -> String {
-        let reading = self
-            .pieces
-            .values()
-            .filter(|piece| matches!(piece.content, Content::Reading(_)))
-            .count();
         format!(
-            "{} pieces, {reading} being read, {} bytes of {}",
+            "{} pieces of {} bytes, {} held, {} being read, at most {}, {} waiters, {} of them for room",
             self.pieces.len(),
             self.bytes,
-            self.bytes_max
+            self.held,
+            self.reading,
+            self.bytes_max,
+            self.wants.len(),
+            self.queue.len(),
         )
     }
 
-    /// Held, and the most that is held.
+    /// In memory and being read, and the most of that; see the module's page.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.bytes, self.bytes_max)
+        (self.bytes + self.reading, self.bytes_max)
     }
 
     /// Bytes of the segment left memory: what was read of them before they were in the file does not count.
@@ -181,64 +265,89 @@ impl ColdPieces {
 
     /// The segment's file goes.
     pub(crate) fn forget(&mut self, segment: SegmentId) {
-        let bytes = &mut self.bytes;
-        self.pieces.retain(|(of, _), piece| {
-            let stays = *of != segment || matches!(piece.content, Content::Reading(_));
-            if !stays && let Content::Here(slice) = &piece.content {
-                *bytes -= slice.charged_bytes() as u64;
+        let order = std::mem::take(&mut self.order);
+        for key in order {
+            if key.0 == segment {
+                self.drop_piece(key);
+            } else {
+                self.order.push_back(key);
             }
-            stays
-        });
-        let pieces = &self.pieces;
-        self.order.retain(|key| pieces.contains_key(key));
+        }
     }
 
-    /// The piece with at least the bytes below `wanted_end`, being read if need be.
-    fn piece(
-        &mut self,
-        segment: SegmentId,
-        number: u64,
-        file_end: FilePosition,
-        wanted_end: FilePosition,
-        files: &mut SegmentFiles,
-    ) -> &mut Content {
-        let key = (segment, number);
-        let short = |piece: &Piece| matches!(piece.content, Content::Here(_)) && piece.end < wanted_end;
-        if self.pieces.get(&key).is_some_and(short) {
-            self.drop_piece(key);
+    /// Whether the piece must be read to have the bytes below `end`.
+    fn lacks(&self, key: Key, end: FilePosition) -> bool {
+        self.pieces
+            .get(&key)
+            .is_none_or(|piece| matches!(piece.content, Content::Here(_)) && piece.end < end)
+    }
+
+    fn has_room(&self, needed: u64) -> bool {
+        self.held + self.reading + needed <= self.bytes_max
+    }
+
+    /// Whether so many bytes may be read for this waiter now.
+    fn may_start(&self, waiter: Waiter, needed: u64) -> bool {
+        let first_of = |first: Option<Waiter>| first.is_none_or(|first| first >= waiter);
+        let next = first_of(self.queue.keys().next().copied());
+        let first = next && first_of(self.wants.keys().next().copied());
+        next && self.has_room(needed) || first && self.reading == 0
+    }
+
+    /// Has the piece read; one that is too short is replaced.
+    fn start(&mut self, key: Key, file_end: FilePosition, files: &mut SegmentFiles) {
+        let (segment, number) = key;
+        let waiters = if self.pieces.contains_key(&key) {
             self.order.retain(|other| *other != key);
-        }
-        let piece = self.pieces.entry(key).or_insert_with(|| {
-            let start = start_of(number);
-            let end = file_end.block_ceil().min(start + COLD_PIECE_BYTES);
-            files.ask(
-                segment,
-                FileWork::Read {
-                    at: start,
-                    len: (end - start) as usize,
-                    tag: number,
-                },
-            );
+            self.drop_piece(key)
+        } else {
+            Vec::new()
+        };
+        let (end, len) = span(number, file_end);
+        files.ask(
+            segment,
+            FileWork::Read {
+                at: start_of(number),
+                len: len as usize,
+                tag: number,
+            },
+        );
+        self.reading += len;
+        self.pieces.insert(
+            key,
             Piece {
                 end,
-                content: Content::Reading(Vec::new()),
+                content: Content::Reading(len),
+                waiters,
                 stale: false,
                 used: false,
-            }
-        });
-        piece.used = true;
-        &mut piece.content
+            },
+        );
+    }
+
+    fn hold(&mut self, key: Key, waiter: Waiter) {
+        let piece = self.pieces.get_mut(&key).expect("a piece that is there");
+        if piece.waiters.contains(&waiter) {
+            return;
+        }
+        if let Content::Here(slice) = &piece.content
+            && piece.waiters.is_empty()
+        {
+            self.held += slice.charged_bytes() as u64;
+        }
+        piece.waiters.push(waiter);
+        self.wants.entry(waiter).or_default().push(key);
     }
 
     fn trim(&mut self) {
         let mut looks = 2 * self.order.len();
-        while self.bytes > self.bytes_max && looks > 0 {
+        while self.bytes + self.reading > self.bytes_max && self.bytes > self.held && looks > 0 {
             looks -= 1;
             let Some(key) = self.order.pop_front() else { return };
             let Some(piece) = self.pieces.get_mut(&key) else {
                 continue;
             };
-            if std::mem::take(&mut piece.used) {
+            if !piece.waiters.is_empty() || std::mem::take(&mut piece.used) {
                 self.order.push_back(key);
             } else {
                 self.drop_piece(key);
@@ -246,14 +355,16 @@ impl ColdPieces {
         }
     }
 
-    fn drop_piece(&mut self, key: (SegmentId, u64)) {
-        if let Some(Piece {
-            content: Content::Here(slice),
-            ..
-        }) = self.pieces.remove(&key)
-        {
-            self.bytes -= slice.charged_bytes() as u64;
-        }
+    /// Forgets a piece that is in memory; tells who held it. It is to leave `order` too.
+    fn drop_piece(&mut self, key: Key) -> Vec<Waiter> {
+        let piece = self.pieces.remove(&key).expect("a piece that is there");
+        let Content::Here(slice) = piece.content else {
+            unreachable!("a piece that is being read stays");
+        };
+        let len = slice.charged_bytes() as u64;
+        self.bytes -= len;
+        self.held -= if piece.waiters.is_empty() { 0 } else { len };
+        piece.waiters
     }
 }
 
@@ -263,6 +374,13 @@ fn number_of(position: FilePosition) -> u64 {
 
 fn start_of(number: u64) -> FilePosition {
     FilePosition::new(number * COLD_PIECE_BYTES)
+}
+
+/// Where a piece ends in a file whose bytes end at `file_end`, and its length in whole blocks.
+fn span(number: u64, file_end: FilePosition) -> (FilePosition, u64) {
+    let start = start_of(number);
+    let end = file_end.block_ceil().min(start + COLD_PIECE_BYTES);
+    (end, end - start)
 }
 
 const EIO: i32 = 5;

@@ -116,24 +116,34 @@ impl ShardLogs {
         events.append(&mut self.told);
         self.reads.woken_set.clear();
         for waiter in std::mem::take(&mut self.reads.woken) {
-            let Some(request) = self.reads.waiting.remove(&waiter) else {
-                continue;
-            };
-            let result = match self.reads.failed.remove(&waiter) {
-                Some(error) => Err(self.refusal(request, error)),
-                None => self.attempt(request, waiter),
-            };
-            let result = match result {
-                Ok(Some(answer)) => Ok(answer),
-                Ok(None) => {
-                    self.reads.waiting.insert(waiter, request);
-                    continue;
-                }
-                Err(error) => Err(error),
-            };
-            events.append(&mut self.told);
-            events.push(done(request, result));
+            self.try_again(waiter, events);
         }
+        while let Some(waiter) = self.reads.cold.next_queued() {
+            self.try_again(waiter, events);
+        }
+    }
+
+    fn try_again(&mut self, waiter: Waiter, events: &mut Vec<LogEvent>) {
+        let Some(request) = self.reads.waiting.remove(&waiter) else {
+            return;
+        };
+        let result = match self.reads.failed.remove(&waiter) {
+            Some(error) => {
+                self.reads.cold.release(waiter);
+                Err(self.refusal(request, error))
+            }
+            None => self.attempt(request, Some(waiter)),
+        };
+        let result = match result {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => {
+                self.reads.waiting.insert(waiter, request);
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        events.append(&mut self.told);
+        events.push(done(request, result));
     }
 
     /// What a read that the disk failed is told: that error, unless it ended the service of these offsets.
@@ -148,18 +158,20 @@ impl ShardLogs {
 
     fn begin(&mut self, request: Request) -> Result<Option<Answer>, ReadError> {
         if self.reads.waiting.len() >= COLD_READS_MAX {
-            return Err(ReadError::Busy);
+            // Who finds all in memory need not wait behind those.
+            return self.attempt(request, None);
         }
         let waiter = self.reads.next;
         self.reads.next += 1;
-        let answer = self.attempt(request, waiter)?;
+        let answer = self.attempt(request, Some(waiter))?;
         if answer.is_none() {
             self.reads.waiting.insert(waiter, request);
         }
         Ok(answer)
     }
 
-    fn attempt(&mut self, request: Request, waiter: Waiter) -> Result<Option<Answer>, ReadError> {
+    /// `None` where it is to wait; without a number to wait under it is refused then.
+    fn attempt(&mut self, request: Request, waiter: Option<Waiter>) -> Result<Option<Answer>, ReadError> {
         let log = self.logs.get_mut(request.log).ok_or(ReadError::UnknownLog)?;
         let mut attempt = Try {
             id: request.log,
@@ -180,9 +192,14 @@ impl ShardLogs {
                 .map(Answer::Batches),
             Wanted::Time { time, from, bound } => attempt.time(time, from, bound).map(Answer::Time),
         };
+        if let Some(waiter) = waiter
+            && !matches!(result, Err(Stop::Missing))
+        {
+            attempt.cold.release(waiter);
+        }
         match result {
             Ok(answer) => Ok(Some(answer)),
-            Err(Stop::Missing) => Ok(None),
+            Err(Stop::Missing) => waiter.map(|_| None).ok_or(ReadError::Busy),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Damaged { at, segment }) => {
                 let key = log.key();
@@ -285,7 +302,7 @@ impl Reads {
         )
     }
 
-    /// Bytes of pieces in memory, and what they may come to.
+    /// Bytes of pieces in memory and being read, and what they may come to.
     pub(crate) fn cold_bytes(&self) -> (u64, u64) {
         self.cold.bytes()
     }

@@ -11,7 +11,8 @@ pub struct StorageStatus {
     pub partitions: usize,
     /// Segment files with a descriptor.
     pub open_segments: usize,
-    /// Batches in memory, in whole blocks: appended ones and ones read back from segments.
+    /// Batches in memory, in whole blocks: appended ones, ones read back from segments, and the buffers of those being
+    /// read.
     pub cache_held: u64,
     /// The same with the room for batches to come, which takes address space and no memory.
     pub cache_reserved: u64,

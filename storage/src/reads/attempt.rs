@@ -21,7 +21,7 @@ use crate::segment_files::SegmentFiles;
 
 /// Why a try did not end.
 pub(super) enum Stop {
-    /// Pieces are being read.
+    /// Something is to be read first.
     Missing,
     Failed(ReadError),
     /// Bytes from the disk are not what was written.
@@ -38,7 +38,8 @@ pub(super) struct Try<'a> {
     pub(super) indexes: &'a mut Indexes,
     pub(super) cold: &'a mut ColdPieces,
     pub(super) files: &'a mut SegmentFiles,
-    pub(super) waiter: Waiter,
+    /// Who waits for what is missing; without one nothing is asked for.
+    pub(super) waiter: Option<Waiter>,
 }
 
 impl Try<'_> {
@@ -100,6 +101,9 @@ impl Try<'_> {
         let mut len = serving.max_bytes.saturating_sub(serving.bytes) + COLD_PIECE_BYTES;
         while at < piece.to {
             let to = self.run_end(piece, at + len);
+            if to - at >= len + COLD_PIECE_BYTES && self.first_is_too_large(piece.segment, at, to, serving)? {
+                return Ok(false);
+            }
             let (slices, cold_bytes) = self.gather(piece.segment, at, to, sequential)?;
             if cold_bytes > 0 && !self.begins_run(piece.segment, at) {
                 // What comes from the disk is checked run by run.
@@ -134,6 +138,30 @@ impl Try<'_> {
             at = at + taken.bytes;
         }
         Ok(true)
+    }
+
+    /// Whether the first batch of a read that takes none beyond its bytes is larger than they are. Its header is
+    /// looked at before the rest of it is read: a wrong one makes this read end with nothing, no more than that.
+    fn first_is_too_large(
+        &mut self,
+        segment: SegmentId,
+        at: FilePosition,
+        to: FilePosition,
+        serving: &Serving,
+    ) -> Result<bool, Stop> {
+        if serving.at_least_one || serving.bytes > 0 {
+            return Ok(false);
+        }
+        let piece_end = FilePosition::new((at.get() / COLD_PIECE_BYTES + 1) * COLD_PIECE_BYTES);
+        let (slices, _) = self.gather(segment, at, to.min(piece_end), false)?;
+        let mut walk = BatchWalk::new(&slices);
+        while let WalkStep::Batch(found) = walk.next() {
+            if found.last_offset >= serving.from {
+                return Ok(found.size as u64 > serving.max_bytes);
+            }
+        }
+        let first = walk.header().filter(|found| found.last_offset >= serving.from);
+        Ok(first.is_some_and(|found| found.size as u64 > serving.max_bytes))
     }
 
     pub(super) fn time(
@@ -180,7 +208,9 @@ impl Try<'_> {
 
     /// Has the index of a segment brought to memory; the read is tried again then.
     fn want_index(&mut self, segment: SegmentId) -> Stop {
-        self.indexes.want(self.id, segment, self.waiter, self.files);
+        if let Some(waiter) = self.waiter {
+            self.indexes.want(self.id, segment, waiter, self.files);
+        }
         Stop::Missing
     }
 
@@ -271,9 +301,9 @@ impl Try<'_> {
                     let end = to.min(gap_end);
                     match self.cold.look(segment, at, end, gap_end, self.waiter, self.files) {
                         Lookup::Here(cold) => slices.extend(cold),
-                        Lookup::Reading => missing = true,
+                        Lookup::Missing => missing = true,
                     }
-                    if sequential {
+                    if sequential && self.waiter.is_some() {
                         self.cold
                             .read_ahead(segment, end, READ_AHEAD_PIECES, gap_end, self.files);
                     }

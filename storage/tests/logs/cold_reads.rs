@@ -1,4 +1,5 @@
-//! Reads of what is in no memory: several pieces at once, and the next ones ahead of who reads on.
+//! Reads of what is in no memory: several pieces at once, the next ones ahead of who reads on, and never more of them
+//! than there is room for.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -6,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millstream_protocol::record::batch::Batches;
-use millstream_protocol::types::Offset;
+use millstream_protocol::types::{LeaderEpoch, Offset};
+use millstream_ring::Slice;
 use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
-use millstream_storage::limits::{COLD_PIECE_BYTES, READ_AHEAD_PIECES};
-use millstream_storage::{LogId, ReadId, ReadOutcome};
+use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_READS_MAX, READ_AHEAD_PIECES};
+use millstream_storage::{LogId, ReadError, ReadId, ReadOutcome};
 
 use crate::common::{Host, batch, key, small_options, values};
 
@@ -71,6 +73,164 @@ fn who_reads_on_finds_the_next_pieces_read_ahead() {
     let all = host.read_all(log, 0, size).unwrap();
     assert_eq!(all.len() as i64, BATCHES);
     assert_each_once(&reads);
+}
+
+/// Many readers at once of what is far more than the memory for it.
+#[test]
+fn cold_reads_at_once_are_bounded_in_memory_and_served_in_the_order_of_asking() {
+    let (world, mut host, logs) = cold_logs(LOGS, 1);
+    let reads = reads_of(&world);
+    for (number, log) in logs.iter().enumerate() {
+        begin(&mut host, *log, 1, true, number as u64);
+    }
+    let limit = host.logs().status().cache_limit;
+    let at_once = limit / LARGE as u64;
+    let mut waiting: Vec<u64> = (0..LOGS as u64).collect();
+    let mut peak = 0;
+    host.until("all reads", |host| {
+        peak = peak.max(host.logs().status().cache_held);
+        let first = waiting[0];
+        waiting.retain(|number| {
+            let Some(result) = host.take_done(ReadId(*number)) else {
+                return true;
+            };
+            assert_eq!(bytes_of(&result.unwrap()), large_batch(*number as i32, 0));
+            assert!(*number < first + at_once, "{number} overtook {first}");
+            false
+        });
+        waiting.is_empty()
+    });
+    assert!(LOGS as u64 * LARGE as u64 > 2 * limit);
+    assert!(peak > limit / 2, "{peak} bytes: the disk is kept busy");
+    assert!(peak <= limit, "{peak} bytes of {limit}");
+    assert_eq!(
+        reads.borrow().len(),
+        LOGS * LARGE.div_ceil(COLD_PIECE_BYTES as usize)
+    );
+}
+
+/// Where none of them fits beside another, nor within the memory for all.
+#[test]
+fn reads_larger_than_their_memory_end_one_after_the_other() {
+    let (_, mut host, logs) = cold_logs(3, 22);
+    let size = 22 * LARGE as u32;
+    for (number, log) in logs.iter().enumerate() {
+        begin(&mut host, *log, 2 * size, true, 2 * number as u64);
+        begin(&mut host, *log, 1, true, 2 * number as u64 + 1);
+    }
+    let mut peak = 0;
+    for number in 0..3 {
+        let mut found = None;
+        host.until("a large read", |host| {
+            peak = peak.max(host.logs().status().cache_held);
+            found = host.take_done(ReadId(2 * number));
+            found.is_some()
+        });
+        assert!(bytes_of(&found.unwrap().unwrap()).len() > size as usize);
+        host.until("a small read", |host| {
+            host.take_done(ReadId(2 * number + 1)).is_some()
+        });
+    }
+    let limit = host.logs().status().cache_limit;
+    assert!(u64::from(size) > limit);
+    assert!(
+        peak <= limit + u64::from(size) + LARGE as u64,
+        "{peak} bytes of {limit}"
+    );
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_not_read_to_learn_that() {
+    let (world, mut host, logs) = cold_logs(1, 2);
+    let reads = reads_of(&world);
+    begin(&mut host, logs[0], 1_000, false, 0);
+    assert_eq!(end_of(&mut host, 0), b"");
+    assert_eq!(reads.borrow().len(), 1, "{reads:?}");
+
+    // Nor is one that fits left out.
+    begin(&mut host, logs[0], LARGE as u32 + 1_000, false, 1);
+    assert_eq!(end_of(&mut host, 1), large_batch(0, 0));
+}
+
+#[test]
+fn what_is_in_memory_is_read_while_no_more_reads_may_wait() {
+    let (_, mut host, log) = cold();
+    let hot = host.create(1);
+    host.append_patiently(hot, &batch(&[b"hot"]));
+    host.flush(hot);
+    let bound = host.logs().offsets(log).flushed;
+    let ask =
+        |host: &mut Host<SimRing>, read| host.logs().read(log, Offset::ZERO, bound, 1, true, ReadId(read));
+    for read in 0..COLD_READS_MAX as u64 {
+        assert!(matches!(ask(&mut host, read), Ok(ReadOutcome::Pending)));
+    }
+    assert!(matches!(ask(&mut host, u64::MAX), Err(ReadError::Busy)));
+    let read = host
+        .logs()
+        .read(hot, Offset::ZERO, Offset::new(1), 1, true, ReadId(u64::MAX));
+    assert!(matches!(read, Ok(ReadOutcome::Ready(slices)) if !slices.is_empty()));
+    let mut ended = 0;
+    host.until("all reads", |host| {
+        while let Some(result) = host.take_done(ReadId(ended)) {
+            assert!(result.is_ok());
+            ended += 1;
+        }
+        ended == COLD_READS_MAX as u64
+    });
+}
+
+/// So many logs of so many large batches, on the disk only.
+fn cold_logs(logs: usize, batches: usize) -> (SimWorld, Host<SimRing>, Vec<LogId>) {
+    let world = SimWorld::new(5, SimOptions::default());
+    let mut host = open(&world);
+    for partition in 0..logs as i32 {
+        let log = host.create(partition);
+        for count in 0..batches {
+            host.append_patiently(log, &large_batch(partition, count as i64));
+            host.flush(log);
+        }
+    }
+    host.shut_down();
+    let options = SimOptions {
+        disk_latency: LATENCY..=LATENCY,
+        ..SimOptions::default()
+    };
+    let world = SimWorld::restart(&world.image(), 5, options);
+    let mut host = open(&world);
+    let logs = (0..logs as i32)
+        .map(|partition| host.logs().lookup(key(partition)).unwrap())
+        .collect();
+    (world, host, logs)
+}
+
+fn begin(host: &mut Host<SimRing>, log: LogId, max_bytes: u32, at_least_one: bool, read: u64) {
+    let bound = host.logs().offsets(log).flushed;
+    let begun = host
+        .logs()
+        .read(log, Offset::ZERO, bound, max_bytes, at_least_one, ReadId(read));
+    assert!(matches!(begun, Ok(ReadOutcome::Pending)));
+}
+
+fn end_of(host: &mut Host<SimRing>, read: u64) -> Vec<u8> {
+    let mut found = None;
+    host.until("the read", |host| {
+        found = host.take_done(ReadId(read));
+        found.is_some()
+    });
+    let result = found.expect("it has ended");
+    bytes_of(&result.unwrap())
+}
+
+/// As it is stored.
+fn large_batch(partition: i32, offset: i64) -> Vec<u8> {
+    let mut batch = batch(&[&vec![partition as u8; LARGE]]);
+    batch[..8].copy_from_slice(&offset.to_be_bytes());
+    batch[12..16].copy_from_slice(&LeaderEpoch::ZERO.get().to_be_bytes());
+    batch
+}
+
+fn bytes_of(slices: &[Slice]) -> Vec<u8> {
+    slices.iter().flat_map(|slice| slice.to_vec()).collect()
 }
 
 /// A log of some megabytes, all of them on the disk only. An operation takes [`LATENCY`] from now on.
@@ -135,3 +295,5 @@ fn offsets(bytes: &[u8]) -> Vec<i64> {
 const LATENCY: Duration = Duration::from_millis(20);
 const BATCHES: i64 = 80;
 const VALUE_BYTES: usize = 50_000;
+const LOGS: usize = 48;
+const LARGE: usize = 900_000;

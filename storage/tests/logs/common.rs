@@ -174,6 +174,11 @@ impl<R: Ring> Host<R> {
         Ok(slices.iter().flat_map(|slice| slice.to_vec()).collect())
     }
 
+    /// What a read ended with that the caller began, once it has.
+    pub fn take_done(&mut self, read: ReadId) -> Option<Result<Vec<Slice>, ReadError>> {
+        self.done.remove(&read)
+    }
+
     /// Values and offsets of all records from `from` on; every batch's CRC is checked.
     pub fn read_all(
         &mut self,
