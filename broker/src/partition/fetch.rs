@@ -10,6 +10,7 @@ use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset};
 use millstream_ring::Slice;
+use millstream_storage::limits::COLD_PIECE_BYTES;
 use millstream_storage::{ReadError, ReadId, ReadOutcome};
 
 use crate::error;
@@ -97,7 +98,8 @@ impl Shard {
         for piece in pieces {
             let (answer, read) = self.read_piece(piece, terms.committed, left, !given);
             left = left.saturating_sub(match read {
-                Some(_) => piece.bytes_max(),
+                // However little of it is given, a whole piece of a segment is read and stays in memory for that.
+                Some(_) => piece.bytes_max().max(COLD_PIECE_BYTES as usize),
                 None => answer.bytes,
             });
             given |= read.is_some() || answer.bytes > 0;

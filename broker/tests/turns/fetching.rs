@@ -47,7 +47,8 @@ fn reads_that_find_the_disk_too_busy_wait_and_see_no_error() {
         slow_operations: 1000,
         ..Faults::default()
     });
-    let waits = limited_by(Duration::from_secs(30), 1 << 20, 6_000);
+    let all = PARTITIONS * COLD_PIECE_BYTES;
+    let waits = limited_by(Duration::from_secs(30), all, 6_000);
     let mut readers: Vec<Client> = (0..COLD_READS_MAX / PARTITIONS as usize + 3)
         .map(|_| {
             let mut client = broker.connect();
@@ -58,7 +59,7 @@ fn reads_that_find_the_disk_too_busy_wait_and_see_no_error() {
     broker.run_for(STALL / 2);
     let mut impatient = broker.connect();
     let began = broker.world.now();
-    let found = fetched(&mut impatient, &mut broker, &limited(1 << 20, 6_000));
+    let found = fetched(&mut impatient, &mut broker, &limited(all, 6_000));
     assert!(
         broker.world.now() - began < STALL / 2,
         "it does not wait for the disk"
@@ -82,6 +83,22 @@ fn reads_that_find_the_disk_too_busy_wait_and_see_no_error() {
         broker.world.now() - began < Duration::from_secs(5),
         "they are served when the disk is, not when their time is up"
     );
+}
+
+/// However little a fetch wants of each partition, a piece of a segment is read for it.
+#[test]
+fn reads_that_wait_are_charged_what_they_take() {
+    let disk = filled(1);
+    let mut broker = SimBroker::restart(&disk, setup(1));
+    let mut client = broker.connect();
+    let reads = count_reads(&broker);
+    let found = fetched(&mut client, &mut broker, &limited(8 * COLD_PIECE_BYTES, 6_000));
+    let given = found.iter().filter(|(_, _, values)| !values.is_empty());
+    assert_eq!((given.count(), reads.get()), (8, 8));
+    // What is in memory is charged its bytes.
+    let found = fetched(&mut client, &mut broker, &limited(8 * COLD_PIECE_BYTES, 6_000));
+    let given = found.iter().filter(|(_, _, values)| !values.is_empty());
+    assert_eq!((given.count(), reads.get()), (16, 16));
 }
 
 /// The disk of a broker that ended in order: what a restart reads of it is in no memory.
@@ -147,4 +164,5 @@ const PARTITIONS: i32 = 64;
 /// More than a block: a restart brings the last one to memory.
 const VALUE_BYTES: usize = 5_000;
 const COLD_READS_MAX: usize = millstream_storage::limits::COLD_READS_MAX;
+const COLD_PIECE_BYTES: i32 = millstream_storage::limits::COLD_PIECE_BYTES as i32;
 const STALL: Duration = Duration::from_millis(60);
