@@ -273,8 +273,9 @@ impl ShardLogs {
             return;
         };
         let id = wanted.log;
-        let known = self.logs.get(id).and_then(|log| log.state.segment(segment));
-        let Some(known) = known.filter(|known| known.index.is_none()) else {
+        let state = self.logs.get(id).map(|log| &log.state);
+        let known = state.and_then(|state| Some((state.segment(segment)?, state.epochs())));
+        let Some((known, epochs)) = known.filter(|(known, _)| known.index.is_none()) else {
             return self.wake_for(segment);
         };
         let bad = match result {
@@ -293,7 +294,7 @@ impl ShardLogs {
                 _ => format!("cannot be read: {error}"),
             },
         };
-        let rebuild = IndexRebuild::new(known);
+        let rebuild = IndexRebuild::new(known, epochs);
         self.indexes.rebuilding.push_back((segment, rebuild));
         let reason = format!(
             "the sidecar index {} {bad}; it is rebuilt",

@@ -125,10 +125,11 @@ impl ShardLogs {
         }
     }
 
-    /// Batches appended from now on belong to this epoch.
+    /// Batches appended from now on belong to this epoch, or to a younger one that was set or recovered before:
+    /// epochs never go back within a log.
     pub fn set_epoch(&mut self, log: LogId, epoch: LeaderEpoch) {
         if let Some(log) = self.logs.get_mut(log) {
-            log.epoch = epoch;
+            log.epoch = log.epoch.max(epoch);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Which leader epoch wrote which offsets, and where two histories part (KIP-101, KIP-279).
 //!
-//! Invariants: epochs and start offsets both rise strictly; at most [`EPOCHS_MAX`] entries.
+//! Invariants: epochs and start offsets both rise strictly; at most [`EPOCHS_MAX`] entries. No entry claims an
+//! offset that another epoch wrote: what was forgotten is unknown.
 
 use alloc::vec::Vec;
 
@@ -43,7 +44,7 @@ impl LeaderEpochs {
         }
         self.entries.push(EpochStart { epoch, start_offset });
         if self.entries.len() > EPOCHS_MAX {
-            self.entries.remove(1);
+            self.entries.remove(0);
         }
     }
 
@@ -63,7 +64,16 @@ impl LeaderEpochs {
         }
     }
 
-    /// The epoch that wrote `offset`.
+    /// Whether `epoch` can be what the batch with `offset` says: the epoch that wrote it, or, below the history's
+    /// begin, one that is not younger than the history.
+    pub fn may_have_written(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        match self.epoch_of(offset) {
+            Some(known) => epoch == known,
+            None => self.entries.first().is_none_or(|first| epoch <= first.epoch),
+        }
+    }
+
+    /// The epoch that wrote `offset`; `None` below the history's begin.
     pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
         after.checked_sub(1).map(|index| self.entries[index].epoch)
@@ -165,15 +175,45 @@ mod tests {
     }
 
     #[test]
-    fn a_full_history_gives_up_its_oldest_boundary() {
+    fn an_epoch_that_did_not_write_an_offset_is_told_from_the_one_that_did() {
+        let mut epochs = history(&[(2, 10), (4, 20), (7, 50)]);
+        let may = |epochs: &LeaderEpochs, epoch, offset| {
+            epochs.may_have_written(LeaderEpoch::new(epoch), Offset::new(offset))
+        };
+        let writers = |epochs: &LeaderEpochs, offset| {
+            (0..10)
+                .filter(|&epoch| may(epochs, epoch, offset))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(writers(&epochs, 10), [2]);
+        assert_eq!(writers(&epochs, 49), [4]);
+        assert_eq!(writers(&epochs, 1000), [7]);
+        assert_eq!(writers(&epochs, 9), [0, 1, 2], "older than the history");
+        epochs.truncate_front(Offset::new(25));
+        assert_eq!(
+            writers(&epochs, 21),
+            [0, 1, 2, 3, 4],
+            "the oldest epoch left wrote below the log's start as well"
+        );
+        assert_eq!(writers(&epochs, 25), [4]);
+    }
+
+    #[test]
+    fn a_full_history_forgets_its_oldest_epoch() {
         let mut epochs = LeaderEpochs::default();
         (0..=EPOCHS_MAX as i32)
             .for_each(|epoch| epochs.assign(LeaderEpoch::new(epoch), Offset::new(epoch.into())));
         assert_eq!(epochs.entries().len(), EPOCHS_MAX);
         assert_eq!(
-            end_of(&epochs, 1),
-            Some((0, 2)),
-            "the merged epoch is answered by the older one"
+            end_of(&epochs, 0),
+            Some((0, 1)),
+            "an older epoch ends where the history begins"
         );
+        assert_eq!(
+            epochs.epoch_of(Offset::ZERO),
+            None,
+            "no other epoch claims its offsets"
+        );
+        assert_eq!(epochs.epoch_of(Offset::new(1)), Some(LeaderEpoch::new(1)));
     }
 }

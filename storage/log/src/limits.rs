@@ -18,8 +18,7 @@ pub const PRODUCERS_MAX: usize = 10_000;
 /// minutes for which clients retry by default.
 pub const PRODUCER_IDLE_MS: i64 = 15 * 60 * 1000;
 
-/// Leader epochs that a partition's history keeps; where it is full the two oldest are merged into the older
-/// one.
+/// Leader epochs that a partition's history keeps; where it is full the oldest one is forgotten.
 pub const EPOCHS_MAX: usize = 4096;
 /// Segments that one partition may have; an append that needs one more is refused.
 pub const SEGMENTS_MAX: usize = 1 << 20;

@@ -1,16 +1,20 @@
 //! A sealed segment's index made anew from the segment's bytes, fed in pieces of any size.
 //!
 //! Place: for a segment whose sidecar is missing or cannot be trusted. The walk may stop between any two
-//! pieces. What the lost index vouched for beyond the batches' own checksums (offset and epoch of a batch)
-//! is held against the segment's manifest only: offsets rise within its bounds, bytes end where it says.
+//! pieces. What the lost index vouched for beyond the batches' own checksums is held against what the partition
+//! knows: offsets leave no gap between the segment's bounds (nothing takes batches out of a segment's middle),
+//! bytes end where its manifest says, and every batch has the epoch that wrote its offsets.
+
+use core::ops::Range;
 
 use millstream_protocol::record::batch::{BatchSummary, HEADER_LEN};
-use millstream_protocol::types::Offset;
+use millstream_protocol::types::{LeaderEpoch, Offset};
 
 use crate::batch::StoredBatch;
 use crate::crc::{combine, crc32c, crc32c_append};
 use crate::id::FilePosition;
 use crate::index::SparseIndex;
+use crate::leader_epochs::LeaderEpochs;
 use crate::segment::Segment;
 
 /// See the module's page.
@@ -18,8 +22,9 @@ use crate::segment::Segment;
 pub struct IndexRebuild {
     byte_end: FilePosition,
     end_offset: Offset,
-    /// No batch that follows begins lower.
+    /// Where the next batch begins.
     next_offset: Offset,
+    epochs: LeaderEpochs,
     index: SparseIndex,
     /// Bytes taken in: where the next piece begins.
     fed: FilePosition,
@@ -47,13 +52,14 @@ pub struct RebuildDamage {
 }
 
 impl IndexRebuild {
-    /// `segment` is sealed.
-    pub fn new(segment: &Segment) -> Self {
+    /// `segment` is sealed; `epochs` is its partition's history.
+    pub fn new(segment: &Segment, epochs: &LeaderEpochs) -> Self {
         assert!(segment.sealed, "a segment that grows has its index");
         Self {
             byte_end: segment.byte_end,
             end_offset: segment.end_offset,
             next_offset: segment.base_offset,
+            epochs: epochs.clone(),
             index: SparseIndex::new(segment.id),
             fed: FilePosition::ZERO,
             header: [0; HEADER_LEN],
@@ -108,9 +114,11 @@ impl IndexRebuild {
             let (summary, crc) = BatchSummary::from_header(&self.header)
                 .map_err(|_| RebuildDamage { at: self.next_offset })?;
             let end = self.index.end() + u64::from(summary.size);
-            let fits = summary.base_offset >= self.next_offset
+            let epoch = leader_epoch_of(&self.header);
+            let fits = summary.base_offset == self.next_offset
                 && summary.last_offset < self.end_offset
-                && end <= self.byte_end;
+                && end <= self.byte_end
+                && epoch.is_some_and(|epoch| self.epochs.may_have_written(epoch, summary.last_offset));
             if !fits {
                 return Err(self.damage());
             }
@@ -159,6 +167,13 @@ impl IndexRebuild {
     }
 }
 
+fn leader_epoch_of(header: &[u8; HEADER_LEN]) -> Option<LeaderEpoch> {
+    let field = header[LEADER_EPOCH].try_into().expect("four bytes");
+    LeaderEpoch::checked(i32::from_be_bytes(field))
+}
+
+/// Partition leader epoch, big-endian: the field before the magic byte.
+const LEADER_EPOCH: Range<usize> = 12..16;
 /// First byte that a batch's own CRC covers.
 const COVERED_FROM: usize = 21;
 
@@ -169,13 +184,21 @@ mod tests {
 
     use millstream_protocol::record::batch::{BatchView, patch};
     use millstream_protocol::record::builder::BatchBuilder;
-    use millstream_protocol::types::{LeaderEpoch, TimestampMs};
+    use millstream_protocol::types::TimestampMs;
 
     use super::*;
     use crate::id::SegmentId;
     use crate::testing::Chance;
 
     const ID: SegmentId = SegmentId::new(5);
+
+    /// Epoch 3 up to offset 29, then epoch 7.
+    fn epochs() -> LeaderEpochs {
+        let mut epochs = LeaderEpochs::default();
+        epochs.assign(LeaderEpoch::new(3), Offset::ZERO);
+        epochs.assign(LeaderEpoch::new(7), Offset::new(30));
+        epochs
+    }
 
     /// A sealed segment with its live index, and its bytes.
     fn sealed(batches: i64) -> (Segment, Vec<u8>) {
@@ -186,7 +209,8 @@ mod tests {
             let value = vec![offset as u8; chance.below(5_000) as usize];
             let time = TimestampMs::new(chance.below(900) as i64);
             let mut batch = BatchBuilder::new().record(time, None, Some(&value), &[]).build();
-            patch(&mut batch, Offset::new(offset), LeaderEpoch::new(3));
+            let epoch = LeaderEpoch::new(if offset < 30 { 3 } else { 7 });
+            patch(&mut batch, Offset::new(offset), epoch);
             let (view, _) = BatchView::parse(&batch).unwrap();
             let stored = StoredBatch {
                 summary: view.summary(),
@@ -205,7 +229,7 @@ mod tests {
         bytes: &[u8],
         piece: usize,
     ) -> Result<SparseIndex, (RebuildDamage, SparseIndex)> {
-        let mut rebuild = IndexRebuild::new(segment);
+        let mut rebuild = IndexRebuild::new(segment, &epochs());
         while !rebuild.is_done() {
             let from = rebuild.position().get() as usize;
             let to = (from + piece).min(bytes.len());
@@ -241,18 +265,15 @@ mod tests {
             starts.push(bytes.len() - rest.len());
             assert!(view.size() > 0);
         }
-        for at in (0..bytes.len()).step_by(97) {
+        let headers = [2, 29, 30].map(|batch| starts[batch]..starts[batch] + HEADER_LEN);
+        let places = headers.into_iter().flatten().chain((0..bytes.len()).step_by(97));
+        for (at, bit) in places.flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut damaged = bytes.clone();
-            damaged[at] ^= 0x20;
+            damaged[at] ^= 1 << bit;
             let batch = starts.partition_point(|start| *start <= at) - 1;
-            let within = at - starts[batch];
-            match rebuilt(&segment, &damaged, 1000) {
-                Err((damage, index)) => {
-                    assert_eq!(damage.at, Offset::new(batch as i64), "byte {at}");
-                    assert_eq!(index.end().get() as usize, starts[batch]);
-                }
-                Ok(_) => assert!((12..16).contains(&within), "byte {at} of batch {batch}: {within}"),
-            }
+            let (damage, index) = rebuilt(&segment, &damaged, 1000).expect_err("a bit flipped unseen");
+            assert_eq!(damage.at, Offset::new(batch as i64), "bit {bit} of byte {at}");
+            assert_eq!(index.end().get() as usize, starts[batch]);
         }
     }
 

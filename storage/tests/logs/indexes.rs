@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_log::{LogConfig, SegmentId, Sidecar, layout};
-use millstream_protocol::types::{Offset, TimestampMs};
+use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::simulated::{DiskImage, OpKind, PowerCut, SimOptions, SimRing, SimWorld};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{Done, IoError, Op, Ring, Token, Wait};
@@ -161,6 +161,60 @@ fn damage_in_a_segment_without_its_index_fences_from_the_damage_on() {
         world.image().read(&victim).is_none(),
         "no index is saved of a damaged segment"
     );
+}
+
+#[test]
+fn without_its_index_no_wrong_place_of_a_batch_is_served() {
+    let (world, _) = filled(15);
+    let whole = world.image();
+    let victim = sidecars(&whole)[2].clone();
+    let base = Sidecar::decode(&whole.read(&victim).unwrap()).unwrap();
+    let bad = Offset::new(base.index.runs().next().unwrap().offset.get() + 2);
+    // What the batch's own CRC does not cover: base offset, length, leader epoch, format.
+    for at in 0..17 {
+        let mut image = whole.clone();
+        image.remove(&victim);
+        flip(&mut image, &victim.with_extension("seg"), 4096 + 2 * 1100 + at);
+        let world = SimWorld::restart(&image, 1, SimOptions::default());
+        let mut host = open(&world);
+        let log = find(&mut host, 0);
+        assert_eq!(
+            host.read_all(log, 0, 1 << 20).map(|records| records.len()),
+            Err(ReadError::Fenced { at: bad }),
+            "byte {at}"
+        );
+        let before = host.read(log, bad.get() - 1, 1 << 20).unwrap();
+        assert!(!before.is_empty(), "what lies before is served");
+        assert!(world.image().read(&victim).is_none());
+    }
+}
+
+#[test]
+fn a_rebuild_agrees_with_every_epoch_that_was_set() {
+    let world = SimWorld::new(16, SimOptions::default());
+    let mut host = open(&world);
+    let config = LogConfig {
+        segment_bytes: 16 << 10,
+        ..LogConfig::default()
+    };
+    let log = host.create_with(0, config);
+    for count in 0..RECORDS {
+        // One that goes back is not taken.
+        let epoch = if count % 7 == 0 { 0 } else { count as i32 / 5 };
+        host.logs().set_epoch(log, LeaderEpoch::new(epoch));
+        host.append_patiently(log, &batch(&[&value(count)]));
+        host.flush(log);
+    }
+    let sealed = files(world.ring(), Path::new(DIR), ".seg") - 1;
+    host.until("every sidecar", |_| sidecars(&world.image()).len() == sealed);
+    host.shut_down();
+    let mut image = world.image();
+    sidecars(&image).iter().for_each(|path| image.remove(path));
+    let world = SimWorld::restart(&image, 1, SimOptions::default());
+    let mut host = open(&world);
+    let log = find(&mut host, 0);
+    check_all(&mut host, log);
+    assert_eq!(warnings(&host).len(), sealed);
 }
 
 #[test]
