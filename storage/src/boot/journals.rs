@@ -171,7 +171,12 @@ fn read_checkpoint<R: Ring>(
             Ok((file, size)) => {
                 let bytes = door.read_all(&path, file, size)?.concat_bytes();
                 door.close(file);
-                let decoded = Checkpoint::decode(&bytes);
+                let decoded =
+                    Checkpoint::decode(&bytes).and_then(|found| match found.head.journal.id == id {
+                        true => Ok(found),
+                        // Space that another journal's file had before.
+                        false => Err(FormatError::Field("journal")),
+                    });
                 is_unread |= decoded.is_err();
                 is_torn |= decoded.is_err() && bytes.iter().any(|byte| *byte != 0);
                 decoded

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millstream_log::{Checkpoint, JournalId, PartitionKey, Record, Round, layout};
+use millstream_log::{Checkpoint, CheckpointBuilder, JournalId, PartitionKey, Record, Round, layout};
 use millstream_protocol::types::{Offset, TopicId};
 use millstream_ring::Ring;
 use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
@@ -80,6 +80,28 @@ fn a_cut_outlives_the_loss_of_a_checkpoint_slot() {
     image.overwrite(&segment, 5 * BLOCK, &whole[5 * BLOCK as usize..][..1]);
     let (_, mut host) = restart(&image);
     assert_eq!(end(&mut host, 0), 1, "what was cut came back: {:?}", host.report);
+}
+
+/// What a slot holds counts only if it is this journal's: space that a file is given may come with what another one
+/// left there, and that one's last word was that its journal is retired.
+#[test]
+fn a_checkpoint_of_another_journal_in_a_slot_does_not_count() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    drop(host);
+    let mut image = world.image();
+    let newest = newest_slot(&image);
+    let mut head = Checkpoint::decode(&image.read(&newest).unwrap()).unwrap().head;
+    head.generation += 1;
+    head.retired = true;
+    head.journal.id = JournalId::new(9);
+    let strange = CheckpointBuilder::new(0).finish(&head, &[]).unwrap();
+    let other = slots().into_iter().find(|slot| *slot != newest).unwrap();
+    image.overwrite(&other, 0, &strange);
+    let (_, mut host) = restart(&image);
+    assert_eq!(end(&mut host, 0), 1, "{:?}", host.report);
+    assert!(host.report.is_empty(), "{:?}", host.report);
 }
 
 /// What a start cuts has to be written down, also where no block is left to write it to.
