@@ -6,7 +6,7 @@
 
 use std::ops::Bound;
 
-use millstream_log::{Damage, DamageReason, FilePosition, SegmentId};
+use millstream_log::{Damage, DamageReason, FilePosition, PartitionState, SegmentId};
 use millstream_protocol::types::Offset;
 use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
 
@@ -144,24 +144,19 @@ impl ShardLogs {
         }
     }
 
-    /// Tells the state how much of a segment its file holds by now.
+    /// Tells the state how much of a segment its file holds by now; the shadow as well, which may have a segment that
+    /// the state has dropped: a checkpoint of it counts on the journal no further back than what is dirty now.
     pub(crate) fn note_written(&mut self, id: LogId, segment: SegmentId) {
-        let Some(log) = self.logs.get_mut(id) else { return };
-        let Some(known) = log.state.segment(segment) else {
+        let Some(log) = self.logs.get_mut(id).filter(|log| !log.state.is_removed()) else {
             return;
         };
-        let written = log.clean_end(segment).min(known.byte_end);
-        let whole = written == known.byte_end;
-        let ended = whole && known.sealed;
-        log.state
-            .written_to(segment, if whole { written } else { written.block_floor() });
-        if let Some(shadow) = &mut log.shadow
-            && let Some(known) = shadow.segment(segment)
-        {
-            let whole = written == known.byte_end;
-            shadow.written_to(segment, if whole { written } else { written.block_floor() });
+        let clean = log.clean_end(segment);
+        let states = [Some(&mut log.state), log.shadow.as_deref_mut()];
+        for state in states.into_iter().flatten() {
+            note_written_in(state, segment, clean);
         }
-        if ended {
+        let known = log.state.segment(segment);
+        if known.is_some_and(|known| known.sealed && known.written == known.byte_end) {
             self.want_sidecars(id);
         }
     }
@@ -488,6 +483,14 @@ impl ShardLogs {
     }
 }
 
+/// The file of `segment` holds all bytes below `clean` that `state` knows of.
+fn note_written_in(state: &mut PartitionState, segment: SegmentId, clean: FilePosition) {
+    if let Some(byte_end) = state.segment(segment).map(|known| known.byte_end) {
+        let whole = clean >= byte_end;
+        state.written_to(segment, if whole { byte_end } else { clean.block_floor() });
+    }
+}
+
 /// Asks for durable writes of `from..to`, in pieces; the last block is padded with zeroes. Tells how many.
 pub(crate) fn ask_for_writes(
     files: &mut SegmentFiles,
@@ -550,4 +553,68 @@ fn parse_tag(tag: u64) -> (WriteKind, LogId) {
             generation: tag as u32,
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use millstream_log::{LogConfig, PartitionKey, Record, StoredBatch};
+    use millstream_protocol::record::batch::Batches;
+    use millstream_protocol::record::builder::BatchBuilder;
+    use millstream_protocol::time::Instant;
+    use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
+    use millstream_ring::simulated::{SimOptions, SimWorld};
+
+    use super::*;
+    use crate::{StorageOptions, TopicFate};
+
+    /// A checkpoint of the shadow, with the journal from what is dirty now on, would lack the bytes between.
+    #[test]
+    fn the_shadow_knows_what_was_written_of_a_segment_that_the_state_has_dropped() {
+        let now = Now {
+            monotonic: Instant::from_nanos(1),
+            wall: TimestampMs::new(1_700_000_000_000),
+        };
+        let key = PartitionKey {
+            topic: TopicId::new([7; 16]),
+            partition: PartitionIndex::new(0),
+        };
+        let mut options = StorageOptions::for_shards(1);
+        options.lock = false;
+        let world = SimWorld::new(1, SimOptions::default());
+        let live = |_| TopicFate::Live;
+        let (dir, mut ring) = (Path::new("/data"), world.ring());
+        let mut booted = crate::open(&mut ring, dir, &options, 1, &live, 7, now).unwrap();
+        let shard = &mut booted.shards[0];
+        let id = shard.create(key, LogConfig::default(), LeaderEpoch::ZERO, now);
+        let log = shard.logs.get_mut(id).unwrap();
+        let [old, new] = [1, 2].map(SegmentId::new);
+        let bytes = BatchBuilder::new()
+            .record(now.wall, None, Some(&[1; 9000]), &[])
+            .build();
+        let summary = Batches::new(&bytes).next().unwrap().unwrap().summary();
+        let tail = Record::Tail {
+            partition: key,
+            segment: old,
+            position: FilePosition::ZERO,
+            bytes: &bytes,
+            batches: &[StoredBatch { summary, crc: 0 }],
+        };
+        log.state.apply(&log.state.open_record(old), now.wall).unwrap();
+        log.state.apply(&tail, now.wall).unwrap();
+        log.state.apply(&log.state.roll_record(new), now.wall).unwrap();
+        log.logging = Some(new);
+        log.shadow = Some(Box::new(log.state.clone()));
+        let dropped = Record::Dropped {
+            partition: key,
+            segments: &[old],
+            log_start: Offset::new(1),
+        };
+        log.state.apply(&dropped, now.wall).unwrap();
+        shard.note_written(id, old);
+        let shadow = shard.logs.get(id).unwrap().shadow.as_ref().unwrap();
+        let known = shadow.segment(old).unwrap();
+        assert_eq!(known.written, known.byte_end);
+    }
 }
