@@ -4,9 +4,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Runs `millstream` in an empty directory of its own, with nothing of ours in the environment.
+/// Runs `millstream` in an empty directory of its own.
 fn millstream(directory: &Directory, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    run(directory, env!("CARGO_BIN_EXE_millstream"), arguments)
+}
+
+/// Runs a program with nothing of ours in the environment.
+fn run(directory: &Directory, program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MILLSTREAM_") {
             command.env_remove(name);
@@ -16,7 +21,7 @@ fn millstream(directory: &Directory, arguments: &[&str]) -> Output {
         .current_dir(&directory.0)
         .args(arguments)
         .output()
-        .expect("the binary runs")
+        .expect("the program runs")
 }
 
 fn check(directory: &Directory, arguments: &[&str], code: i32, part_of_stderr: &str) -> String {
@@ -120,11 +125,7 @@ fn a_reader_that_leaves_is_no_error() {
         "{} start --print-config | head -1",
         env!("CARGO_BIN_EXE_millstream")
     );
-    let output = Command::new("sh")
-        .current_dir(&directory.0)
-        .args(["-c", &shell])
-        .output()
-        .unwrap();
+    let output = run(&directory, "sh", &["-c", &shell]);
     assert!(
         output.stderr.is_empty(),
         "{}",
