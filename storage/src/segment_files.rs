@@ -18,7 +18,7 @@ mod making;
 mod names;
 mod sidecars;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 
 use millstream_log::planted::{self, Bug};
@@ -42,7 +42,7 @@ pub(crate) struct SegmentFiles {
     open_max: usize,
     names: BTreeMap<u8, FolderNames>,
     /// Files that wait for a descriptor.
-    crowded: Vec<SegmentId>,
+    crowded: BTreeSet<SegmentId>,
     /// The system refused a descriptor: none is asked for before one was given back, or some time went by.
     short_of_descriptors: bool,
     /// Files that wait for disk space.
@@ -198,7 +198,7 @@ impl SegmentFiles {
             open: VecDeque::new(),
             open_max,
             names: BTreeMap::new(),
-            crowded: Vec::new(),
+            crowded: BTreeSet::new(),
             short_of_descriptors: false,
             starved: Vec::new(),
             unremoved: Vec::new(),
@@ -301,7 +301,7 @@ impl SegmentFiles {
 
     /// Submits what was asked for and can go on.
     pub(crate) fn pump<R: Ring>(&mut self, io: &mut Io<'_, R>) {
-        self.ready.append(&mut self.crowded);
+        self.ready.extend(std::mem::take(&mut self.crowded));
         while let Some(segment) = self.ready.pop() {
             self.pump_file(segment, io);
         }

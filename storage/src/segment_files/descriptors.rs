@@ -16,7 +16,7 @@ impl SegmentFiles {
         let full = self.open.len() >= self.open_max || self.short_of_descriptors;
         if full && (!self.close_one(io) || self.short_of_descriptors) {
             // Asked again at the next turn, after completions made room.
-            self.crowded.push(segment);
+            self.crowded.insert(segment);
             return;
         }
         let path = self.path(segment);
@@ -83,7 +83,7 @@ impl SegmentFiles {
                 match error.kind() {
                     IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {
                         self.short_of_descriptors = true;
-                        self.crowded.push(segment);
+                        self.crowded.insert(segment);
                         if again || !self.has_idle() {
                             self.fail_reads(segment, error, events);
                         }
