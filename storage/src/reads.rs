@@ -146,11 +146,19 @@ impl ShardLogs {
         events.push(done(request, result));
     }
 
-    /// What a read that the disk failed is told: that error, unless it ended the service of these offsets.
+    /// What a read that the disk failed is told: that error, unless it ended the service of these offsets, or they
+    /// were deleted meanwhile, and their file with them.
     fn refusal(&self, request: Request, error: IoError) -> ReadError {
         let (Wanted::Batches { from, .. } | Wanted::Time { from, .. }) = request.what;
-        let damage = self.logs.get(request.log).and_then(|log| log.damage);
-        match damage.filter(|damage| damage.at <= from) {
+        let Some(log) = self.logs.get(request.log).filter(|log| !log.state.is_removed()) else {
+            return ReadError::UnknownLog;
+        };
+        let offsets = log.state.offsets();
+        let (start, end) = (offsets.start().get(), offsets.end().get());
+        if from < start {
+            return ReadError::OutOfRange { start, end };
+        }
+        match log.damage.filter(|damage| damage.at <= from) {
             Some(damage) => ReadError::Fenced { at: damage.at },
             None => ReadError::Device { errno: error.errno },
         }
