@@ -392,6 +392,7 @@ impl Workload {
             if error == 0
                 && let Some(place) = place
             {
+                flow.is_skipped |= place > 0 && flow.settled.is_empty();
                 flow.unresolved.remove(place);
                 flow.settled.push_back(number);
                 if flow.settled.len() > 5 {
@@ -400,6 +401,10 @@ impl Workload {
             } else {
                 flow.stalled = true;
                 let out_of_order = error == ErrorCode::OutOfOrderSequenceNumber as i16;
+                if out_of_order && flow.is_skipped {
+                    self.producers.remove(&(client, topic));
+                    return Ok(());
+                }
                 if out_of_order && is_current && (!was_first || self.model.hurt) {
                     // It came after one that was refused.
                     return Ok(());

@@ -111,10 +111,11 @@ impl Machine {
             let now = now(&self.world, self.wall);
             let index = (first + place) % self.shards.len();
             let shard = &mut self.shards[index];
+            shard.ring.enter(Wait::No, &mut shard.completions);
             if shard.next == Next::Finished {
+                shard.completions.clear();
                 continue;
             }
-            shard.ring.enter(Wait::No, &mut shard.completions);
             shard.next = shard.shard.turn(&mut shard.ring, now, &mut shard.completions);
             shard.ring.enter(Wait::No, &mut shard.completions);
             match shard.next {
@@ -155,6 +156,15 @@ impl Machine {
             self.turn(StdDuration::from_millis(50));
         }
         false
+    }
+
+    /// What its shards say of themselves.
+    pub fn describe(&self) -> String {
+        let shards = self.shards.iter().map(|SimShard { shard, next, .. }| {
+            let logs = shard.partitions.logs.describe();
+            format!("{next:?}, {:?}, {logs}", shard.lifecycle)
+        });
+        shards.collect::<Vec<_>>().join(" | ")
     }
 
     /// Milliseconds of the wall clock.

@@ -118,8 +118,10 @@ pub fn slice() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One seed.
+/// One seed, with what the broker has to say.
 pub fn replay(seed: u64) -> ExitCode {
+    let log = tracing_subscriber::fmt().without_time().with_ansi(false);
+    log.with_writer(std::io::stderr).init();
     match run(seed, &Eyes::default()) {
         Ok(ended) => {
             println!("{ended:?}");

@@ -57,12 +57,15 @@ pub struct Flow {
     pub in_flight: usize,
     /// Something went wrong: when all answers are there, everything unresolved is sent again.
     pub stalled: bool,
+    /// A later batch was accepted while an earlier one waits to be sent again: of a producer that a log does not know
+    /// it takes any, as Kafka does, and the earlier one is out of order for good.
+    pub is_skipped: bool,
     /// Acknowledged batches, the last few.
     pub settled: VecDeque<u32>,
 }
 
 /// A request that waits for its answer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Asked {
     Produce {
         topic: usize,
@@ -231,6 +234,15 @@ impl Workload {
     pub fn disconnect_all(&mut self) {
         (0..self.clients.len()).for_each(|client| self.disconnect(client));
         self.restarted = true;
+    }
+
+    /// What clients wait for.
+    pub fn describe(&self) -> String {
+        let waits = self
+            .clients
+            .iter()
+            .map(|client| format!("{:?}", client.in_flight));
+        waits.collect::<Vec<_>>().join(" | ")
     }
 
     /// Batches that will be sent again.
