@@ -120,12 +120,12 @@ fn fill_fact(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) -> Filled {
             log_start: *log_start,
         },
     };
-    let record = match fact {
+    let logged = match fact {
         Fact::LogStart { .. } if planted::has(Bug::LogStartNotLogged) => Record::Settle,
         Fact::Removed { .. } if planted::has(Bug::RemovalNotLogged) => Record::Settle,
         _ => record,
     };
-    if filling.builder.push(&record).is_err() {
+    if filling.builder.push(&logged).is_err() {
         return Filled::Full;
     }
     follow(log.shadow.as_deref_mut(), &record, filling.now);

@@ -158,12 +158,12 @@ impl Shard {
                 self.counters.appends_refused += 1;
                 refuse(error::append(&error))
             })?;
-        if planted::has(Bug::UnflushedServed) {
-            self.advance_log(log, |marks| marks.flush(appended.last_offset.next()));
-        }
         self.counters.bytes_appended += records.len() as u64;
         if !appended.duplicate {
             self.advance_log(log, |marks| marks.append(appended.last_offset + 1));
+        }
+        if planted::has(Bug::UnflushedServed) {
+            self.advance_log(log, |marks| marks.flush(appended.last_offset.next()));
         }
         let answer = ProduceAnswer {
             base_offset: appended.base_offset.get(),

@@ -325,6 +325,8 @@ impl Run {
             Err(_) if world.is_off() => {
                 self.eyes.mark("recovery crashed");
             }
+            // A full disk may have no room for what a start writes: it says so, and harms nothing.
+            Err(error) if self.is_full && error.contains("No space left") => {}
             Err(error) => return Err(format!("the directory does not open: {error}")),
             Ok(_) => {}
         }
