@@ -12,7 +12,7 @@ use crate::limits::{
     BLOCK, CACHE_LOOKS, CHUNK_BYTES_MIN, HOUSEKEEPING_EVERY_NS, HOUSEKEEPING_STEP, IDLE_AFTER_NS,
 };
 use crate::options::StorageOptions;
-use crate::shard_logs::ShardLogs;
+use crate::shard_logs::{ShardLogs, Shutdown};
 
 /// What the clock asks for, and how far the present walk over the logs is.
 pub(crate) struct Housekeeping {
@@ -121,7 +121,8 @@ impl ShardLogs {
                 return;
             };
             walk.after = Some(key);
-            if walk.retains {
+            // What a clean checkpoint says must stay true: nothing is replayed after it.
+            if walk.retains && self.shutdown == Shutdown::No {
                 self.retain(id, now);
             }
             self.rest_if_idle(id, now);
