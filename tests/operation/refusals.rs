@@ -84,6 +84,7 @@ fn io_uring_forbidden() {
     let folder = Folder::new();
     let inner = start(&folder.0, &[]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_without-io-uring"));
+    command.env_clear();
     command.arg(inner.get_program()).args(inner.get_args());
     check(
         command,
