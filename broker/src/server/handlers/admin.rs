@@ -4,6 +4,7 @@ use std::fmt;
 
 use millstream_machine::cluster::controller::Refusal;
 use millstream_protocol::error::ErrorCode;
+use millstream_protocol::message::alter_configs::AlterConfigsResourceResponse;
 
 use crate::controller::command::{Action, Outcome};
 use crate::server::reply::ReplyTo;
@@ -62,15 +63,6 @@ pub fn message(refusal: &Refusal) -> Option<&str> {
     Some(refusal.message.as_str()).filter(|message| !message.is_empty())
 }
 
-/// What one resource of an alteration is answered, whichever of the two messages asked.
-#[derive(Debug)]
-pub struct Altered<'a> {
-    pub error_code: i16,
-    pub error_message: Option<&'a str>,
-    pub resource_type: i8,
-    pub resource_name: &'a str,
-}
-
 /// The answers of an alteration of `count` resources.
 pub fn alterations(outcome: Outcome, count: usize) -> Vec<Result<(), Refusal>> {
     match outcome {
@@ -79,22 +71,23 @@ pub fn alterations(outcome: Outcome, count: usize) -> Vec<Result<(), Refusal>> {
     }
 }
 
-/// Resources (type and name) with their answers.
+/// What resources (type and name) are answered, whichever of the two messages asked.
 pub fn altered<'a>(
     resources: impl Iterator<Item = (i8, &'a str)>,
     answers: &'a [Result<(), Refusal>],
-) -> impl Iterator<Item = Altered<'a>> {
+) -> Vec<AlterConfigsResourceResponse<'a>> {
     resources
         .zip(answers)
         .map(|((resource_type, resource_name), answer)| {
             let refusal = answer.as_ref().err();
-            Altered {
+            AlterConfigsResourceResponse {
                 error_code: refusal.map_or(ErrorCode::None, |refusal| refusal.code) as i16,
                 error_message: refusal.and_then(message),
                 resource_type,
                 resource_name,
             }
         })
+        .collect()
 }
 
 impl Shard {

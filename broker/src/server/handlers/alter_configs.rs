@@ -1,9 +1,7 @@
 //! AlterConfigs: replaces what resources have configured; decided by the controller.
 
 use millstream_protocol::error::DecodeError;
-use millstream_protocol::message::alter_configs::{
-    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
-};
+use millstream_protocol::message::alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
 use millstream_protocol::primitive::Reader;
 
 use super::admin;
@@ -28,14 +26,8 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
     let answers = admin::alterations(outcome, request.resources.len());
     let resources = request.resources.iter();
     let named = resources.map(|resource| (resource.resource_type, resource.resource_name));
-    let responses = admin::altered(named, &answers).map(|altered| AlterConfigsResourceResponse {
-        error_code: altered.error_code,
-        error_message: altered.error_message,
-        resource_type: altered.resource_type,
-        resource_name: altered.resource_name,
-    });
     let response = AlterConfigsResponse {
-        responses: responses.collect(),
+        responses: admin::altered(named, &answers),
         ..Default::default()
     };
     shard.reply(to, &response);

@@ -4,8 +4,7 @@
 use millstream_machine::cluster::controller::Refusal;
 use millstream_protocol::error::DecodeError;
 use millstream_protocol::message::incremental_alter_configs::{
-    AlterConfigsResource, AlterConfigsResourceResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse,
+    AlterConfigsResource, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use millstream_protocol::primitive::Reader;
 
@@ -37,14 +36,8 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
     }
     let resources = request.resources.iter();
     let named = resources.map(|resource| (resource.resource_type, resource.resource_name));
-    let responses = admin::altered(named, &answers).map(|altered| AlterConfigsResourceResponse {
-        error_code: altered.error_code,
-        error_message: altered.error_message,
-        resource_type: altered.resource_type,
-        resource_name: altered.resource_name,
-    });
     let response = IncrementalAlterConfigsResponse {
-        responses: responses.collect(),
+        responses: admin::altered(named, &answers),
         ..Default::default()
     };
     shard.reply(to, &response);
