@@ -60,9 +60,11 @@ impl Broker {
         self.child.as_ref().expect("a running broker").id()
     }
 
-    /// Starts the process again over the same data; returns the time until it answered a request.
+    /// Starts the process again over the same data, and waits until it says that it is ready; returns the time until
+    /// it answered a request, which is a moment earlier.
     pub fn restart(&mut self) -> Duration {
         assert!(self.child.is_none(), "the broker runs already");
+        let said = self.log().len();
         let log = File::options()
             .append(true)
             .create(true)
@@ -95,7 +97,9 @@ impl Broker {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        started.elapsed()
+        let answered = started.elapsed();
+        self.must_say_after(said, "ready on");
+        answered
     }
 
     /// `kill -9`.
@@ -150,8 +154,14 @@ impl Broker {
     /// Panics unless the broker's log holds `part`, or does within a moment.
     #[track_caller]
     pub fn must_have_said(&self, part: &str) {
+        self.must_say_after(0, part);
+    }
+
+    /// As [`Broker::must_have_said`], of what follows the log's first `said` bytes.
+    #[track_caller]
+    fn must_say_after(&self, said: usize, part: &str) {
         let until = Instant::now() + SAY_MAX;
-        while !self.log().contains(part) {
+        while !self.log()[said..].contains(part) {
             assert!(Instant::now() < until, "the log does not say `{part}`");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -310,4 +320,4 @@ pub fn free_address() -> SocketAddr {
 const PORTS: Range<u16> = 20_000..32_000;
 const READY_MAX: Duration = Duration::from_secs(120);
 const REFUSE_MAX: Duration = Duration::from_secs(30);
-const SAY_MAX: Duration = Duration::from_secs(5);
+const SAY_MAX: Duration = Duration::from_secs(30);
