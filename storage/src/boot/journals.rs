@@ -166,23 +166,9 @@ fn read_checkpoint<R: Ring>(
     let mut slots = Vec::new();
     let (mut is_unread, mut is_torn) = (false, false);
     for slot in 0..2 {
-        let path = dir.join(layout::checkpoint(id, slot));
-        let decoded = match door.open(&path, false) {
-            Ok((file, size)) => {
-                let bytes = door.read_all(&path, file, size)?.concat_bytes();
-                door.close(file);
-                let decoded =
-                    Checkpoint::decode(&bytes).and_then(|found| match found.head.journal.id == id {
-                        true => Ok(found),
-                        // Space that another journal's file had before.
-                        false => Err(FormatError::Field("journal")),
-                    });
-                is_unread |= decoded.is_err();
-                is_torn |= decoded.is_err() && bytes.iter().any(|byte| *byte != 0);
-                decoded
-            }
-            Err(_) => Err(FormatError::Short),
-        };
+        let (decoded, is_empty) = read_slot(door, dir, id, slot)?;
+        is_unread |= decoded.is_err() && is_empty.is_some();
+        is_torn |= decoded.is_err() && is_empty == Some(false);
         slots.push(decoded);
     }
     let (b, a) = (slots.pop().expect("two slots"), slots.pop().expect("two slots"));
@@ -192,6 +178,33 @@ fn read_checkpoint<R: Ring>(
     // The slot that no checkpoint has been written to yet is not one that was lost.
     let is_first = newest.head.generation == FIRST_GENERATION;
     Ok((newest, is_torn || is_unread && !is_first))
+}
+
+/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. Space that was
+/// reserved and not written may come up after a power cut as what lay there before: a checkpoint of a journal that is
+/// gone, or the first one of a journal of the same id whose making was interrupted. That one had the other slot.
+fn read_slot<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    id: JournalId,
+    slot: usize,
+) -> Result<(Result<Checkpoint, FormatError>, Option<bool>), OpenError> {
+    let path = dir.join(layout::checkpoint(id, slot));
+    let Ok((file, size)) = door.open(&path, false) else {
+        return Ok((Err(FormatError::Short), None));
+    };
+    let bytes = door.read_all(&path, file, size)?.concat_bytes();
+    door.close(file);
+    let decoded = Checkpoint::decode(&bytes).and_then(|checkpoint| {
+        if checkpoint.head.journal.id != id {
+            Err(FormatError::Field("journal"))
+        } else if Checkpoint::slot(checkpoint.head.generation) != slot {
+            Err(FormatError::Field("generation"))
+        } else {
+            Ok(checkpoint)
+        }
+    });
+    Ok((decoded, Some(bytes.iter().all(|byte| *byte == 0))))
 }
 
 /// Takes in what the rescue file holds; tells where its rounds end.
@@ -449,16 +462,9 @@ fn remove<R: Ring>(
     // The slot of the older generation first: alone it would bring the journal back.
     let mut generations = Vec::new();
     for slot in 0..2 {
-        let path = dir.join(layout::checkpoint(id, slot));
-        let generation = match door.open(&path, false) {
-            Ok((file, size)) => {
-                let bytes = door.read_all(&path, file, size)?.concat_bytes();
-                door.close(file);
-                Checkpoint::decode(&bytes).map_or(0, |checkpoint| checkpoint.head.generation)
-            }
-            Err(_) => 0,
-        };
-        generations.push((generation, path));
+        let (decoded, _) = read_slot(door, dir, id, slot)?;
+        let generation = decoded.map_or(0, |checkpoint| checkpoint.head.generation);
+        generations.push((generation, dir.join(layout::checkpoint(id, slot))));
     }
     generations.sort();
     for (_, path) in generations {

@@ -128,6 +128,29 @@ fn a_start_on_a_disk_without_a_free_block_cuts_and_serves() {
     assert_eq!(end(&mut host, 0), 1, "{:?}", host.report);
 }
 
+/// A new journal's second slot is reserved and not written: a power cut may leave there what an interrupted start wrote
+/// for a journal of the same id.
+#[test]
+fn an_interrupted_starts_first_checkpoint_in_the_other_slot_does_not_count() {
+    let world = SimWorld::new(4, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    drop(host);
+    let mut image = world.image();
+    let [unwritten, first] = slots();
+    let mut head = Checkpoint::decode(&image.read(&first).unwrap()).unwrap().head;
+    head.journal.nonce += 1;
+    let stale = CheckpointBuilder::new(0).finish(&head, &[]).unwrap();
+    image.overwrite(&unwritten, 0, &stale);
+    let (_, mut host) = restart(&image);
+    assert_eq!(
+        (end(&mut host, 0), reads(&mut host, 0, 0)),
+        (1, 1),
+        "{:?}",
+        host.report
+    );
+}
+
 /// Where the start looks into a segment anyway, it sees whose segment that is.
 #[test]
 fn a_last_block_in_a_file_that_is_another_segments_is_not_taken_in() {
