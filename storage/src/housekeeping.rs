@@ -103,6 +103,8 @@ impl ShardLogs {
     pub(crate) fn housekeep<R: Ring>(&mut self, ring: &mut R, now: Now, events: &mut Vec<LogEvent>) {
         if self.house.walk.is_none() && now.monotonic >= self.house.next_walk {
             self.house.next_walk = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
+            // A write may have found no space where there is enough by the figures: it wanted more than is left.
+            let was_full = self.space == SpaceState::Full;
             self.look_at_space(ring, events);
             self.checkpointer.retry();
             self.rescue.retry();
@@ -110,7 +112,7 @@ impl ShardLogs {
             self.indexes.retry();
             self.house.walk = Some(Walk {
                 after: None,
-                retains: self.is_retention_due(now),
+                retains: self.is_retention_due(now) || was_full,
             });
         }
         let Some(mut walk) = self.house.walk.take() else {
