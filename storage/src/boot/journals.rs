@@ -180,9 +180,9 @@ fn read_checkpoint<R: Ring>(
     Ok((newest, is_torn || is_unread && !is_first))
 }
 
-/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. Space that was
-/// reserved and not written may come up after a power cut as what lay there before: a checkpoint of a journal that is
-/// gone, or the first one of a journal of the same id whose making was interrupted. That one had the other slot.
+/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. [`make`] flushes
+/// the slots' space; where a power cut brings up what lay there before nevertheless, it is a checkpoint of a journal that
+/// is gone, or the first one of a journal of the same id whose making was interrupted. That one had the other slot.
 fn read_slot<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
@@ -400,6 +400,8 @@ pub(super) fn make<R: Ring>(
             mode: AllocateMode::Unwritten,
         };
         door.must("cannot reserve the checkpoint's space in", &path, reserve)?;
+        // Else a power cut may take the space back, or leave in it what another file held.
+        door.must("cannot flush", &path, Op::Datasync { file })?;
         door.close(file);
     }
     write_checkpoint(door, dir, head, builder, unlinks)?;
