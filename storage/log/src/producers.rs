@@ -168,8 +168,9 @@ impl Producers {
             .retain(|_, producer| !producer.idle_for(now, expiration_ms));
     }
 
-    /// Takes back batches at and beyond `end`. A producer whose remembered batches all go is left at the
-    /// sequence before them.
+    /// Takes back batches at and beyond `end`. A producer whose remembered batches all go is left at the sequence
+    /// before them: the right one as long as no more go than are remembered, which are as many as a client has in
+    /// flight. Of one that had more the log then refuses the next as out of order, and takes none with a gap before it.
     pub(crate) fn truncate(&mut self, end: Offset) {
         while self.closing.back().is_some_and(|closed| closed.marker >= end) {
             let closed = self.closing.pop_back().expect("just looked at");
@@ -452,5 +453,15 @@ mod tests {
             "the sequence outlives the batches"
         );
         assert_eq!(log.check(stamp(1, 0, 30, 10)), out_of_order(20, 30));
+    }
+
+    #[test]
+    fn a_cut_of_more_than_is_remembered_leaves_no_gap() {
+        let mut log = Log::new();
+        (0..7).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
+        log.producers.truncate(Offset::new(10));
+        for sequence in [10, 30, 70] {
+            assert_eq!(log.check(stamp(1, 0, sequence, 10)), out_of_order(20, sequence));
+        }
     }
 }

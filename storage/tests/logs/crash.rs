@@ -125,6 +125,10 @@ fn append(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &
         None => create(host, partition),
     };
     let sent = model.of(partition);
+    let idempotent = partition % 2 == 0;
+    if idempotent && sent.in_flight() >= IN_FLIGHT_MAX {
+        return;
+    }
     let size = match random.below(10) {
         0 => 20_000 + random.below(60_000),
         1..=2 => 3000 + random.below(6000),
@@ -139,7 +143,6 @@ fn append(host: &mut Host<SimRing>, model: &mut Model, partition: i32, random: &
         .map(|more| value(sent.next_value + more))
         .collect();
     let slices: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-    let idempotent = partition % 2 == 0;
     let bytes = if idempotent {
         batch_of(100 + i64::from(partition), sent.sequence, &slices)
     } else {
@@ -225,6 +228,12 @@ struct Sent {
 impl Sent {
     fn end(&self) -> i64 {
         self.records.len() as i64
+    }
+
+    /// Batches of the idempotent producer that were not acknowledged.
+    fn in_flight(&self) -> usize {
+        let open = |(_, base, values): &&(i32, i64, Vec<Vec<u8>>)| base + values.len() as i64 > self.flushed;
+        self.batches.iter().rev().take_while(open).count()
     }
 }
 
@@ -328,8 +337,7 @@ fn check_partition(host: &mut Host<SimRing>, partition: i32, log: LogId, sent: &
             "partition {partition}: offset {offset} differs"
         );
     }
-    // As many as a client may have in flight, and so repeat.
-    let repeatable = sent.batches.len().saturating_sub(5);
+    let repeatable = sent.batches.len().saturating_sub(IN_FLIGHT_MAX);
     let repeatable: Vec<_> = sent.batches.split_off(repeatable);
     // Older ones were acknowledged before the newest was sent: no client repeats them, now or later.
     sent.batches = repeatable.clone();
@@ -449,3 +457,6 @@ impl Drop for OnPanic {
 /// Tells a life's chance from the simulator's, which has the same seed.
 const LIFE_SALT: u64 = 0x11fe;
 const PARTITIONS: u64 = 6;
+/// Batches that a client may have in flight, and so may send again: as many as a log remembers of a producer, so that
+/// it knows where the producer stands however many of them a power cut takes.
+const IN_FLIGHT_MAX: usize = 5;

@@ -9,7 +9,7 @@ use millstream_ring::Ring;
 use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
 use millstream_storage::{AppendError, KnownTopics, TopicFate};
 
-use crate::common::{Host, batch, key, small_options};
+use crate::common::{Host, batch, batch_of, key, small_options};
 
 const DIR: &str = "/data";
 const BLOCK: u64 = 4096;
@@ -133,6 +133,39 @@ fn a_start_on_a_disk_without_a_free_block_cuts_and_serves() {
         assert!(host.report[0].contains("cut at offset 1"), "{:?}", host.report);
         let written = slots().map(|slot| Checkpoint::length(&world.image().read(&slot).unwrap()).unwrap());
         assert!(written.iter().all(|len| *len > BLOCK), "{written:?}");
+    }
+}
+
+/// A client may have five batches in flight, and so does the log remember five of each producer: when a cut takes all of
+/// them, it still knows which one comes next.
+#[test]
+fn what_a_cut_takes_of_a_producer_can_be_sent_again() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    let log = host.create(0);
+    let batches: Vec<Vec<u8>> = (0..6)
+        .map(|sequence| batch_of(9, sequence, &[&[sequence as u8; 40_000]]))
+        .collect();
+    host.append(log, &batches[0]).unwrap();
+    host.flush(log);
+    // A round of another partition, so that this first write is settled.
+    append(&mut host, 1, b"kept");
+    for batch in &batches[1..] {
+        host.append_patiently(log, batch);
+    }
+    host.flush(log);
+    drop(host);
+    let mut image = world.image();
+    image.overwrite(&only_segment(&image), 15 * BLOCK, &[8]);
+    let (_, mut host) = restart(&image);
+    assert_eq!(end(&mut host, 0), 1, "{:?}", host.report);
+    let log = host.logs().lookup(key(0)).unwrap();
+    for (offset, batch) in batches.iter().enumerate().skip(1) {
+        let appended = host.append_patiently(log, batch);
+        assert_eq!(
+            (appended.duplicate, appended.base_offset.get()),
+            (false, offset as i64)
+        );
     }
 }
 
