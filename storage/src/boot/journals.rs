@@ -180,9 +180,10 @@ fn read_checkpoint<R: Ring>(
     Ok((newest, is_torn || is_unread && !is_first))
 }
 
-/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. [`make`] flushes
-/// the slots' space; where a power cut brings up what lay there before nevertheless, it is a checkpoint of a journal
-/// that is gone, or the first one of a journal of the same id whose making was interrupted: that had the other slot.
+/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. [`make`]
+/// flushes the slots' space; where a power cut brings up what lay there before nevertheless, it is a checkpoint of a
+/// journal that is gone, or the first one of a journal of the same id whose making was interrupted: that had the
+/// other slot.
 fn read_slot<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,

@@ -136,8 +136,8 @@ fn a_start_on_a_disk_without_a_free_block_cuts_and_serves() {
     }
 }
 
-/// A client may have five batches in flight, and so does the log remember five of each producer: when a cut takes all of
-/// them, it still knows which one comes next.
+/// A client may have five batches in flight, and so does the log remember five of each producer: when a cut takes all
+/// of them, it still knows which one comes next.
 #[test]
 fn what_a_cut_takes_of_a_producer_can_be_sent_again() {
     let world = SimWorld::new(3, SimOptions::default());
