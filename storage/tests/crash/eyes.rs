@@ -119,7 +119,7 @@ impl Eyes {
                 continue;
             };
             let bytes = image.read(&path).unwrap_or_default();
-            if !bytes.is_empty() && Checkpoint::decode(&bytes).is_err() {
+            if bytes.iter().any(|byte| *byte != 0) && Checkpoint::decode(&bytes).is_err() {
                 self.mark("checkpoint slot torn");
             }
         }
