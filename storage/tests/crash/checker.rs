@@ -111,7 +111,7 @@ pub fn verify(host: &mut Host, model: &Model) -> Result<Vec<Found>, String> {
     }
     let mut found = Vec::new();
     for (index, partition) in model.partitions.iter().enumerate() {
-        found.push(verify_partition(host, index, partition)?);
+        found.push(verify_partition(host, index, &partition.at_start())?);
     }
     let rebuilt = rebuilds(host);
     if !hurt && rebuilt > 0 {

@@ -26,6 +26,9 @@ pub struct Partition {
     pub epoch: LeaderEpoch,
     /// Accepted and not known to be lost, in order of offset.
     pub sent: Vec<Sent>,
+    /// Accepted, and given up by a log that failed before they were flushed. They follow `sent`; the next start may
+    /// find them all the same.
+    pub given_up: Vec<Sent>,
     /// Everything below was acknowledged or served as flushed.
     pub flushed: i64,
     /// The start that was told to be durable, and the furthest that it was asked to be.
@@ -105,6 +108,7 @@ impl Model {
             config,
             epoch: LeaderEpoch::ZERO,
             sent: Vec::new(),
+            given_up: Vec::new(),
             flushed: 0,
             start_durable: 0,
             start_latest: 0,
@@ -202,8 +206,22 @@ impl Partition {
         base == last + 1
     }
 
+    /// A failed log now ends at `end`.
+    pub fn give_up(&mut self, end: i64) {
+        let kept = self.sent.partition_point(|sent| sent.last < end);
+        self.given_up.splice(0..0, self.sent.drain(kept..));
+    }
+
+    /// As a start may find it: with what was given up.
+    pub fn at_start(&self) -> Partition {
+        let mut whole = self.clone();
+        whole.sent.append(&mut whole.given_up);
+        whole
+    }
+
     /// A restart found the log to be `start..end`: it is what counts from now on.
     pub fn recovered(&mut self, start: i64, end: i64) {
+        self.sent.append(&mut self.given_up);
         self.sent.retain(|sent| sent.last < end);
         self.sent.iter_mut().for_each(|sent| sent.old = true);
         self.flushed = end;

@@ -206,7 +206,7 @@ impl Run {
             let (flushed, end) = (offsets.flushed.get(), offsets.end.get());
             if partition.hurt {
                 // A log that fails goes back to what was acknowledged.
-                partition.sent.retain(|sent| sent.last < end);
+                partition.give_up(end);
             }
             if flushed > end || end != partition.end() && partition.end() > 0 || flushed < partition.flushed {
                 let expected = (partition.flushed, partition.end());
