@@ -19,6 +19,7 @@ use millstream_log::planted::{self, Bug};
 use millstream_log::{FilePosition, RoundSequence, SegmentId};
 
 use crate::journal::JournalPoint;
+use crate::limits::{BLOCK, RUN_MARK_BYTES};
 
 /// The runs of one partition, oldest first; the last one may be growing.
 pub(crate) struct DirtyRuns {
@@ -35,7 +36,7 @@ pub(crate) struct DirtyRuns {
 }
 
 /// Bytes of one segment that lie one after another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) segment: SegmentId,
     /// A block boundary.
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     settled: FilePosition,
     /// A replay from here meets all of it.
     since: JournalPoint,
+    /// A replay from such a point meets all of it from that block boundary on; in order, [`RUN_MARK_BYTES`] apart.
+    marks: VecDeque<(FilePosition, JournalPoint)>,
     /// Nothing will be appended to it: its partial block may be written as it is.
     closed: bool,
 }
@@ -204,7 +207,13 @@ impl DirtyRuns {
             self.block_since = Some(point);
         }
         if goes_on {
-            self.runs.back_mut().expect("just looked at").to = to;
+            let run = self.runs.back_mut().expect("just looked at");
+            run.to = to;
+            let whole = from.block_ceil();
+            let last = run.marks.back().map_or(run.from, |(position, _)| *position);
+            if whole < to && whole >= last + RUN_MARK_BYTES {
+                run.marks.push_back((whole, point));
+            }
         } else {
             self.begin_run(segment, from, to, point);
         }
@@ -265,9 +274,9 @@ impl DirtyRuns {
         self.settled_block_since = self.block_since;
     }
 
-    /// The next write-behind: full blocks of the first run that the journal holds durably; with `rest`, the
-    /// block being filled as well.
-    pub(crate) fn plan_behind(&mut self, rest: bool) -> Option<BehindPlan> {
+    /// The next write-behind, of at most `bytes_max` (a multiple of [`BLOCK`]): full blocks of the first run that the
+    /// journal holds durably; with `rest`, the block being filled as well.
+    pub(crate) fn plan_behind(&mut self, rest: bool, bytes_max: u64) -> Option<BehindPlan> {
         if self.behind.is_some() {
             return None;
         }
@@ -282,6 +291,9 @@ impl DirtyRuns {
         };
         if to <= run.from {
             return None;
+        }
+        if to > run.from + bytes_max {
+            return Some(self.plan_piece(bytes_max));
         }
         let plan = BehindPlan {
             segment: run.segment,
@@ -306,6 +318,28 @@ impl DirtyRuns {
         Some(plan)
     }
 
+    /// The first blocks of the first run, which is longer than that.
+    fn plan_piece(&mut self, bytes: u64) -> BehindPlan {
+        assert!(
+            bytes > 0 && bytes.is_multiple_of(BLOCK),
+            "a piece of whole blocks"
+        );
+        let run = self.runs.front().expect("a run to take a piece of");
+        let to = run.from + bytes;
+        let marks = run.marks.iter().take_while(|(position, _)| *position <= to);
+        self.behind = Some(Behind {
+            segment: run.segment,
+            forgotten: false,
+            to,
+            since_after: marks.last().map(|(_, point)| *point),
+        });
+        BehindPlan {
+            segment: run.segment,
+            from: run.from,
+            to,
+        }
+    }
+
     /// The write-behind in flight is durable in the segment.
     pub(crate) fn behind_done(&mut self) {
         let behind = self.behind.take().expect("a write-behind was in flight");
@@ -321,6 +355,13 @@ impl DirtyRuns {
                 "after a padded block the image began another run"
             );
             run.from = behind.to;
+            while run
+                .marks
+                .front()
+                .is_some_and(|(position, _)| *position <= run.from)
+            {
+                run.marks.pop_front();
+            }
             run.since = behind.since_after.unwrap_or(run.since);
         }
     }
@@ -336,6 +377,7 @@ impl DirtyRuns {
             to,
             settled: from,
             since,
+            marks: VecDeque::new(),
             closed: false,
         });
     }
@@ -347,16 +389,54 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_journal_is_kept_for_the_oldest_of_recovered_runs_wherever_it_stands() {
-        let point = |head| JournalPoint {
+    fn point(head: u64) -> JournalPoint {
+        JournalPoint {
             chain: ChainPoint {
                 sequence: RoundSequence::new(1 + head / 4096),
                 position: head,
                 previous_crc: 0,
             },
             head,
-        };
+        }
+    }
+
+    /// Rounds of 100,000 bytes each, none of which begins with a block.
+    #[test]
+    fn a_long_run_is_written_in_pieces_and_each_frees_the_rounds_that_it_was_in() {
+        let segment = SegmentId::new(1);
+        const PIECE: u64 = 256 << 10;
+        let (round_bytes, rounds) = (100_000, 30);
+        let mut runs = DirtyRuns::new();
+        for round in 0..rounds {
+            let from = FilePosition::new(round * round_bytes);
+            runs.logged(segment, from, from + round_bytes, point(round * 131_072));
+            if round + 1 < rounds {
+                runs.round_done();
+            }
+        }
+        let mut written = FilePosition::ZERO;
+        let mut freed = 0;
+        while let Some(plan) = runs.plan_behind(false, PIECE) {
+            assert_eq!((plan.segment, plan.from), (segment, written));
+            assert!(plan.to.is_aligned() && plan.to <= plan.from + PIECE);
+            runs.behind_done();
+            written = plan.to;
+            let since = runs.since().expect("the last round is not done").head;
+            let first_unwritten = written.get() / round_bytes;
+            assert!(since <= first_unwritten * 131_072, "a byte that no round holds");
+            let marked = written.get().saturating_sub(RUN_MARK_BYTES + BLOCK) / round_bytes;
+            assert!(since >= marked * 131_072, "rounds are kept for nothing");
+            assert!(since >= freed);
+            freed = since;
+        }
+        assert_eq!(
+            written,
+            FilePosition::new((rounds - 1) * round_bytes).block_floor()
+        );
+    }
+
+    #[test]
+    fn the_journal_is_kept_for_the_oldest_of_recovered_runs_wherever_it_stands() {
         let mut runs = DirtyRuns::new();
         let at = |block: u64| FilePosition::new(block * 4096);
         runs.recovered(SegmentId::new(1), at(0), at(1), point(24_576));
@@ -364,7 +444,7 @@ mod tests {
         runs.recovered(SegmentId::new(2), at(3), at(4), point(8_192));
         assert_eq!(runs.since(), Some(point(4_096)));
         for left in [Some(point(4_096)), Some(point(8_192)), None] {
-            assert!(runs.plan_behind(true).is_some());
+            assert!(runs.plan_behind(true, 1 << 20).is_some());
             runs.behind_done();
             assert_eq!(runs.since(), left);
         }

@@ -44,6 +44,8 @@ pub(crate) struct PartitionLog {
     pub(crate) damage: Option<Damage>,
     /// Pieces of the write-behind in flight.
     pub(crate) behind_outstanding: u32,
+    /// All of it is to be written, unless there is a later append than this.
+    pub(crate) rests: Option<Instant>,
     /// Pieces of the direct write in flight.
     pub(crate) direct_outstanding: u32,
     pub(crate) last_append: Instant,
@@ -186,6 +188,7 @@ impl PartitionLog {
             acked: manifest_durable.map(|segment| (segment, logged)),
             damage: None,
             behind_outstanding: 0,
+            rests: None,
             direct_outstanding: 0,
             last_append: now,
             in_save_queue: false,

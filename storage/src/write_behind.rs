@@ -17,8 +17,8 @@ use crate::event::{LogEvent, LogId, Now};
 use crate::indexes::REBUILD_TAG;
 use crate::journal::JournalPoint;
 use crate::limits::{
-    BLOCK, CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_BUSY,
-    WRITE_BEHIND_BYTES_IDLE, WRITE_BEHIND_LOOKS,
+    BLOCK, CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITE_BEHIND_BYTES_MAX,
+    WRITE_BEHIND_LOOKS, write_behind_piece_bytes,
 };
 use crate::ops::Io;
 use crate::rescue::{RescueEvent, RescueOp};
@@ -41,39 +41,52 @@ impl ShardLogs {
         self.rest();
         let ring = self.journal.ring_bytes();
         let head = self.journal.point().head;
-        // Writers that wait for room add nothing to the head: it must not be waited for.
-        let hurried = self.shutdown != Shutdown::No || self.is_tight() || self.is_congested();
-        if self.behind_walk.is_none() && head < self.behind_walk_at && !hurried {
+        if self.behind_walk.is_none() && head < self.behind_walk_at && !self.is_hurried() {
             return;
         }
-        let bytes_max = self.behind_bytes_max(head - self.oldest_dirty(head));
+        let bytes_max = self.behind_bytes_max(head);
         for _ in 0..WRITE_BEHIND_LOOKS {
             if self.behind_bytes_in_flight >= bytes_max {
                 return;
             }
             let after = self.behind_walk.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.dirty_order.range((after, Bound::Unbounded)).next().copied();
-            let age = next.map_or(0, |(since, _)| head - since);
-            let Some((since, id)) = next.filter(|_| age >= ring / 4 || self.shutdown != Shutdown::No) else {
+            let Some((since, id)) = next.filter(|(since, _)| self.is_due(head - since)) else {
                 // The rest is young; what was looked at is on its way.
                 self.behind_walk = None;
-                self.behind_walk_at = head + ring / 64;
+                self.behind_walk_at = head + ring / 256;
                 return;
             };
-            self.write_behind_one(id, age >= ring / 2 || self.shutdown != Shutdown::No);
+            self.write_behind_one(id, self.may_pad(head - since));
             self.behind_walk = Some((since, id));
         }
     }
 
-    /// Bytes of write-behind that may be in flight: few while commits wait and the ring has room, more the
-    /// older the oldest bytes are that hold it up.
-    fn behind_bytes_max(&self, oldest_age: u64) -> u64 {
+    /// Whether bytes that so much of the journal follows are to be written to their segment.
+    fn is_due(&self, age: u64) -> bool {
+        age >= self.journal.ring_bytes() / 4 || self.shutdown != Shutdown::No
+    }
+
+    /// Whether for their sake a block is written that is not full.
+    fn may_pad(&self, age: u64) -> bool {
+        age >= self.journal.ring_bytes() / 2 || self.shutdown != Shutdown::No
+    }
+
+    /// Bytes of write-behind that may be in flight: few while the ring has room, more the older the oldest bytes are
+    /// that hold it up.
+    fn behind_bytes_max(&self, head: u64) -> u64 {
         let ring = self.journal.ring_bytes();
-        if !self.journal.has_round_in_flight() || oldest_age >= ring / 2 {
-            return WRITE_BEHIND_BYTES_IDLE;
+        let age = head - self.oldest_dirty(head);
+        if self.is_hurried() || age >= ring / 2 {
+            return WRITE_BEHIND_BYTES_MAX;
         }
-        let (from, to) = (WRITE_BEHIND_BYTES_BUSY, WRITE_BEHIND_BYTES_IDLE);
-        from + (to - from) * oldest_age.saturating_sub(ring / 4) / (ring / 4)
+        let (from, to) = (write_behind_piece_bytes(ring), WRITE_BEHIND_BYTES_MAX);
+        from + (to - from) * age.saturating_sub(ring / 4) / (ring / 4)
+    }
+
+    /// The journal's head does not move on until there is room.
+    fn is_hurried(&self) -> bool {
+        self.shutdown != Shutdown::No || self.is_tight() || self.is_congested()
     }
 
     /// Takes up idle partitions.
@@ -84,16 +97,22 @@ impl ShardLogs {
             }
             if let Some(id) = self.resting.pop_front() {
                 self.write_behind_one(id, true);
+                if let Some(log) = self.logs.get_mut(id) {
+                    log.rests = Some(log.last_append);
+                }
             }
         }
     }
 
     /// Idle partitions wait to be taken up, and the disk has room for them.
     pub(crate) fn may_rest(&self) -> bool {
-        !self.resting.is_empty() && self.behind_bytes_in_flight < WRITE_BEHIND_BYTES_BUSY
+        !self.resting.is_empty() && self.behind_bytes_in_flight < SEGMENT_WRITE_BYTES_MAX
     }
 
     fn write_behind_one(&mut self, id: LogId, rest: bool) {
+        let bytes_max = self.behind_bytes_max(self.journal.point().head);
+        let piece = write_behind_piece_bytes(self.journal.ring_bytes());
+        let room = bytes_max.saturating_sub(self.behind_bytes_in_flight) / piece;
         let Some(log) = self.logs.get_mut(id) else { return };
         if log.damage.is_some() || log.dirty.has_behind() {
             return;
@@ -104,7 +123,7 @@ impl ShardLogs {
         if !self.files.is_made(segment) {
             return self.make_file(id, segment);
         }
-        let Some(BehindPlan { segment, from, to }) = log.dirty.plan_behind(rest) else {
+        let Some(BehindPlan { segment, from, to }) = log.dirty.plan_behind(rest, room.max(1) * piece) else {
             return;
         };
         let tag = write_tag(WriteKind::Behind, id);
@@ -252,6 +271,23 @@ impl ShardLogs {
             if let Some(end) = end {
                 self.files.ask(segment, FileWork::Trim { end });
             }
+            self.go_on_behind(id);
+        }
+    }
+
+    /// The next piece of a log of which one was written, if it is due and may be in flight.
+    fn go_on_behind(&mut self, id: LogId) {
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let rests = log.rests == Some(log.last_append) && !log.dirty.is_clean();
+        if rests {
+            self.resting.push_back(id);
+            return;
+        }
+        log.rests = None;
+        let head = self.journal.point().head;
+        let age = log.dirty_key.map_or(0, |since| head - since);
+        if self.is_due(age) && self.behind_bytes_in_flight < self.behind_bytes_max(head) {
+            self.write_behind_one(id, self.may_pad(age));
         }
     }
 
