@@ -1,7 +1,7 @@
 //! The group commit: filling rounds, starting them, and what becomes true when one ends.
 
 use millstream_log::{FilePosition, Record, RoundBuilder, SegmentId};
-use millstream_protocol::time::Duration;
+use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::Ring;
 
 use crate::event::{LogEvent, LogId, Now};
@@ -34,7 +34,9 @@ impl ShardLogs {
         let mut builder = RoundBuilder::new(&mut buf[..room as usize]);
         let direct_groups = self.fill_round(&mut builder, room, now);
         if builder.is_empty() {
-            return self.journal.put_back(buf);
+            // All of it waits for space in its segments.
+            self.journal.put_back(buf);
+            return self.settle_when_idle(ring, now);
         }
         let header = self.journal.seal(builder, now.wall);
         let mut io = Io {
@@ -108,7 +110,10 @@ impl ShardLogs {
             }
             if let Some((segment, end)) = wants_space {
                 self.make_file(id, segment);
-                self.files.want_space(segment, end);
+                match filled {
+                    Filled::NeedsSpace => self.files.want_space(segment, end),
+                    _ => self.files.hope_for_space(segment, end),
+                }
             }
             self.note_dirty(id);
             for write in direct.drain(..) {
@@ -128,7 +133,7 @@ impl ShardLogs {
         let log = self.logs.get_mut(id).expect("just filled");
         // As much again: a stream's next direct writes find their space reserved.
         self.files
-            .want_space(write.segment, write.to + DIRECT_AHEAD * (write.to - write.from));
+            .hope_for_space(write.segment, write.to + DIRECT_AHEAD * (write.to - write.from));
         log.direct_outstanding = crate::write_behind::ask_for_writes(
             &mut self.files,
             &log.chunks,
@@ -239,11 +244,20 @@ impl ShardLogs {
     }
 
     /// An idle journal says once that its last round completed: then a start need not doubt that round's
-    /// direct writes.
+    /// direct writes. The moment for it; `None` where it has been said, or where the rest of the ring is for others.
+    pub(crate) fn settles_at(&self) -> Option<Instant> {
+        let room = if self.pending.is_empty() {
+            BLOCK
+        } else {
+            ROUND_BYTES_MIN
+        };
+        let may = !self.stopped && self.journal.is_ready() && self.parked.is_empty();
+        let owes = may && self.journal.owes_settle() && self.journal.round_bytes_max() >= room;
+        owes.then(|| self.last_round + Duration::from_nanos(SETTLE_AFTER_NS))
+    }
+
     fn settle_when_idle<R: Ring>(&mut self, ring: &mut R, now: Now) {
-        let idle = now.monotonic.saturating_since(self.last_round) >= Duration::from_nanos(SETTLE_AFTER_NS);
-        let nothing = self.parked.is_empty();
-        if !idle || !nothing || !self.journal.owes_settle() || self.journal.round_bytes_max() < BLOCK {
+        if self.settles_at().is_none_or(|at| now.monotonic < at) {
             return;
         }
         let mut buf = self.journal.take_buffer();

@@ -143,6 +143,11 @@ impl DirtyRuns {
         self.runs.front().map(|run| run.segment)
     }
 
+    /// The journal durably holds all of the first run.
+    pub(crate) fn is_front_settled(&self) -> bool {
+        self.runs.front().is_some_and(|run| run.settled == run.to)
+    }
+
     /// Where the first run of a segment begins; `None` if it has none.
     pub(crate) fn clean_until(&self, segment: SegmentId) -> Option<FilePosition> {
         self.runs

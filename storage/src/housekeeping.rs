@@ -18,6 +18,8 @@ use crate::shard_logs::{ShardLogs, Shutdown};
 pub(crate) struct Housekeeping {
     next_walk: Instant,
     next_retention: Instant,
+    /// The disk's space is to be looked at, sooner than with the next walk.
+    doubts_space: bool,
     walk: Option<Walk>,
 }
 
@@ -33,8 +35,14 @@ impl Housekeeping {
         Housekeeping {
             next_walk: now,
             next_retention: now + options.retention_first_after,
+            doubts_space: false,
             walk: None,
         }
+    }
+
+    /// Space may run short before the next walk: the next turn looks.
+    pub(crate) fn doubt_space(&mut self) {
+        self.doubts_space = true;
     }
 
     /// When there is something to do.
@@ -65,8 +73,8 @@ impl ShardLogs {
         self.list(id);
     }
 
-    /// Moves the log's start up to `before`; the records below are gone. Tells the start; it is durable
-    /// once [`LogEvent::StartMoved`] comes (which does not where the start was there already).
+    /// Moves the log's start up to `before`; the records below are not served any more. Tells the start; it is durable
+    /// once [`LogEvent::StartMoved`] comes (which does not where it was there, durably, already).
     pub fn delete_records(
         &mut self,
         log: LogId,
@@ -101,6 +109,9 @@ impl ShardLogs {
 
     /// Work by the clock: some logs a turn, all of them once in a while.
     pub(crate) fn housekeep<R: Ring>(&mut self, ring: &mut R, now: Now, events: &mut Vec<LogEvent>) {
+        if std::mem::take(&mut self.house.doubts_space) && self.space == SpaceState::Enough {
+            self.look_at_space(ring, events);
+        }
         if self.house.walk.is_none() && now.monotonic >= self.house.next_walk {
             self.house.next_walk = now.monotonic + Duration::from_nanos(HOUSEKEEPING_EVERY_NS);
             // A write may have found no space where there is enough by the figures: it wanted more than is left.
@@ -184,8 +195,8 @@ impl ShardLogs {
             self.shrink(id, now);
             self.reads.forget_range(segment, start, end);
         } else {
-            if only && large && log.pending.is_empty() {
-                self.resting.push_back(id);
+            if only && large && self.can_rest(id) {
+                self.lay_down(id);
             }
             self.cache_order.push_back(id);
         }
@@ -258,7 +269,30 @@ impl ShardLogs {
     fn rest_if_idle(&mut self, id: LogId, now: Now) {
         let Some(log) = self.logs.get(id) else { return };
         let idle = now.monotonic.saturating_since(log.last_append) >= Duration::from_nanos(IDLE_AFTER_NS);
-        if idle && !log.dirty.is_clean() && log.pending.is_empty() {
+        if idle && self.can_rest(id) {
+            self.lay_down(id);
+        }
+    }
+
+    /// All that the log has in memory only can begin to be written at once. Where its write waits for space, its round
+    /// for the disk, or its file failed to be made, asking again and again would only keep the shard from sleeping.
+    fn can_rest(&self, id: LogId) -> bool {
+        let Some(log) = self.logs.get(id) else {
+            return false;
+        };
+        let front = log.dirty.front_segment();
+        let file_is_ready =
+            front.is_some_and(|front| self.files.is_made(front) || self.files.can_be_made(front));
+        let free = log.damage.is_none() && log.pending.is_empty() && !log.dirty.has_behind();
+        free && file_is_ready && log.dirty.is_front_settled()
+    }
+
+    /// Puts a log among those whose partial block is to be written.
+    pub(crate) fn lay_down(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(id)
+            && !log.in_rest_queue
+        {
+            log.in_rest_queue = true;
             self.resting.push_back(id);
         }
     }
@@ -281,3 +315,141 @@ impl ShardLogs {
 }
 
 const _: () = assert!(BLOCK == 4096);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use millstream_protocol::record::batch::Batches;
+    use millstream_protocol::record::builder::BatchBuilder;
+    use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
+    use millstream_ring::Wait;
+    use millstream_ring::simulated::{SimOptions, SimRing, SimWorld};
+
+    use super::*;
+    use crate::TopicFate;
+
+    /// A shard with one log, and its clock.
+    struct Host {
+        world: SimWorld,
+        ring: SimRing,
+        shard: ShardLogs,
+        log: LogId,
+    }
+
+    impl Host {
+        fn new(options: &StorageOptions, config: LogConfig) -> Host {
+            let world = SimWorld::new(1, SimOptions::default());
+            let mut ring = world.ring();
+            let live = |_| TopicFate::Live;
+            let booted = crate::open(&mut ring, Path::new(DIR), options, 1, &live, 7, now(&world)).unwrap();
+            let mut shard = booted.shards.into_iter().next().unwrap();
+            let key = PartitionKey {
+                topic: TopicId::new([7; 16]),
+                partition: PartitionIndex::new(0),
+            };
+            let log = shard.create(key, config, LeaderEpoch::ZERO, now(&world));
+            Host {
+                world,
+                ring,
+                shard,
+                log,
+            }
+        }
+
+        fn append(&mut self, bytes: usize) {
+            let now = now(&self.world);
+            let batch = BatchBuilder::new()
+                .record(now.wall, None, Some(&vec![1; bytes]), &[])
+                .build();
+            let summary = Batches::new(&batch).next().unwrap().unwrap().summary();
+            self.shard.append(self.log, &batch, &[summary], now).unwrap();
+        }
+
+        /// Turns for so long, and tells how many turns want another one at once.
+        fn run_for(&mut self, span: std::time::Duration) -> u32 {
+            let end = self.world.now() + span;
+            let (mut completions, mut busy) = (Vec::new(), 0);
+            while self.world.now() < end {
+                let now = now(&self.world);
+                self.ring.enter(Wait::No, &mut completions);
+                let mut events = Vec::new();
+                for completion in completions.drain(..) {
+                    self.shard.complete(completion, &mut self.ring, now, &mut events);
+                }
+                self.shard.turn(&mut self.ring, now, &mut events);
+                self.ring.enter(Wait::No, &mut completions);
+                let next = self.shard.next_deadline().unwrap();
+                busy += u32::from(next <= now.monotonic);
+                self.world.advance(TURN);
+            }
+            busy
+        }
+    }
+
+    /// Nothing is replayed after the checkpoint of an orderly end: what it names must be there.
+    #[test]
+    fn retention_rests_while_the_shard_ends() {
+        for ends in [false, true] {
+            let config = LogConfig {
+                segment_bytes: 1 << 14,
+                ..LogConfig::default()
+            };
+            let mut options = options();
+            options.retention_first_after = Duration::from_nanos(TURN.as_nanos() as u64);
+            options.retention_every = options.retention_first_after;
+            let mut host = Host::new(&options, config.clone());
+            for _ in 0..3 {
+                host.append(12 << 10);
+            }
+            host.run_for(TURN * 1_000);
+            let keeps_nothing = LogConfig {
+                retention_bytes: Some(0),
+                ..config
+            };
+            host.shard.set_config(host.log, keeps_nothing);
+            if ends {
+                host.shard.begin_shutdown();
+            }
+            host.run_for(std::time::Duration::from_secs(2));
+            let start = host.shard.offsets(host.log).start;
+            assert_eq!(start == Offset::ZERO, ends, "{start}");
+            assert_eq!(host.shard.is_quiet(), ends);
+        }
+    }
+
+    /// The cache asks for memory that only a write to the segment would free.
+    #[test]
+    fn a_log_whose_write_waits_for_space_does_not_keep_the_shard_awake() {
+        let mut options = options();
+        options.cache_bytes = 1;
+        let mut host = Host::new(&options, LogConfig::default());
+        host.append(9_000);
+        let space = host.ring.free_space(Path::new(DIR)).unwrap();
+        host.world.set_capacity(space.total - space.free);
+        host.run_for(std::time::Duration::from_secs(1));
+        assert!(!host.shard.logs.get(host.log).unwrap().dirty.is_clean());
+        assert!(host.run_for(TURN * 1_000) < 10);
+
+        host.world.set_capacity(1 << 40);
+        host.run_for(std::time::Duration::from_secs(8));
+        assert!(host.shard.logs.get(host.log).unwrap().dirty.is_clean());
+    }
+
+    fn options() -> StorageOptions {
+        let mut options = StorageOptions::for_shards(1);
+        options.lock = false;
+        options
+    }
+
+    fn now(world: &SimWorld) -> Now {
+        let passed = Duration::from(world.now());
+        Now {
+            monotonic: Instant::ZERO + passed,
+            wall: TimestampMs::new(1_700_000_000_000 + passed.as_millis() as i64),
+        }
+    }
+
+    const DIR: &str = "/data";
+    const TURN: std::time::Duration = std::time::Duration::from_micros(100);
+}

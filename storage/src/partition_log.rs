@@ -53,6 +53,8 @@ pub(crate) struct PartitionLog {
     pub(crate) in_save_queue: bool,
     /// In the shard's list of partitions with something pending.
     pub(crate) listed: bool,
+    /// In the shard's list of partitions whose partial block is to be written.
+    pub(crate) in_rest_queue: bool,
     /// Its key in the shard's order of dirty partitions.
     pub(crate) dirty_key: Option<u64>,
     /// Its part of the shard's dirty bytes.
@@ -193,6 +195,7 @@ impl PartitionLog {
             last_append: now,
             in_save_queue: false,
             listed: false,
+            in_rest_queue: false,
             dirty_key: None,
             dirty_bytes: 0,
             cursors: Cursors::default(),

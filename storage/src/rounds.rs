@@ -74,11 +74,40 @@ pub(crate) fn fill(
             }
             _ => fill_fact(log, filling),
         };
+        if filled == Filled::NeedsSpace {
+            fill_starts(log, filling);
+        }
         if filled != Filled::All {
             return filled;
         }
     }
     Filled::All
+}
+
+/// Lets what moves the log's start pass the bytes that wait for space: it is what gives space back. It may, for the
+/// start never lies beyond what is durable; but not before the end of a segment is in a round that it drops.
+fn fill_starts(log: &mut PartitionLog, filling: &mut Filling<'_, '_>) {
+    let mut at = 1;
+    while let Some(fact) = log.pending.facts.get(at) {
+        let may_pass = match fact {
+            Fact::LogStart { .. } | Fact::StartAgain { .. } => true,
+            Fact::Dropped { segments, .. } => segments.iter().all(|segment| Some(*segment) < log.logging),
+            Fact::Bytes { .. } | Fact::Seal { .. } | Fact::Epoch { .. } | Fact::Opened { .. } => {
+                at += 1;
+                continue;
+            }
+            Fact::Released { .. } | Fact::Removed { .. } => false,
+        };
+        if !may_pass {
+            return;
+        }
+        let fact = log.pending.facts.remove(at).expect("looked at above");
+        log.pending.facts.push_front(fact);
+        if fill_fact(log, filling) != Filled::All {
+            let fact = log.pending.facts.pop_front().expect("put there above");
+            return log.pending.facts.insert(at, fact);
+        }
+    }
 }
 
 /// Everything but bytes: one small record.

@@ -50,6 +50,8 @@ pub(crate) struct SegmentFiles {
     /// Files whose removal failed, and removals that could not be made durable: to be tried again.
     unremoved: Vec<SegmentId>,
     unsynced: Vec<SegmentId>,
+    /// Files whose making failed: none is asked for before some time went by.
+    unmade: Vec<SegmentId>,
     sidecars: SidecarFiles,
 }
 
@@ -57,12 +59,16 @@ pub(crate) struct SegmentFiles {
 struct SegmentFile {
     descriptor: Descriptor,
     stage: Stage,
+    /// Its making failed a moment ago.
+    making_failed: bool,
     /// What the file begins with, where that is known.
     header: Option<SegmentHeader>,
     /// Exclusive end of the space reserved in the file.
     reserved_end: u64,
     /// Space is wanted up to here; exclusive.
     wanted_end: u64,
+    /// It would be of use up to here; exclusive.
+    hoped_end: u64,
     reservation: Reservation,
     /// Work submitted and not completed; opening and closing aside.
     in_flight: u32,
@@ -94,6 +100,8 @@ enum Descriptor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reservation {
     None,
+    /// The disk did not have what lies ahead as well: no more than is wanted is asked for.
+    Modest,
     InFlight,
     /// The disk was full; nobody asks again before space may have returned.
     Starved,
@@ -168,6 +176,8 @@ pub(crate) enum FileEvent {
         segment: SegmentId,
         result: Result<(AlignedBuf, usize), IoError>,
     },
+    /// The disk did not have all the space that would have been of use: how much it has should be looked at.
+    LittleSpace,
     /// A reservation found the disk full; its writes wait for [`SegmentFiles::retry_starved`].
     NoSpace,
 }
@@ -203,6 +213,7 @@ impl SegmentFiles {
             starved: Vec::new(),
             unremoved: Vec::new(),
             unsynced: Vec::new(),
+            unmade: Vec::new(),
             sidecars: SidecarFiles::default(),
         }
     }
@@ -220,12 +231,13 @@ impl SegmentFiles {
         self.files.insert(header.segment, file);
     }
 
-    /// Makes the file, unless that has happened or is under way. Its manifest record is durable. `holds_data`: it
+    /// Makes the file, unless that has happened, is under way, or has failed since
+    /// [`SegmentFiles::retry_failed`]. Its manifest record is durable. `holds_data`: it
     /// is there since an earlier run; its header is looked at and left as it is.
     pub(crate) fn make(&mut self, header: SegmentHeader, holds_data: bool) {
         let segment = header.segment;
         let file = self.files.entry(segment).or_insert_with(SegmentFile::new);
-        if matches!(file.stage, Stage::Absent) {
+        if matches!(file.stage, Stage::Absent) && !file.making_failed {
             file.header = Some(header);
             file.stage = if holds_data {
                 Stage::Confirming
@@ -238,13 +250,24 @@ impl SegmentFiles {
         }
     }
 
-    /// Asks for space up to `end` in an open file, so that writes need not wait for it.
+    /// Asks for space up to `end` in an open file, which a write waits for.
     pub(crate) fn want_space(&mut self, segment: SegmentId, end: FilePosition) {
+        self.want(segment, |file| {
+            file.wanted_end = file.wanted_end.max(in_file(end))
+        });
+    }
+
+    /// Asks for space up to `end` in an open file where the disk has it, so that writes to come need not wait.
+    pub(crate) fn hope_for_space(&mut self, segment: SegmentId, end: FilePosition) {
+        self.want(segment, |file| file.hoped_end = file.hoped_end.max(in_file(end)));
+    }
+
+    fn want(&mut self, segment: SegmentId, more: impl FnOnce(&mut SegmentFile)) {
         if let Some(file) = self.files.get_mut(&segment) {
-            file.wanted_end = file.wanted_end.max(in_file(end));
+            more(file);
             let closed = file.descriptor == Descriptor::Closed && !matches!(file.stage, Stage::Absent);
             file.wants_open |= closed;
-            if closed || file.wanted_end > file.reserved_end {
+            if closed || file.wanted_end.max(file.hoped_end) > file.reserved_end {
                 self.ready.push(segment);
             }
         }
@@ -263,6 +286,13 @@ impl SegmentFiles {
         self.files
             .get(&segment)
             .is_some_and(|file| matches!(file.stage, Stage::Made))
+    }
+
+    /// Whether its making can begin: it has not, nor has it failed a moment ago.
+    pub(crate) fn can_be_made(&self, segment: SegmentId) -> bool {
+        self.files
+            .get(&segment)
+            .is_none_or(|file| matches!(file.stage, Stage::Absent) && !file.making_failed)
     }
 
     /// Asks for work on a file that exists.
@@ -290,9 +320,15 @@ impl SegmentFiles {
         }
     }
 
-    /// Some time went by: what failed for want of descriptors, and removals that failed, are tried again.
+    /// Some time went by: what failed for want of descriptors, and files whose making or removal failed, are tried
+    /// again.
     pub(crate) fn retry_failed(&mut self) {
         self.short_of_descriptors = false;
+        for segment in std::mem::take(&mut self.unmade) {
+            if let Some(file) = self.files.get_mut(&segment) {
+                file.making_failed = false;
+            }
+        }
         for segment in std::mem::take(&mut self.unsynced) {
             self.name_changed(segment, NameChange::Removed);
         }
@@ -414,7 +450,7 @@ impl SegmentFiles {
             file.in_flight += 1;
             submit_work(segment, id, work, io);
         }
-        if made && file.wanted_end > file.reserved_end {
+        if made && file.wanted_end.max(file.hoped_end) > file.reserved_end {
             reserve(segment, file, id, io);
         }
     }
@@ -440,9 +476,11 @@ impl SegmentFile {
         SegmentFile {
             descriptor: Descriptor::Closed,
             stage: Stage::Absent,
+            making_failed: false,
             header: None,
             reserved_end: 0,
             wanted_end: 0,
+            hoped_end: 0,
             reservation: Reservation::None,
             in_flight: 0,
             waiting: VecDeque::new(),

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use millstream_log::{LogConfig, PartitionKey, PartitionState, SegmentId, SegmentIds};
-use millstream_protocol::time::{Duration, Instant};
+use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::{Completion, Ring};
 
@@ -26,7 +26,6 @@ use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
 use crate::housekeeping::Housekeeping;
 use crate::indexes::Indexes;
 use crate::journal::Journal;
-use crate::limits::SETTLE_AFTER_NS;
 use crate::log_table::LogTable;
 use crate::ops::{Io, Meaning, Ops};
 use crate::options::StorageOptions;
@@ -230,9 +229,7 @@ impl ShardLogs {
             return Some(Instant::ZERO);
         }
         let house = self.house.next_deadline();
-        let settle = self.journal.owes_settle() && !self.stopped && !self.journal.has_round_in_flight();
-        let settle = settle.then(|| self.last_round + Duration::from_nanos(SETTLE_AFTER_NS));
-        Some(settle.map_or(house, |settle| settle.min(house)))
+        Some(self.settles_at().map_or(house, |settle| settle.min(house)))
     }
 
     /// Begins an orderly end: all that was accepted is written, and the next start is told that it was

@@ -96,6 +96,9 @@ impl ShardLogs {
                 return;
             }
             if let Some(id) = self.resting.pop_front() {
+                if let Some(log) = self.logs.get_mut(id) {
+                    log.in_rest_queue = false;
+                }
                 self.write_behind_one(id, true);
                 if let Some(log) = self.logs.get_mut(id) {
                     log.rests = Some(log.last_append);
@@ -216,6 +219,7 @@ impl ShardLogs {
                 events.push(LogEvent::Warning { reason });
             }
             FileEvent::Foreign { segment, what } => self.foreign(segment, &what, events),
+            FileEvent::LittleSpace => self.house.doubt_space(),
             FileEvent::NoSpace => self.space_ran_out(events),
         }
     }
@@ -280,8 +284,7 @@ impl ShardLogs {
         let Some(log) = self.logs.get_mut(id) else { return };
         let rests = log.rests == Some(log.last_append) && !log.dirty.is_clean();
         if rests {
-            self.resting.push_back(id);
-            return;
+            return self.lay_down(id);
         }
         log.rests = None;
         let head = self.journal.point().head;

@@ -29,7 +29,10 @@ impl SegmentFiles {
     }
 
     pub(super) fn make_failed(&mut self, segment: SegmentId, error: IoError, events: &mut Vec<FileEvent>) {
-        self.file(segment).stage = Stage::Absent;
+        let file = self.file(segment);
+        file.stage = Stage::Absent;
+        file.making_failed = true;
+        self.unmade.push(segment);
         events.push(FileEvent::MakeFailed { segment, error });
     }
 
@@ -47,6 +50,13 @@ impl SegmentFiles {
                 file.reservation = Reservation::None;
                 file.reserved_end = end;
             }
+            Err(error)
+                if error.kind() == IoErrorKind::NoSpace && end > file.wanted_end.next_multiple_of(BLOCK) =>
+            {
+                file.reservation = Reservation::Modest;
+                file.hoped_end = 0;
+                events.push(FileEvent::LittleSpace);
+            }
             Err(error) if error.kind() == IoErrorKind::NoSpace => {
                 file.reservation = Reservation::Starved;
                 self.starved.push(segment);
@@ -61,15 +71,20 @@ impl SegmentFiles {
 }
 
 /// Reserves the space that is wanted and some ahead: as much again as the file has, so that the steps
-/// follow its growth.
+/// follow its growth. Where the disk does not have that much, what is wanted and no more.
 pub(super) fn reserve<R: Ring>(segment: SegmentId, file: &mut SegmentFile, id: FileId, io: &mut Io<'_, R>) {
-    if file.reservation != Reservation::None {
+    let step = file.reserved_end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
+    let end = match file.reservation {
+        Reservation::None => (file.reserved_end + step)
+            .max(file.wanted_end)
+            .max(file.hoped_end),
+        Reservation::Modest => file.wanted_end,
+        Reservation::InFlight | Reservation::Starved => return,
+    };
+    let end = end.next_multiple_of(BLOCK);
+    if end <= file.reserved_end {
         return;
     }
-    let step = file.reserved_end.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
-    let end = (file.reserved_end + step)
-        .max(file.wanted_end)
-        .next_multiple_of(BLOCK);
     file.reservation = Reservation::InFlight;
     file.in_flight += 1;
     let op = Op::Allocate {
