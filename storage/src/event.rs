@@ -129,6 +129,14 @@ pub enum LogEvent {
         /// As [`TimeOutcome::Ready`].
         result: Result<Option<FoundTime>, ReadError>,
     },
+    /// Retention moved the log's first offset: what lies below is not served any more, and may be again after a
+    /// crash.
+    StartRaised {
+        /// The log.
+        log: LogId,
+        /// The new first offset.
+        start: Offset,
+    },
     /// The log's first offset moved, durably.
     StartMoved {
         /// The log.

@@ -251,7 +251,10 @@ impl ShardLogs {
         if log.damage.is_some() || self.stopped || log.state.is_removed() {
             return;
         }
-        let flushed = log.state.offsets().flushed().get();
+        let (start, flushed) = (
+            log.state.offsets().start().get(),
+            log.state.offsets().flushed().get(),
+        );
         let mut choice = log.state.retention(config, flushed, now.wall);
         if choice.roll_active {
             let record = log.state.roll_record(self.segment_ids.next());
@@ -262,6 +265,13 @@ impl ShardLogs {
         let Some(log) = self.logs.get_mut(id) else { return };
         if let Some(record) = choice.record(&log.state) {
             log.record(&record, now.wall);
+            let raised = log.state.offsets().start().get();
+            if raised > start {
+                self.told.push(LogEvent::StartRaised {
+                    log: id,
+                    start: raised,
+                });
+            }
             self.list(id);
         }
     }

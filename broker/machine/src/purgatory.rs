@@ -1,5 +1,5 @@
-//! Requests that wait: produce acknowledgements for a watermark, fetches for records, both for at most so
-//! long.
+//! Requests that wait: produce acknowledgements for a watermark, fetches for records, deletions of records for the
+//! log's start, all for at most so long.
 //!
 //! Place: one per shard, driven by its turn. A handler parks, the turn reports watermarks and the time, and
 //! whoever is due comes out as the token it was parked under.
@@ -49,6 +49,8 @@ pub enum Mark {
     CommittedForFetch = 2,
     /// A fetch below the last stable offset.
     StableForFetch = 3,
+    /// A deletion of records: that the log durably starts there.
+    Start = 4,
 }
 
 /// One thing that a request waits for: that the mark of a partition reaches `reaches`.
@@ -336,11 +338,12 @@ fn queue_index(partition: PartitionSlot, mark: Mark) -> usize {
     partition.0 as usize * MARKS.len() + mark as usize
 }
 
-const MARKS: [Mark; 4] = [
+const MARKS: [Mark; 5] = [
     Mark::FlushedForAck,
     Mark::CommittedForAck,
     Mark::CommittedForFetch,
     Mark::StableForFetch,
+    Mark::Start,
 ];
 
 #[cfg(test)]

@@ -324,6 +324,10 @@ impl FetchAnswer {
             ReadError::Busy => self.postponed = true,
             error => self.error = error::read(error),
         }
+        // It may have moved while the disk was asked.
+        if let ReadError::OutOfRange { start, .. } = error {
+            self.log_start = start.get();
+        }
     }
 }
 

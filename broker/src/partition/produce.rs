@@ -273,6 +273,7 @@ impl Shard {
             match token {
                 Waiting::Produce(key) => self.finish_produce(key, why),
                 Waiting::Fetch { origin, round } => self.wake_fetch(origin, round, why),
+                Waiting::Trim { origin, log } => self.finish_trim(origin, log, why),
             }
         }
     }

@@ -4,13 +4,15 @@
 use millstream_log::PartitionKey;
 use millstream_machine::partition::fetch::{Isolation, check_epoch};
 use millstream_machine::partition::list_offsets::{OffsetAnswer, OffsetSpec};
+use millstream_machine::purgatory::{Full, Mark, Release, WaitFor, Why};
 use millstream_protocol::error::ErrorCode;
+use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_storage::{FoundTime, LogId, ReadError, ReadId, TimeOutcome};
 
 use super::record_search::{self, Position};
 use crate::error;
-use crate::shard::calls::PendingRead;
+use crate::shard::calls::{PendingRead, Waiting};
 use crate::shard::messages::{Origin, PeerMessage};
 use crate::shard::state::{Lifecycle, Shard};
 
@@ -29,8 +31,9 @@ pub enum Query {
         leader_epoch: i32,
         current_leader_epoch: i32,
     },
-    /// Drop the records before this offset, -1 for all that can be read.
-    DeleteRecords { before: i64 },
+    /// Drop the records before this offset, -1 for all that can be read. Not done by the deadline it is answered with
+    /// REQUEST_TIMED_OUT, and may be done later.
+    DeleteRecords { before: i64, deadline: Instant },
 }
 
 /// An answer; what a question does not ask for stays -1.
@@ -72,14 +75,6 @@ impl TimeSearch {
             bound,
         }
     }
-}
-
-/// A DeleteRecords that waits until the new start is durable.
-#[derive(Clone, Copy, Debug)]
-pub struct PendingTrim {
-    pub log: LogId,
-    pub start: Offset,
-    pub origin: QueryOrigin,
 }
 
 impl QueryAnswer {
@@ -126,7 +121,9 @@ impl Shard {
             } => self
                 .epoch_query(partition, leader_epoch, current_leader_epoch)
                 .map(Some),
-            Query::DeleteRecords { before } => self.delete_records(origin, partition, before),
+            Query::DeleteRecords { before, deadline } => {
+                self.delete_records(origin, partition, before, deadline)
+            }
         };
         match answer {
             Ok(Some(answer)) => self.deliver_answer(origin, answer),
@@ -278,15 +275,17 @@ impl Shard {
         origin: QueryOrigin,
         partition: PartitionKey,
         before: i64,
+        deadline: Instant,
     ) -> Result<Option<QueryAnswer>, ErrorCode> {
-        let (_, owned) = self
+        let (slot, owned) = self
             .partitions
             .find(partition)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
         if self.lifecycle >= Lifecycle::Flushing {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        let (log, start, high_watermark) = (owned.log, owned.marks.start(), owned.marks.high_watermark().0);
+        let (log, marks) = (owned.log, owned.marks);
+        let (start, high_watermark) = (marks.durable_start(), marks.high_watermark().0);
         let before = match before {
             -1 => high_watermark,
             _ => Offset::checked(before)
@@ -301,33 +300,40 @@ impl Shard {
             .logs
             .delete_records(log, before, self.now)
             .map_err(|error| error::trim(&error))?;
-        self.trims.push(PendingTrim { log, start, origin });
-        Ok(None)
+        self.partitions.raise_start(log, start);
+        // It is answered once that is durable.
+        let wait = WaitFor {
+            partition: slot,
+            mark: Mark::Start,
+            reaches: start,
+        };
+        let token = Waiting::Trim { origin, log };
+        let purgatory = &mut self.partitions.purgatory;
+        match purgatory.park(token, Release::All, &[wait], Some(deadline)) {
+            Ok(_) => Ok(None),
+            Err(Full) => Err(ErrorCode::RequestTimedOut),
+        }
     }
 
     /// A log's first offset rose, durably.
     pub(crate) fn start_moved(&mut self, log: LogId, start: Offset) {
-        self.partitions.raise_start(log, start);
-        self.settle_trims(|trim| {
-            (trim.log == log && trim.start <= start).then(|| QueryAnswer::offset(start))
-        });
+        let mut released = std::mem::take(&mut self.released);
+        self.partitions.flush_start(log, start, &mut released);
+        self.release(&mut released);
+        self.released = released;
     }
 
-    /// Answers the trims of a log that will not move any more.
-    pub(crate) fn fail_trims(&mut self, log: LogId, error: ErrorCode) {
-        self.settle_trims(|trim| (trim.log == log).then(|| QueryAnswer::error(error)));
-    }
-
-    fn settle_trims(&mut self, answer: impl Fn(&PendingTrim) -> Option<QueryAnswer>) {
-        let (settled, waiting) = std::mem::take(&mut self.trims)
-            .into_iter()
-            .partition(|trim| answer(trim).is_some());
-        self.trims = waiting;
-        let settled: Vec<PendingTrim> = settled;
-        for trim in settled {
-            let answer = answer(&trim).expect("it was sorted out for its answer");
-            self.deliver_answer(trim.origin, answer);
-        }
+    /// A deletion of records need not wait any more.
+    pub(crate) fn finish_trim(&mut self, origin: QueryOrigin, log: LogId, why: Why) {
+        let slot = self.partitions.slot_of(log);
+        let partition = slot.and_then(|slot| self.partitions.get(slot));
+        let answer = match (partition, why) {
+            (None, _) => QueryAnswer::error(ErrorCode::UnknownTopicOrPartition),
+            (Some(partition), Why::Reached) => QueryAnswer::offset(partition.marks.durable_start()),
+            (Some(_), Why::Lost) => QueryAnswer::error(ErrorCode::KafkaStorageError),
+            (Some(_), Why::Expired) => QueryAnswer::error(ErrorCode::RequestTimedOut),
+        };
+        self.deliver_answer(origin, answer);
     }
 
     fn deliver_answer(&mut self, to: QueryOrigin, answer: QueryAnswer) {

@@ -182,6 +182,17 @@ impl Partitions {
         partition.marks.raise_start(start);
     }
 
+    /// The log's first offset rose, durably: releases whoever waited for that.
+    pub fn flush_start(&mut self, log: LogId, start: Offset, released: &mut Vec<Released<Waiting>>) {
+        let Some(slot) = self.slot_of(log) else { return };
+        let partition = self.slots[slot.0 as usize]
+            .as_mut()
+            .expect("an indexed slot is used");
+        partition.marks.flush_start(start);
+        let durable = partition.marks.durable_start();
+        self.purgatory.advance(slot, Mark::Start, durable, released);
+    }
+
     /// Releases whoever waits for a log that takes nothing more.
     pub fn abandon(&mut self, log: LogId, released: &mut Vec<Released<Waiting>>) {
         if let Some(slot) = self.slot_of(log) {

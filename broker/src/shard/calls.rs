@@ -1,11 +1,13 @@
 //! Requests that wait: for the flush, another shard, records, the disk or the controller.
 //! Invariant: a call is answered once and then gone; late words about it meet nobody, for its key has passed.
 
+use millstream_storage::LogId;
+
 use super::messages::Origin;
 use super::slab::Key;
 use crate::partition::fetch::FetchWork;
 use crate::partition::produce::ProduceWork;
-use crate::partition::query::TimeSearch;
+use crate::partition::query::{QueryOrigin, TimeSearch};
 use crate::server::handlers::admin::AdminCall;
 use crate::server::handlers::fetch::FetchCall;
 use crate::server::handlers::produce::ProduceCall;
@@ -35,6 +37,8 @@ pub enum Waiting {
     Produce(Key),
     /// A [`Call::Fetch`] of this or another shard, in this round.
     Fetch { origin: Origin, round: u32 },
+    /// A question that moves the start of this log.
+    Trim { origin: QueryOrigin, log: LogId },
 }
 
 /// Who waits for a read of the disk.

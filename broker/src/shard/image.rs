@@ -7,7 +7,6 @@ use millstream_log::{LogConfig, PartitionKey, TimestampType};
 use millstream_machine::cluster::image::{ClusterImage, TopicImage};
 use millstream_machine::config::topic_config::TopicConfig;
 use millstream_machine::partition::produce::ProduceRules;
-use millstream_protocol::error::ErrorCode;
 use millstream_protocol::record;
 use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
 
@@ -69,12 +68,8 @@ impl Shard {
     fn remove_topic(&mut self, topic: &TopicImage) {
         let mut released = std::mem::take(&mut self.released);
         for partition in self.owned_partitions(topic) {
-            let log = self.partitions.find(partition).map(|(_, owned)| owned.log);
             self.partitions.delete(partition, self.now, &mut released);
             self.release(&mut released);
-            if let Some(log) = log {
-                self.fail_trims(log, ErrorCode::UnknownTopicOrPartition);
-            }
         }
         self.released = released;
     }

@@ -11,7 +11,6 @@ use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::fetch_session::FetchSessions;
 use millstream_machine::purgatory::{Released, WaitFor};
-use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{Ring, SocketId};
@@ -32,7 +31,7 @@ use crate::limits::{
     CALLS_MAX, CLIENT_COMPLAINTS_PER_SECOND, CONNECTIONS_MAX, FETCH_SESSION_PARTITIONS_MAX,
     FETCH_SESSIONS_MAX, SWEEP_INTERVAL,
 };
-use crate::partition::query::{PendingTrim, QueryOrigin};
+use crate::partition::query::QueryOrigin;
 use crate::partition::service::Partitions;
 use crate::server::connection::Connection;
 use crate::startup::HostPort;
@@ -52,7 +51,6 @@ pub struct Shard {
     pub(super) connection_limits: ConnectionLimits,
     pub calls: Slab<Call>,
     pub reads: Slab<PendingRead>,
-    pub trims: Vec<PendingTrim>,
     /// Requests whose batches wait for the flush.
     pub awaiting_flush: usize,
     pub sessions: FetchSessions,
@@ -162,7 +160,6 @@ impl Shard {
             connection_limits: ConnectionLimits::default(),
             calls: Slab::new(CALLS_MAX),
             reads: Slab::new(CALLS_MAX),
-            trims: Vec::new(),
             awaiting_flush: 0,
             sessions: FetchSessions::new(id.0 as u16, sessions_max, FETCH_SESSION_PARTITIONS_MAX),
             fetch_bytes_max,
@@ -296,6 +293,7 @@ impl Shard {
                 PendingRead::Search(search) => shard.search_done(search, result),
                 PendingRead::Starting | PendingRead::Fetch { .. } => {}
             }),
+            LogEvent::StartRaised { log, start } => self.partitions.raise_start(log, start),
             LogEvent::StartMoved { log, start } => self.start_moved(log, start),
             LogEvent::Fenced { log, key, reason } => self.fenced(log, key, &reason),
             LogEvent::WritesStopped { reason } => self.writes_stopped(&reason),
@@ -339,7 +337,6 @@ impl Shard {
         self.partitions.abandon(log, &mut released);
         self.release(&mut released);
         self.released = released;
-        self.fail_trims(log, ErrorCode::KafkaStorageError);
     }
 
     /// Releases requests whose deadline has passed.

@@ -235,6 +235,24 @@ impl SimBroker {
         }
     }
 
+    /// Of so many turns of the first shard, a millisecond apart, those after which it wants another one at once.
+    pub fn turns_that_want_another(&mut self, turns: u32) -> u32 {
+        let mut busy = 0;
+        for _ in 0..turns {
+            self.world.advance(std::time::Duration::from_millis(1));
+            let SimShard {
+                shard,
+                ring,
+                completions,
+                ..
+            } = &mut self.shards[0];
+            ring.enter(Wait::No, completions);
+            busy += u32::from(shard.turn(ring, now(&self.world), completions) == Next::Busy);
+            ring.enter(Wait::No, completions);
+        }
+        busy
+    }
+
     /// Tells all shards to end.
     pub fn shut_down(&self) {
         for line in &self.lines {

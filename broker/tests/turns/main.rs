@@ -1,9 +1,10 @@
-//! The shard's turn on a simulated ring: order, forwarding, long polling and the end. Hostile clients and the
-//! flush have files of their own.
+//! The shard's turn on a simulated ring: order, forwarding, long polling and the end. Hostile clients, the
+//! flush and a full disk have files of their own.
 
 mod allocations;
 mod fetching;
 mod flushing;
+mod full_disk;
 mod hostile;
 #[path = "../support/mod.rs"]
 mod support;

@@ -266,7 +266,8 @@ impl Run {
                 }
                 self.eyes.mark("index rebuilt");
             }
-            LogEvent::ReadDone { .. }
+            LogEvent::StartRaised { .. }
+            | LogEvent::ReadDone { .. }
             | LogEvent::TimeFound { .. }
             | LogEvent::Space(_)
             | LogEvent::Warning { .. } => {}

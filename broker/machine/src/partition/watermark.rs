@@ -3,8 +3,8 @@
 //! Place: the owner shard holds one [`Watermarks`] a partition and moves it by what its log reports; what
 //! moved is then reported to the purgatory.
 //!
-//! Invariants: `flushed <= end`, `high watermark <= end`, and the high watermark never passes what is flushed
-//! unless the topic relaxes flushing. None of them goes back while the partition stays open.
+//! Invariants: `durable start <= start`, `flushed <= end`, `high watermark <= end`, and the high watermark never passes
+//! what is flushed unless the topic relaxes flushing. None of them goes back while the partition stays open.
 
 use millstream_protocol::types::Offset;
 
@@ -27,6 +27,7 @@ pub struct LastStable(pub Offset);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     start: Offset,
+    durable_start: Offset,
     end: LogEnd,
     flushed: Flushed,
     relaxed: bool,
@@ -49,6 +50,7 @@ impl Watermarks {
         assert!(start <= end, "a log starts before it ends");
         Self {
             start,
+            durable_start: start,
             end: LogEnd(end),
             flushed: Flushed(end),
             relaxed,
@@ -59,6 +61,11 @@ impl Watermarks {
     /// The first offset that can be read.
     pub fn start(&self) -> Offset {
         self.start
+    }
+
+    /// What lies below stays deleted after a crash.
+    pub fn durable_start(&self) -> Offset {
+        self.durable_start
     }
 
     pub fn end(&self) -> LogEnd {
@@ -121,6 +128,13 @@ impl Watermarks {
     pub fn raise_start(&mut self, start: Offset) {
         assert!(start <= self.end.0, "the log starts beyond its end");
         self.start = self.start.max(start);
+    }
+
+    /// That is durable.
+    #[track_caller]
+    pub fn flush_start(&mut self, start: Offset) {
+        self.raise_start(start);
+        self.durable_start = self.durable_start.max(start);
     }
 
     /// The topic's `flush.messages` or `flush.ms` changed. Relaxing shows at once what is not flushed yet. Tightening

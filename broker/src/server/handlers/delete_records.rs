@@ -1,4 +1,5 @@
-//! DeleteRecords: moves the start of partitions; answered when the new start is durable.
+//! DeleteRecords: moves the start of partitions; answered when the new start is durable, or when the request's
+//! time is up.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use millstream_protocol::message::delete_records::{
     DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopicResult,
 };
 use millstream_protocol::primitive::Reader;
+use millstream_protocol::time::Duration;
 
 use super::query::{self, QueriedPartition, QueriedTopic};
 use crate::partition::query::Query;
@@ -17,6 +19,7 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = DeleteRecordsRequest::decode(reader, request.to.version)?;
+    let deadline = shard.now.monotonic + Duration::from_millis(body.timeout_ms.max(0) as u64);
     let topics = body.topics.iter().map(|topic| QueriedTopic {
         name: Arc::from(topic.name),
         partitions: topic
@@ -25,6 +28,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
             .map(|partition| {
                 let query = Query::DeleteRecords {
                     before: partition.offset,
+                    deadline,
                 };
                 QueriedPartition::new(partition.partition_index, query)
             })
