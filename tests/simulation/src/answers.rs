@@ -102,12 +102,22 @@ impl Workload {
         if self.model.topics[topic].version != version {
             return Ok(());
         }
-        let known = &self.model.topics[topic].partitions[partition];
-        let (start_asked, retains) = (known.start_asked, self.model.topics[topic].retained_min.is_some());
+        let retains = self.model.topics[topic].retained_min.is_some();
+        let known = &mut self.model.topics[topic].partitions[partition];
+        known.start_told = known.start_told.max(data.log_start_offset);
+        let start_asked = known.start_asked;
         let name = format!("{}-{partition}", self.model.topics[topic].name);
         match ErrorCode::from_code(data.error_code) {
             Some(ErrorCode::None) => {}
-            Some(ErrorCode::OffsetOutOfRange) if from < start_asked || retains => return Ok(()),
+            Some(ErrorCode::OffsetOutOfRange) if from < start_asked || retains => {
+                let start = data.log_start_offset;
+                return match start > from || self.model.hurt {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "{name}: a fetch from {from} is out of range, the log starts at {start}"
+                    )),
+                };
+            }
             Some(ErrorCode::KafkaStorageError | ErrorCode::OffsetOutOfRange) if self.model.hurt => {
                 self.eyes.mark("partition refused after an error");
                 return Ok(());
@@ -175,8 +185,9 @@ impl Workload {
                 "topic {topic}-{partition}: its {what} is {offset}, not {bound}: {error}"
             ));
         }
-        if !earliest {
-            known.end_min = known.end_min.max(data.offset);
+        match earliest {
+            true => known.start_told = known.start_told.max(data.offset),
+            false => known.end_min = known.end_min.max(data.offset),
         }
         Ok(())
     }
@@ -267,6 +278,19 @@ impl Workload {
         }
         self.eyes.mark("topic deleted");
         self.model.deleted(topic);
+        // What is sent once more at this moment may come to be in the next topic of the name.
+        let in_flight = self.clients.iter().flat_map(|client| &client.in_flight);
+        for (_, asked) in in_flight {
+            if let Asked::Produce {
+                topic: of, batches, ..
+            } = asked
+                && *of == topic
+            {
+                for (_, number) in batches {
+                    self.model.batches[*number as usize].fate = Fate::Open;
+                }
+            }
+        }
         self.producers.retain(|(_, of), _| *of != topic);
         Ok(())
     }

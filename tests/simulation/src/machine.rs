@@ -62,6 +62,8 @@ pub struct Machine {
     prng: Prng,
     /// Turns in a row for which shards asked although nothing happened, and the world's events before them.
     spins: (u32, u64),
+    /// A shard asked for turn after turn, although nothing happened: it burns its core.
+    pub turns_idly: bool,
 }
 
 struct SimShard {
@@ -138,6 +140,7 @@ impl Machine {
             self.world.advance(TURN);
         } else if busy {
             // They turn on, but only the disk can help.
+            self.turns_idly |= self.spins.0 >= IDLE_TURNS_MAX;
             self.world.advance_to_completion(patience.max(TURN));
         } else {
             let left = StdDuration::from(until.saturating_since(now(&self.world, self.wall).monotonic));
@@ -240,6 +243,7 @@ impl Crew<'_> {
             lines,
             prng: Prng::new(self.seed, 5),
             spins: (0, 0),
+            turns_idly: false,
         }
     }
 
@@ -289,4 +293,5 @@ const DIR: &str = "/data";
 const NODE: i32 = 1;
 const TURN: StdDuration = StdDuration::from_micros(2);
 const SPINS_MAX: u32 = 50;
+const IDLE_TURNS_MAX: u32 = 2_000;
 const SHUTDOWN_TURNS_MAX: u32 = 100_000;

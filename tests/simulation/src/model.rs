@@ -61,6 +61,8 @@ pub struct Partition {
     /// The start that was acknowledged, and the furthest that it was asked to be.
     pub start_durable: i64,
     pub start_asked: i64,
+    /// The furthest start that was told in this life: it does not go back before a crash.
+    pub start_told: i64,
 }
 
 /// One batch that was sent.

@@ -198,7 +198,7 @@ impl Workload {
             .collect();
         let request = ProduceRequest {
             acks,
-            timeout_ms: 60_000,
+            timeout_ms: TIMEOUT_MS,
             topic_data: vec![TopicProduceData {
                 name: &name,
                 partition_data: batches
@@ -278,7 +278,7 @@ impl Workload {
         let known = &self.model.topics[topic].partitions[partition];
         let earliest = self.prng.one_in(2);
         let bound = if earliest {
-            known.start_durable
+            known.start_durable.max(known.start_told)
         } else {
             known.end_min
         };
@@ -333,7 +333,7 @@ impl Workload {
                     offset: before,
                 }],
             }],
-            timeout_ms: 60_000,
+            timeout_ms: TIMEOUT_MS,
         };
         let version = self.model.topics[topic].version;
         let asked = Asked::DeleteRecords {
@@ -379,7 +379,7 @@ impl Workload {
                     .collect(),
                 ..CreatableTopic::default()
             }],
-            timeout_ms: 60_000,
+            timeout_ms: TIMEOUT_MS,
             ..CreateTopicsRequest::default()
         };
         self.ask(client, &request, CREATE_TOPICS, Asked::Create { topic: index });
@@ -400,7 +400,7 @@ impl Workload {
                 name: Some(&name),
                 ..DeleteTopicState::default()
             }],
-            timeout_ms: 60_000,
+            timeout_ms: TIMEOUT_MS,
             ..DeleteTopicsRequest::default()
         };
         self.ask(client, &request, DELETE_TOPICS, Asked::Delete { topic: index });
@@ -423,7 +423,7 @@ impl Workload {
                 count: count as i32,
                 assignments: None,
             }],
-            timeout_ms: 60_000,
+            timeout_ms: TIMEOUT_MS,
             ..CreatePartitionsRequest::default()
         };
         self.ask(

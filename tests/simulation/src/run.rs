@@ -42,6 +42,8 @@ pub struct Run {
     /// Faults that fired before this life.
     fired: u64,
     is_full: bool,
+    /// Since when.
+    full_since: Duration,
 }
 
 impl Run {
@@ -59,6 +61,7 @@ impl Run {
             turns: 0,
             fired: eyes.fired(),
             is_full: false,
+            full_since: Duration::ZERO,
         }
     }
 
@@ -95,8 +98,13 @@ impl Run {
     fn live(&mut self, machine: &mut Machine) -> Result<(), String> {
         let mut probe = machine.world.ring();
         let until = self.work.requests + self.work.swarm.requests;
-        let end = machine.world.now() + PATIENCE;
+        let mut end = machine.world.now() + PATIENCE;
         while self.work.requests < until && !machine.world.is_off() {
+            // Clients that wait for room ask for nothing else: somebody makes some at last.
+            if self.is_full && machine.world.now() > self.full_since + FULL_TIME_MAX {
+                self.make_room(machine, &probe);
+                end = machine.world.now() + PATIENCE;
+            }
             if machine.world.now() > end {
                 // Where nobody knows what became of the topics there is nothing to ask.
                 let excused = self.work.model.hurt || self.work.is_quiet();
@@ -134,7 +142,13 @@ impl Run {
             let now = machine.world.now();
             return Err(format!("turns without end, at {now:?}: {}", machine.describe()));
         }
-        self.work.listen()
+        if machine.turns_idly {
+            return Err(format!(
+                "a shard turns although nothing happens: {}",
+                machine.describe()
+            ));
+        }
+        self.work.listen(machine.world.now())
     }
 
     /// Everything that was asked is answered.
@@ -158,6 +172,7 @@ impl Run {
                 let room = self.prng.range(0, 1 << 20);
                 machine.world.set_capacity(used_bytes(probe) + room);
                 self.is_full = true;
+                self.full_since = machine.world.now();
                 self.eyes.mark("full disk");
             }
             Trouble::DeviceErrors => {
@@ -407,6 +422,8 @@ const EIO: i32 = 5;
 /// Of a run.
 const TURNS_MAX: u64 = 3_000_000;
 const PATIENCE: Duration = Duration::from_secs(400);
+/// Long enough for requests to be answered that they ran out of time.
+const FULL_TIME_MAX: Duration = Duration::from_secs(150);
 const CAPACITY: u64 = 1 << 40;
 /// Bounds of a start, for the journals of three shards and some tens of partitions.
 const START_READ_MAX: u64 = 16 << 20;

@@ -4,6 +4,7 @@
 //! answered in their order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::client::Connection;
 use crate::eyes::Eyes;
@@ -24,6 +25,8 @@ pub struct Workload {
     pub connections: u64,
     /// A start ended a life before this one.
     pub restarted: bool,
+    /// What the world's clock said last.
+    now: Duration,
     /// Requests sent, and record batches acknowledged.
     pub requests: u64,
     pub acknowledged: u64,
@@ -35,6 +38,8 @@ pub struct Client {
     /// Its number among all connections of the run.
     pub number: u64,
     pub in_flight: VecDeque<(i32, Asked)>,
+    /// Since when the first of them is the next to be answered.
+    pub waits_since: Duration,
     /// It has sent batches without asking for an answer, whose errors close the connection.
     pub is_silent: bool,
 }
@@ -164,6 +169,7 @@ impl Workload {
             producers: BTreeMap::new(),
             connections: 0,
             restarted: false,
+            now: Duration::ZERO,
             requests: 0,
             acknowledged: 0,
         }
@@ -171,6 +177,7 @@ impl Workload {
 
     /// A client sends one request, if it finds something to send; tells whether a trouble is wished for.
     pub fn act(&mut self, machine: &mut Machine) -> bool {
+        self.now = machine.world.now();
         let client = self.prng.index(self.clients.len());
         self.connect(machine, client);
         if self.clients[client].in_flight.len() >= self.swarm.depth {
@@ -203,9 +210,11 @@ impl Workload {
     }
 
     /// Takes in all answers that have come.
-    pub fn listen(&mut self) -> Result<(), String> {
+    pub fn listen(&mut self, now: Duration) -> Result<(), String> {
+        self.now = now;
         for index in 0..self.clients.len() {
             while let Some(frame) = self.clients[index].connection.as_mut().and_then(Connection::poll) {
+                self.clients[index].waits_since = now;
                 let Some((correlation, asked)) = self.clients[index].in_flight.pop_front() else {
                     return Err("an answer that nobody asked for".into());
                 };
@@ -220,6 +229,14 @@ impl Workload {
                     return Err(format!("client {index}: the broker closed its connection"));
                 }
                 self.disconnect(index);
+            }
+            let client = &self.clients[index];
+            if let Some((_, asked)) = client.in_flight.front()
+                && now.saturating_sub(client.waits_since) > ANSWER_TIME_MAX
+            {
+                return Err(format!(
+                    "client {index} waits for more than {ANSWER_TIME_MAX:?}: {asked:?}"
+                ));
             }
         }
         Ok(())
@@ -297,6 +314,9 @@ impl Workload {
         asked: Asked,
     ) {
         let client = &mut self.clients[client];
+        if client.in_flight.is_empty() {
+            client.waits_since = self.now;
+        }
         let connection = client.connection.as_mut().expect("a connected client");
         let correlation = connection.send(request, version);
         client.in_flight.push_back((correlation, asked));
@@ -307,6 +327,11 @@ impl Workload {
         self.model.topics[topic].state == TopicState::Live
     }
 }
+
+/// Every request that waits is sent with this timeout.
+pub const TIMEOUT_MS: i32 = 60_000;
+/// An answer comes within the timeout of its request, whatever the disk is like, and some seconds for a slow one.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(TIMEOUT_MS as u64 + 15_000);
 
 /// DescribeConfigs' number for topics.
 pub const TOPIC_RESOURCE: i8 = 2;
