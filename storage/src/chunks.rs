@@ -277,9 +277,12 @@ impl Chunks {
     }
 
     fn index_of(&self, segment: SegmentId, position: FilePosition) -> usize {
-        let after = self
-            .list
-            .partition_point(|chunk| (chunk.segment, chunk.start) <= (segment, position));
+        let begins = |chunk: &Chunk| (chunk.segment, chunk.start) <= (segment, position);
+        // Rounds ask for the newest bytes: the older chunks, which no cache holds any more, are left alone then.
+        if self.list.back().is_some_and(begins) {
+            return self.list.len() - 1;
+        }
+        let after = self.list.partition_point(begins);
         assert!(after > 0, "the bytes asked for are resident");
         after - 1
     }
