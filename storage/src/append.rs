@@ -77,7 +77,10 @@ impl ShardLogs {
         let log = self.logs.get_mut(id).expect("looked at before");
         // Where room is short whole blocks go straight to a segment whose file is there.
         let active = plan.place == Place::Active;
-        let made = active && log.logging.is_some_and(|segment| self.files.is_made(segment));
+        let made = active
+            && log
+                .logging
+                .is_some_and(|segment| log.is_made(segment, &self.files));
         let through_journal = if made { 0 } else { plan.bytes };
         let first = FIRST_COST * u64::from(!log.listed);
         let cost = through_journal + SUMMARY_COST * batches as u64 + first;

@@ -17,6 +17,7 @@ use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 
 use crate::chunks::Chunks;
 use crate::dirty_runs::DirtyRuns;
+use crate::segment_files::SegmentFiles;
 
 /// See the module's page.
 pub(crate) struct PartitionLog {
@@ -38,6 +39,8 @@ pub(crate) struct PartitionLog {
     pub(crate) logged: FilePosition,
     /// The newest segment whose manifest record is durable: it and those before may have files.
     pub(crate) manifest_durable: Option<SegmentId>,
+    /// A segment whose file takes data, once that was seen: it stays so, and the next append need not look again.
+    pub(crate) made: Option<SegmentId>,
     /// Where the acknowledged bytes end.
     pub(crate) acked: Option<(SegmentId, FilePosition)>,
     /// Nothing is appended any more, and nothing served from `at` on.
@@ -187,6 +190,7 @@ impl PartitionLog {
             logging: manifest_durable,
             logged,
             manifest_durable,
+            made: None,
             acked: manifest_durable.map(|segment| (segment, logged)),
             damage: None,
             behind_outstanding: 0,
@@ -204,6 +208,14 @@ impl PartitionLog {
 
     pub(crate) fn key(&self) -> PartitionKey {
         self.state.key()
+    }
+
+    /// Whether the segment's file takes data.
+    pub(crate) fn is_made(&mut self, segment: SegmentId, files: &SegmentFiles) -> bool {
+        if self.made != Some(segment) && files.is_made(segment) {
+            self.made = Some(segment);
+        }
+        self.made == Some(segment)
     }
 
     /// Exclusive end of the bytes of `segment` that its file holds, or that are on their way there from
