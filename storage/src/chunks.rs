@@ -17,6 +17,7 @@ use millstream_protocol::time::Instant;
 use millstream_ring::{AppendBuf, Slice};
 
 use crate::limits::{BLOCK, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_FAST_NS, CHUNK_SLOW_NS};
+use crate::spare::Spare;
 
 /// The chunks of one partition, oldest first.
 pub(crate) struct Chunks {
@@ -54,11 +55,6 @@ pub(crate) struct Growth<'a> {
     pub(crate) made: &'a mut u32,
     /// Memory of dropped chunks, to be used again.
     pub(crate) spare: &'a mut Spare,
-}
-
-/// Large buffers that were dropped and that nobody reads any more: their pages are there already.
-pub(crate) struct Spare {
-    bufs: Vec<AppendBuf>,
 }
 
 impl Chunks {
@@ -341,32 +337,3 @@ impl Chunk {
         std::mem::take(&mut self.used)
     }
 }
-
-impl Spare {
-    pub(crate) fn new() -> Spare {
-        Spare { bufs: Vec::new() }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.bufs = Vec::new();
-    }
-
-    fn give(&mut self, capacity: u64) -> AppendBuf {
-        if capacity == CHUNK_BYTES_MAX
-            && let Some(buf) = self.bufs.pop()
-        {
-            return buf;
-        }
-        AppendBuf::with_capacity(capacity as usize)
-    }
-
-    fn take_back(&mut self, mut buf: AppendBuf) {
-        let large = buf.capacity() as u64 == CHUNK_BYTES_MAX;
-        if large && self.bufs.len() < SPARE_MAX && buf.try_clear() {
-            self.bufs.push(buf);
-        }
-    }
-}
-
-/// Enough for the turns between a drop and the next growth.
-const SPARE_MAX: usize = 8;

@@ -37,6 +37,7 @@ mod rescue;
 mod rounds;
 mod segment_files;
 mod shard_logs;
+mod spare;
 mod status;
 mod write_behind;
 

@@ -102,6 +102,10 @@ pub const CHUNK_BYTES_MIN: u64 = 4 << 10;
 /// See [`CHUNK_BYTES_MIN`].
 pub const CHUNK_BYTES_MAX: u64 = 1 << 20;
 
+/// Memory of dropped chunks that one shard keeps for the next ones: enough for the turns between a drop and the growth
+/// that follows.
+pub const SPARE_BYTES_MAX: u64 = 16 << 20;
+
 /// A chunk filled faster than this is followed by one twice as large, one filled slower by one half as
 /// large.
 pub const CHUNK_FAST_NS: u64 = 1_000_000_000;

@@ -21,7 +21,6 @@ use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::{Completion, Ring};
 
 use crate::checkpointer::Checkpointer;
-use crate::chunks::Spare;
 use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
 use crate::housekeeping::Housekeeping;
 use crate::indexes::Indexes;
@@ -33,6 +32,7 @@ use crate::partition_log::PartitionLog;
 use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::{FileEvent, SegmentFiles};
+use crate::spare::Spare;
 
 /// See the module's page.
 pub struct ShardLogs {

@@ -21,7 +21,7 @@ use super::last_block;
 use super::recovered_bytes::RecoveredBytes;
 use super::{KnownTopics, Random};
 use crate::checkpointer::Checkpointer;
-use crate::chunks::{Growth, Spare};
+use crate::chunks::Growth;
 use crate::error::OpenError;
 use crate::event::{Now, SpaceState};
 use crate::housekeeping::Housekeeping;
@@ -36,6 +36,7 @@ use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
+use crate::spare::Spare;
 
 pub(super) type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
 
