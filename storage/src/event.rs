@@ -18,6 +18,14 @@ pub struct LogId {
     pub(crate) generation: u32,
 }
 
+impl LogId {
+    /// The log's number among those of its shard, from zero; given again once it was deleted.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// The caller's name for a read in progress; comes back with its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReadId(pub u64);

@@ -1,7 +1,7 @@
 //! The partitions that a shard owns, and the requests that wait for them.
 //! Invariants: a partition's slot is its own until it is deleted; whoever waits for a deleted partition is released.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use millstream_log::PartitionKey;
 use millstream_machine::partition::watermark::{Moved, Watermarks};
@@ -18,11 +18,13 @@ use crate::shard::calls::Waiting;
 /// All of one shard's partitions.
 pub struct Partitions {
     pub logs: ShardLogs,
-    /// By topic, then partition number.
-    topics: HashMap<TopicId, Vec<Option<PartitionSlot>>>,
+    /// By topic, then partition number. A batch costs one look-up: in the few comparisons of a tree, where hashing so
+    /// that nobody can aim at it costs more.
+    topics: BTreeMap<TopicId, Vec<Option<PartitionSlot>>>,
     slots: Vec<Option<Partition>>,
     free: Vec<PartitionSlot>,
-    by_log: HashMap<LogId, PartitionSlot>,
+    /// By the log's index: every batch comes here several times.
+    by_log: Vec<Option<(LogId, PartitionSlot)>>,
     pub purgatory: Purgatory<Waiting>,
 }
 
@@ -39,11 +41,11 @@ impl Partitions {
     pub fn new(logs: ShardLogs, now: Instant) -> Self {
         Self {
             logs,
-            topics: HashMap::new(),
+            topics: BTreeMap::new(),
             // The first slot is nobody's: see `fetch::NOBODY`.
             slots: vec![None],
             free: Vec::new(),
-            by_log: HashMap::new(),
+            by_log: Vec::new(),
             purgatory: Purgatory::new(CALLS_MAX as u32, 4 * CALLS_MAX as u32, now),
         }
     }
@@ -64,7 +66,8 @@ impl Partitions {
     }
 
     pub fn slot_of(&self, log: LogId) -> Option<PartitionSlot> {
-        self.by_log.get(&log).copied()
+        let (owner, slot) = (*self.by_log.get(log.index())?)?;
+        (owner == log).then_some(slot)
     }
 
     /// Records that readers may see end here, exclusive; `None` where the log is gone.
@@ -116,7 +119,10 @@ impl Partitions {
             marks,
             rules,
         });
-        self.by_log.insert(log, slot);
+        if self.by_log.len() <= log.index() {
+            self.by_log.resize(log.index() + 1, None);
+        }
+        self.by_log[log.index()] = Some((log, slot));
         let index = usize::try_from(key.partition.get()).expect("partitions are numbered from zero");
         let numbers = self.topics.entry(key.topic).or_default();
         if numbers.len() <= index {
@@ -132,7 +138,7 @@ impl Partitions {
         };
         let log = partition.log;
         self.logs.delete(log, now);
-        self.by_log.remove(&log);
+        self.by_log[log.index()] = None;
         self.purgatory.abandon(slot, released);
         self.slots[slot.0 as usize] = None;
         self.free.push(slot);
