@@ -51,7 +51,14 @@ pub struct ProduceAnswer {
     pub append_time: i64,
     /// -1 where the partition is not known.
     pub log_start: i64,
-    pub message: Option<String>,
+    /// Boxed: answers are many and move often, refusals with something to say are few.
+    pub refusal: Option<Box<Refusal>>,
+}
+
+/// What is said of a refused batch beside the error's code.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub message: String,
     /// The records for which the batch was refused.
     pub record_errors: Vec<RecordError>,
 }
@@ -87,15 +94,16 @@ impl ProduceAnswer {
             base_offset: -1,
             append_time: -1,
             log_start: -1,
-            message: None,
-            record_errors: Vec::new(),
+            refusal: None,
         }
     }
 
     fn refused(slot: usize, refusal: &ProduceError) -> Self {
         Self {
-            message: Some(refusal.message()),
-            record_errors: refusal.record_errors().to_vec(),
+            refusal: Some(Box::new(Refusal {
+                message: refusal.message(),
+                record_errors: refusal.record_errors().to_vec(),
+            })),
             ..Self::error(slot, refusal.code())
         }
     }

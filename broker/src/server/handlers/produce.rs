@@ -317,9 +317,10 @@ fn answer(shard: &mut Shard, call: &ProduceCall) {
 }
 
 fn partition_response(index: i32, answer: &ProduceAnswer) -> PartitionProduceResponse<'_> {
-    let record_errors = answer
-        .record_errors
+    let refusal = answer.refusal.as_deref();
+    let record_errors = refusal
         .iter()
+        .flat_map(|refusal| &refusal.record_errors)
         .map(|error| BatchIndexAndErrorMessage {
             batch_index: error.batch_index,
             batch_index_error_message: Some(&error.message),
@@ -331,7 +332,7 @@ fn partition_response(index: i32, answer: &ProduceAnswer) -> PartitionProduceRes
         log_append_time_ms: answer.append_time,
         log_start_offset: answer.log_start,
         record_errors: record_errors.collect(),
-        error_message: answer.message.as_deref(),
+        error_message: refusal.map(|refusal| refusal.message.as_str()),
         ..PartitionProduceResponse::default()
     }
 }
