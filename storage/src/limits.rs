@@ -55,9 +55,9 @@ pub const fn write_behind_piece_bytes(ring_bytes: u64) -> u64 {
 /// such a mark, the journal before that round is free.
 pub const RUN_MARK_BYTES: u64 = 16 << 10;
 
-/// Dirty partitions that a turn looks at for write-behind. Each may cost some microseconds; a turn comes with every
-/// completion, so that a disk is kept busy all the same.
-pub const WRITE_BEHIND_LOOKS: usize = 16;
+/// Dirty partitions that a turn looks at for write-behind. Each may cost ten microseconds, where a file is to be made;
+/// a turn comes with every completion, so that a disk is kept busy all the same.
+pub const WRITE_BEHIND_LOOKS: usize = 8;
 /// Entries of the cache that a turn looks at for room.
 pub const CACHE_LOOKS: usize = 64;
 
@@ -81,6 +81,9 @@ pub const FREE_SPACE_BYTES_MIN_DEFAULT: u64 = 1 << 30;
 
 /// Segment files that a shard keeps open.
 pub const OPEN_SEGMENTS_MAX_DEFAULT: usize = 4096;
+
+/// Open files that a turn looks at for one whose descriptor another file may have.
+pub const DESCRIPTOR_LOOKS: usize = 64;
 
 /// Sidecar indexes being written or read at one time, beyond the segment files that are open.
 pub const SIDECARS_IN_FLIGHT_MAX: usize = 16;
@@ -141,7 +144,7 @@ pub const RETENTION_FIRST_AFTER_NS_DEFAULT: u64 = 30_000_000_000;
 /// How often the free space of the disk is asked for, and whether retention is due.
 pub const HOUSEKEEPING_EVERY_NS: u64 = 1_000_000_000;
 /// Logs that one turn looks at for that.
-pub const HOUSEKEEPING_STEP: usize = 64;
+pub const HOUSEKEEPING_STEP: usize = 16;
 
 const _: () = assert!(JOURNAL_BYTES_DEFAULT.is_multiple_of(JOURNAL_GRAIN));
 const _: () = assert!(JOURNAL_BYTES_MIN.is_multiple_of(JOURNAL_GRAIN));

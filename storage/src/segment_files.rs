@@ -28,6 +28,7 @@ use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, S
 use self::making::reserve;
 use self::names::{FolderNames, NameChange};
 use self::sidecars::{SidecarFiles, SidecarOp};
+use crate::limits::DESCRIPTOR_LOOKS;
 use crate::ops::{Io, Meaning};
 
 /// All segment files of one shard that were touched or are known to exist.
@@ -44,6 +45,10 @@ pub(crate) struct SegmentFiles {
     names: BTreeMap<u8, FolderNames>,
     /// Files that wait for a descriptor.
     crowded: BTreeSet<SegmentId>,
+    /// Files that the hand may still pass in this turn.
+    looks_left: usize,
+    /// Files that the hand passed since it found one.
+    looks_in_vain: usize,
     /// The system refused a descriptor: none is asked for before one was given back, or some time went by.
     short_of_descriptors: bool,
     /// Files that wait for disk space.
@@ -210,6 +215,8 @@ impl SegmentFiles {
             open_max,
             names: BTreeMap::new(),
             crowded: BTreeSet::new(),
+            looks_left: DESCRIPTOR_LOOKS,
+            looks_in_vain: 0,
             short_of_descriptors: false,
             starved: Vec::new(),
             unremoved: Vec::new(),
@@ -336,9 +343,15 @@ impl SegmentFiles {
         self.ready.append(&mut self.unremoved);
     }
 
+    /// A file waits for a descriptor, and the hand has not been round all others yet.
+    pub(crate) fn has_step(&self) -> bool {
+        !self.crowded.is_empty() && !self.short_of_descriptors && self.looks_in_vain < 2 * self.open.len()
+    }
+
     /// Submits what was asked for and can go on.
     pub(crate) fn pump<R: Ring>(&mut self, io: &mut Io<'_, R>) {
-        self.ready.extend(std::mem::take(&mut self.crowded));
+        self.looks_left = DESCRIPTOR_LOOKS;
+        self.pump_crowded(io);
         while let Some(segment) = self.ready.pop() {
             self.pump_file(segment, io);
         }
@@ -386,6 +399,19 @@ impl SegmentFiles {
             FileOp::SidecarUnlinked(segment) => self.sidecar_unlinked(segment, completion.result, events),
             FileOp::Sidecar { segment, op } => self.complete_sidecar(segment, op, completion, events),
             FileOp::NamesSynced { folder } => self.names_synced(folder, completion.result, events),
+        }
+    }
+
+    /// Where one finds no descriptor the others would find none either: they are left for the next turn.
+    fn pump_crowded<R: Ring>(&mut self, io: &mut Io<'_, R>) {
+        for _ in 0..DESCRIPTOR_LOOKS {
+            let Some(segment) = self.crowded.pop_first() else {
+                return;
+            };
+            self.pump_file(segment, io);
+            if self.crowded.contains(&segment) {
+                return;
+            }
         }
     }
 
@@ -458,6 +484,7 @@ impl SegmentFiles {
 
     fn done(&mut self, segment: SegmentId) {
         self.file(segment).in_flight -= 1;
+        self.looks_in_vain = 0;
         self.ready.push(segment);
     }
 

@@ -225,7 +225,8 @@ impl ShardLogs {
 
     /// When [`ShardLogs::turn`] has something to do by time alone.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if !self.stopped && (self.checkpointer.has_step(&self.logs) || self.may_rest()) {
+        let background = !self.stopped && (self.checkpointer.has_step(&self.logs) || self.may_rest());
+        if background || self.files.has_step() {
             return Some(Instant::ZERO);
         }
         let house = self.house.next_deadline();

@@ -36,9 +36,12 @@ impl SegmentFiles {
         self.open.push_back(segment);
     }
 
-    /// Closes the first file under the clock's hand that rests; tells whether there was one.
+    /// Closes the first file under the clock's hand that rests; tells whether there was one among those that the hand
+    /// passes in this turn.
     pub(super) fn close_one<R: Ring>(&mut self, io: &mut Io<'_, R>) -> bool {
-        for _ in 0..2 * self.open.len() {
+        for _ in 0..self.looks_left.min(2 * self.open.len()) {
+            self.looks_left -= 1;
+            self.looks_in_vain += 1;
             let Some(segment) = self.open.pop_front() else {
                 return false;
             };
@@ -49,6 +52,7 @@ impl SegmentFiles {
             {
                 file.descriptor = Descriptor::Closing;
                 io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
+                self.looks_in_vain = 0;
                 return true;
             }
             file.used = false;
