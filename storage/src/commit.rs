@@ -184,7 +184,8 @@ impl ShardLogs {
             self.list(id);
         }
         let Some(log) = self.logs.get_mut(id) else { return };
-        if part.direct.is_some_and(|direct| direct.failed) {
+        let failed = part.direct.is_some_and(|direct| direct.failed);
+        if failed && !log.state.is_removed() {
             log.take_back(self.segment_ids.next(), now.wall);
             self.list(id);
             return self.note_dirty(id);

@@ -70,6 +70,27 @@ fn a_failed_direct_write_fences_its_partition_and_nobody_else() {
 }
 
 #[test]
+fn a_partition_may_be_deleted_while_its_direct_write_fails() {
+    let world = world();
+    let mut host = open(&world);
+    let (log, other) = (host.create(0), host.create(1));
+    host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+    host.flush(log);
+    world.fail_when(|op| (op.kind == OpKind::Write && is_segment(op.path)).then_some(IoError::new(EIO)));
+    host.append(log, &batch(&[&[2; 60_000]])).unwrap();
+    host.turn(Duration::ZERO);
+    let now = host.now;
+    host.logs().delete(log, now);
+    host.until("the deletion", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Deleted { .. }))
+    });
+    host.append(other, &batch(&[b"goes on"])).unwrap();
+    host.flush(other);
+}
+
+#[test]
 fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
     let world = world();
     let mut host = open(&world);
