@@ -259,3 +259,28 @@ impl Partition {
         Ok(next)
     }
 }
+
+#[test]
+fn what_a_failed_log_gave_up_may_come_back_whole() {
+    let mut model = Model::new();
+    let index = model.add(LogConfig::default());
+    for base in [0, 3, 6] {
+        let fresh = model.fresh(index, None, 0, 3, 30);
+        assert!(model.partitions[index].accepted(base, base + 2, &[fresh]));
+    }
+    let partition = &mut model.partitions[index];
+    let bytes: Vec<u8> = partition
+        .sent
+        .iter()
+        .flat_map(|sent| sent.stored.to_vec())
+        .collect();
+    partition.give_up(6);
+    partition.give_up(3);
+    assert_eq!((partition.end(), partition.at_start().end()), (3, 9));
+    assert_eq!(partition.at_start().compare(0, &bytes), Ok(9));
+    let mut lost = partition.clone();
+    lost.recovered(0, 3);
+    assert_eq!((lost.end(), lost.at_start().end()), (3, 3));
+    partition.recovered(0, 6);
+    assert_eq!((partition.end(), partition.at_start().end()), (6, 6));
+}

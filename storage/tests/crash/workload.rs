@@ -540,12 +540,13 @@ impl Run {
         if !self.is_flushed() || host.is_off() || !self.prng.one_in(3) {
             return Ok(());
         }
-        // The journal says that all of it is settled.
         for _ in 0..5 {
             host.turn(Duration::from_millis(20));
             self.absorb(host)?;
         }
-        if host.is_off() {
+        // Now the journal says that all of it is settled, unless it takes nothing any more: then damage in its last
+        // round looks like one that was being written.
+        if host.is_off() || self.stopped {
             return Ok(());
         }
         let image = host.world.image();
