@@ -139,6 +139,14 @@ impl Checkpointer {
         });
     }
 
+    /// A direct write failed: an entry may vouch for it, so all is collected anew. Not where the slot is being written:
+    /// all rounds that its entries hold were settled before.
+    pub(crate) fn give_up(&mut self) {
+        if matches!(self.stage, Stage::Collecting(_) | Stage::Collected(_)) {
+            self.stage = Stage::Idle;
+        }
+    }
+
     /// There is a step to take that waits for nothing.
     pub(crate) fn has_step(&self, logs: &LogTable) -> bool {
         match &self.stage {

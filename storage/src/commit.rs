@@ -190,6 +190,11 @@ impl ShardLogs {
             self.list(id);
             return self.note_dirty(id);
         }
+        // Of a partition that is fenced no other seal comes than the one that takes back.
+        if log.is_untaken && !failed && (sealed || part.removed) {
+            log.is_untaken = false;
+            self.journal.taken_back();
+        }
         if log.damage.is_none() {
             log.acked = log.logging.map(|segment| (segment, log.logged));
         }

@@ -6,6 +6,8 @@
 //! Invariants:
 //! - A round completes when its own write and all direct writes that belong to it completed; only then does
 //!   the next one start, so "settled" is always the round before.
+//! - A round with a direct write that failed is not called settled before a later round took back what was to be
+//!   written: a start that finds no such round looks at the segment for itself.
 //! - A round is never put over rounds that a recovery would need: the space between `floor` and the head is
 //!   theirs.
 //! - After a failed write nothing is written any more.
@@ -33,6 +35,10 @@ pub(crate) struct Journal {
     floor: JournalPoint,
     in_flight: Option<RoundInFlight>,
     settled: RoundSequence,
+    /// Rounds say no more than this is settled, as long as there is an `untaken`.
+    held_at: RoundSequence,
+    /// Failed direct writes that no round took back yet.
+    untaken: u32,
     /// The last round carried nothing but the word that all before it is settled.
     last_was_settle: bool,
     spare: Option<AlignedBuf>,
@@ -103,6 +109,8 @@ impl Journal {
             floor,
             in_flight: None,
             settled: end.chain.sequence.previous(),
+            held_at: RoundSequence::default(),
+            untaken: 0,
             last_was_settle: false,
             spare: None,
         }
@@ -193,8 +201,12 @@ impl Journal {
 
     /// Closes a round that is to be started next.
     pub(crate) fn seal(&self, builder: RoundBuilder<&mut [u8]>, now: TimestampMs) -> RoundHeader {
+        let settled = match self.untaken {
+            0 => self.settled,
+            _ => self.held_at,
+        };
         builder
-            .finish(self.identity, self.incarnation, self.chain, self.settled, now)
+            .finish(self.identity, self.incarnation, self.chain, settled, now)
             .header
     }
 
@@ -250,6 +262,19 @@ impl Journal {
     /// partition and holds up nobody else.
     pub(crate) fn direct_write_done(&mut self) -> JournalEvent {
         self.part_done()
+    }
+
+    /// One of the direct writes of the round in flight failed; [`Journal::taken_back`] follows once a round says so.
+    pub(crate) fn direct_write_failed(&mut self) {
+        if self.untaken == 0 {
+            self.held_at = self.settled;
+        }
+        self.untaken += 1;
+    }
+
+    /// A completed round took back what a failed direct write was to write.
+    pub(crate) fn taken_back(&mut self) {
+        self.untaken -= 1;
     }
 
     pub(crate) fn complete(&mut self, op: JournalOp, completion: Completion) -> JournalEvent {

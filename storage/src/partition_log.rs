@@ -41,6 +41,8 @@ pub(crate) struct PartitionLog {
     pub(crate) manifest_durable: Option<SegmentId>,
     /// A segment whose file takes data, once that was seen: it stays so, and the next append need not look again.
     pub(crate) made: Option<SegmentId>,
+    /// A direct write failed, and no round took back yet what it was to write.
+    pub(crate) is_untaken: bool,
     /// Where the acknowledged bytes end.
     pub(crate) acked: Option<(SegmentId, FilePosition)>,
     /// Nothing is appended any more, and nothing served from `at` on.
@@ -191,6 +193,7 @@ impl PartitionLog {
             logged,
             manifest_durable,
             made: None,
+            is_untaken: false,
             acked: manifest_durable.map(|segment| (segment, logged)),
             damage: None,
             behind_outstanding: 0,
@@ -259,6 +262,15 @@ impl PartitionLog {
         segments.extend(self.state.take_released());
         segments.iter().for_each(|segment| self.dirty.forget(*segment));
         self.pending.facts.push_back(Fact::Removed { segments });
+    }
+
+    /// A piece of the direct write in flight failed; tells whether it is the first one.
+    pub(crate) fn direct_failed(&mut self) -> bool {
+        let Some(direct) = &mut self.in_round.direct else {
+            return false;
+        };
+        self.is_untaken = true;
+        !std::mem::replace(&mut direct.failed, true)
     }
 
     /// Takes back what was never acknowledged, after a direct write of it failed: the log ends at its

@@ -237,8 +237,9 @@ impl ShardLogs {
         log.direct_outstanding -= 1;
         let done = log.direct_outstanding == 0;
         if let Err(error) = result {
-            if let Some(direct) = &mut log.in_round.direct {
-                direct.failed = true;
+            if log.direct_failed() {
+                self.journal.direct_write_failed();
+                self.checkpointer.give_up();
             }
             self.fence(id, segment, "writing", error, events);
         }
