@@ -5,5 +5,6 @@ mod common;
 mod contract;
 mod crash;
 mod damage;
+mod direct_writes;
 mod failures;
 mod indexes;
