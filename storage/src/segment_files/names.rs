@@ -52,17 +52,9 @@ impl SegmentFiles {
         result: Result<Done, IoError>,
         events: &mut Vec<FileEvent>,
     ) {
-        self.file(segment).in_flight -= 1;
-        match result {
-            Err(error) if error.kind() != IoErrorKind::NotFound => {
-                self.file(segment).removal = Removal::Wanted;
-                self.unremoved.push(segment);
-                self.removal_failed(segment, error, events);
-            }
-            _ => {
-                self.file(segment).removal = Removal::WantedOfSidecar;
-                self.ready.push(segment);
-            }
+        if self.unlink_done(segment, Removal::Wanted, result, events) {
+            self.file(segment).removal = Removal::WantedOfSidecar;
+            self.ready.push(segment);
         }
     }
 
@@ -73,15 +65,27 @@ impl SegmentFiles {
         result: Result<Done, IoError>,
         events: &mut Vec<FileEvent>,
     ) {
-        self.file(segment).in_flight -= 1;
-        match result {
-            Err(error) if error.kind() != IoErrorKind::NotFound => {
-                self.file(segment).removal = Removal::WantedOfSidecar;
-                self.unremoved.push(segment);
-                self.removal_failed(segment, error, events);
-            }
-            _ => self.name_changed(segment, NameChange::Removed),
+        if self.unlink_done(segment, Removal::WantedOfSidecar, result, events) {
+            self.name_changed(segment, NameChange::Removed);
         }
+    }
+
+    /// Whether the name is gone; else it is tried again from `again` on.
+    fn unlink_done(
+        &mut self,
+        segment: SegmentId,
+        again: Removal,
+        result: Result<Done, IoError>,
+        events: &mut Vec<FileEvent>,
+    ) -> bool {
+        self.file(segment).in_flight -= 1;
+        let Some(error) = result.err().filter(|error| error.kind() != IoErrorKind::NotFound) else {
+            return true;
+        };
+        self.file(segment).removal = again;
+        self.unremoved.push(segment);
+        self.removal_failed(segment, error, events);
+        false
     }
 
     /// Told once a file, however often it is tried again.
