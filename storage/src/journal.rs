@@ -337,4 +337,4 @@ impl Journal {
 }
 
 /// EIO: what a write that stopped in the middle amounts to.
-const SHORT_WRITE_ERRNO: i32 = 5;
+pub(crate) const SHORT_WRITE_ERRNO: i32 = 5;

@@ -17,6 +17,7 @@ use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
 
 use crate::event::LogId;
+use crate::journal::SHORT_WRITE_ERRNO;
 use crate::limits::BLOCK;
 use crate::ops::{Io, Meaning};
 use crate::partition_log::PartitionLog;
@@ -280,5 +281,3 @@ impl Rescue {
 const PIECE: u64 = 1 << 20;
 /// A round's header, and a record for each block at most.
 const OVERHEAD: u64 = 4096 + PIECE / BLOCK * 64;
-/// EIO: what a write that stopped in the middle amounts to.
-const SHORT_WRITE_ERRNO: i32 = 5;
