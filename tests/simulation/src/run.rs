@@ -98,25 +98,28 @@ impl Run {
     fn live(&mut self, machine: &mut Machine) -> Result<(), String> {
         let mut probe = machine.world.ring();
         let until = self.work.requests + self.work.swarm.requests;
-        let mut end = machine.world.now() + PATIENCE;
+        let end = machine.world.now() + PATIENCE;
+        let (mut asked, mut asked_at) = (self.work.requests, machine.world.now());
         while self.work.requests < until && !machine.world.is_off() {
+            let now = machine.world.now();
             // Clients that wait for room ask for nothing else: somebody makes some at last.
-            if self.is_full && machine.world.now() > self.full_since + FULL_TIME_MAX {
+            if self.is_full && now > self.full_since + FULL_TIME_MAX {
                 self.make_room(machine, &probe);
-                end = machine.world.now() + PATIENCE;
             }
-            if machine.world.now() > end {
-                // Where nobody knows what became of the topics there is nothing to ask.
-                let excused = self.work.model.hurt || self.work.is_quiet();
+            if self.work.requests > asked {
+                (asked, asked_at) = (self.work.requests, now);
+            }
+            // Where nobody knows what became of the topics there is nothing to ask.
+            if now > end && (self.work.model.hurt || self.work.is_quiet()) {
+                return Ok(());
+            }
+            if now > end.max(asked_at + PATIENCE) {
                 let left = until - self.work.requests;
-                return match excused {
-                    true => Ok(()),
-                    false => Err(format!(
-                        "the clients do not get on: {left} requests are left; {}; {}",
-                        self.work.describe(),
-                        machine.describe()
-                    )),
-                };
+                return Err(format!(
+                    "the clients do not get on: {left} requests are left; {}; {}",
+                    self.work.describe(),
+                    machine.describe()
+                ));
             }
             if self.work.act(machine) {
                 self.trouble(machine, &mut probe);
@@ -421,6 +424,7 @@ fn used_bytes(probe: &mut SimRing) -> u64 {
 const EIO: i32 = 5;
 /// Of a run.
 const TURNS_MAX: u64 = 3_000_000;
+/// Without a request, although one is to come; requests that are not answered are found sooner.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// Long enough for requests to be answered that they ran out of time.
 const FULL_TIME_MAX: Duration = Duration::from_secs(150);
