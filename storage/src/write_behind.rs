@@ -72,8 +72,8 @@ impl ShardLogs {
         age >= self.journal.ring_bytes() / 2 || self.shutdown != Shutdown::No
     }
 
-    /// Bytes of write-behind that may be in flight: few while the ring has room, more the older the oldest bytes are
-    /// that hold it up.
+    /// Bytes of write-behind that may be in flight: one piece until what holds up the ring is three eighths of it old,
+    /// from then on the more the older it is.
     fn behind_bytes_max(&self, head: u64) -> u64 {
         let ring = self.journal.ring_bytes();
         let age = head - self.oldest_dirty(head);
@@ -81,7 +81,7 @@ impl ShardLogs {
             return WRITE_BEHIND_BYTES_MAX;
         }
         let (from, to) = (write_behind_piece_bytes(ring), WRITE_BEHIND_BYTES_MAX);
-        from + (to - from) * age.saturating_sub(ring / 4) / (ring / 4)
+        from + (to - from) * age.saturating_sub(ring / 8 * 3) / (ring / 8)
     }
 
     /// The journal's head does not move on until there is room.
