@@ -36,6 +36,7 @@ impl ShardLogs {
         if builder.is_empty() {
             // All of it waits for space in its segments.
             self.journal.put_back(buf);
+            self.unlist();
             return self.settle_when_idle(ring, now);
         }
         let header = self.journal.seal(builder, now.wall);
@@ -79,9 +80,9 @@ impl ShardLogs {
             let Some(log) = self.logs.get_mut(id) else {
                 continue;
             };
-            if tight && log.shadow.is_some() {
+            if tight && log.shadow.is_some() && log.damage.is_none() {
                 // The checkpoint has it without this; what is left of the ring is for those that it waits
-                // for.
+                // for, and for what is to be rescued.
                 self.parked.push_back(id);
                 continue;
             }
@@ -122,6 +123,17 @@ impl ShardLogs {
             }
         }
         direct_groups
+    }
+
+    /// There is no round: nobody waits for its end, but who has files to go with it.
+    fn unlist(&mut self) {
+        let logs = &mut self.logs;
+        self.in_round.retain(|id| {
+            logs.get_mut(*id).is_some_and(|log| {
+                log.in_round.listed = !log.in_round.released.is_empty();
+                log.in_round.listed
+            })
+        });
     }
 
     /// The ring is nearly full: what is left of it is for what a checkpoint waits for.
@@ -214,6 +226,20 @@ impl ShardLogs {
             self.removed(id, part.released, events);
         }
         self.note_dirty(id);
+    }
+
+    /// What a fenced partition has accepted and in no round is never acknowledged, and may wait for ever for a file
+    /// that cannot be made: it is taken back, so that the rest of the partition can be rescued.
+    pub(crate) fn give_up_pending(&mut self, now: Now) {
+        let Some(id) = self.rescue.next() else { return };
+        if let Some(log) = self.logs.get_mut(id)
+            && log.pending.bytes > 0
+            && !log.in_round.listed
+        {
+            log.take_back(self.segment_ids.next(), now.wall);
+            self.list(id);
+            self.note_dirty(id);
+        }
     }
 
     /// The partition's deletion is durable: its memory goes now, its files when nothing uses them any more.

@@ -98,6 +98,11 @@ impl Rescue {
         self.waiting.push_back(log);
     }
 
+    /// The partition whose turn it is.
+    pub(crate) fn next(&self) -> Option<LogId> {
+        self.waiting.front().copied()
+    }
+
     /// Some time went by: a descriptor may be had now.
     pub(crate) fn retry(&mut self) {
         if matches!(self.file, File::Short) {

@@ -210,6 +210,7 @@ impl ShardLogs {
         self.housekeep(ring, now, events);
         self.start_round(ring, now);
         self.write_behind();
+        self.give_up_pending(now);
         self.step_rescue(ring, now);
         self.step_checkpoint(ring, now);
         self.trim_cache(now);

@@ -1,5 +1,6 @@
 //! Direct writes that fail: what their partition keeps, what a start makes of it, and that nobody else notices.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -140,4 +141,45 @@ fn a_partition_may_be_deleted_while_its_direct_write_fails() {
     });
     host.append(other, &batch(&[b"goes on"])).unwrap();
     host.flush(other);
+}
+
+/// What waits for a file that cannot be made is given up, and what the journal holds of the partition is rescued:
+/// others need the journal's room.
+#[test]
+fn a_file_that_cannot_be_made_does_not_stop_the_ring() {
+    let world = world();
+    let mut host = open(&world);
+    let (log, other) = (host.create(0), host.create(1));
+    host.append(log, &batch(&[b"kept"])).unwrap();
+    host.flush(log);
+    let failing = RefCell::new(None);
+    world.fail_when(move |op| {
+        let mut failing = failing.borrow_mut();
+        let opens = op.kind == OpKind::Open && is_segment(op.path);
+        let fails = opens && *failing.get_or_insert(op.path.to_owned()) == *op.path;
+        fails.then_some(IoError::new(EIO))
+    });
+    host.append(log, &batch(&[&[1; 100_000]])).unwrap();
+    host.until("the fence", |host| {
+        host.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Fenced { .. }))
+    });
+    // Many times round the ring.
+    for _ in 0..200 {
+        host.append_patiently(other, &batch(&[&[2; 5000]]));
+        host.flush(other);
+    }
+    assert_eq!(host.append(log, &batch(&[b"more"])), Err(AppendError::Fenced));
+    let kept = Ok(vec![(0, b"kept".to_vec())]);
+    assert_eq!(host.read_all(log, 0, 100_000), kept);
+    drop(host);
+    world.fail_when(|_| None);
+    let mut host = open(&world);
+    let (log, other) = (
+        host.logs().lookup(key(0)).unwrap(),
+        host.logs().lookup(key(1)).unwrap(),
+    );
+    assert_eq!(host.read_all(log, 0, 100_000), kept);
+    assert_eq!(host.read_all(other, 0, 100_000).unwrap().len(), 200);
 }
