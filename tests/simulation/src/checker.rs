@@ -9,17 +9,15 @@ use std::time::Duration;
 
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
-use millstream_protocol::message::fetch::{FetchPartition, FetchTopic};
-use millstream_protocol::message::list_offsets::{
-    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic,
-};
-use millstream_protocol::message::{FetchRequest, ListOffsetsRequest, MetadataRequest, Records, Request};
+use millstream_protocol::message::list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use millstream_protocol::message::{MetadataRequest, Records, Request};
 
 use crate::client::{Connection, open};
 use crate::eyes::Eyes;
 use crate::machine::Machine;
 use crate::model::{Fate, Model, Origin, TopicState};
 use crate::prng::{Prng, mix};
+use crate::requests::{fetch_request, list_offsets_request};
 use crate::workload::TOPIC_RESOURCE;
 
 /// A partition as a start found it.
@@ -420,21 +418,7 @@ impl<'a> Checker<'a> {
         bytes_max: i32,
     ) -> Result<(i16, Batches, i64), String> {
         let name = self.model.topics[topic].name.clone();
-        let request = FetchRequest {
-            min_bytes: 1,
-            max_bytes: bytes_max,
-            topics: vec![FetchTopic {
-                topic: &name,
-                partitions: vec![FetchPartition {
-                    partition: partition as i32,
-                    fetch_offset: from,
-                    partition_max_bytes: bytes_max,
-                    ..FetchPartition::default()
-                }],
-                ..FetchTopic::default()
-            }],
-            ..FetchRequest::default()
-        };
+        let request = fetch_request(&name, partition, from, bytes_max);
         let (error, bytes) = self.call(&request, FETCH, |answer| {
             let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
             partitions.next().map_or((-1, Vec::new()), |data| {
@@ -452,18 +436,7 @@ impl<'a> Checker<'a> {
     /// Error, offset and time.
     fn list_offset(&mut self, topic: usize, partition: usize, at: i64) -> Result<(i16, i64, i64), String> {
         let name = self.model.topics[topic].name.clone();
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![ListOffsetsTopic {
-                name: &name,
-                partitions: vec![ListOffsetsPartition {
-                    partition_index: partition as i32,
-                    timestamp: at,
-                    ..ListOffsetsPartition::default()
-                }],
-            }],
-            ..ListOffsetsRequest::default()
-        };
+        let request = list_offsets_request(&name, partition, at);
         self.call(&request, LIST_OFFSETS, |answer| {
             let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.next().map_or((-1, -1, -1), |found| {

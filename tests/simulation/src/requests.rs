@@ -245,19 +245,7 @@ impl Workload {
         let name = self.model.topics[topic].name.clone();
         let request = FetchRequest {
             max_wait_ms: self.prng.range(0, 20) as i32,
-            min_bytes: 1,
-            max_bytes: bytes_max,
-            topics: vec![FetchTopic {
-                topic: &name,
-                partitions: vec![FetchPartition {
-                    partition: partition as i32,
-                    fetch_offset: from,
-                    partition_max_bytes: bytes_max,
-                    ..FetchPartition::default()
-                }],
-                ..FetchTopic::default()
-            }],
-            ..FetchRequest::default()
+            ..fetch_request(&name, partition, from, bytes_max)
         };
         let version = self.model.topics[topic].version;
         let asked = Asked::Fetch {
@@ -283,22 +271,11 @@ impl Workload {
             known.end_min
         };
         let name = self.model.topics[topic].name.clone();
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![ListOffsetsTopic {
-                name: &name,
-                partitions: vec![ListOffsetsPartition {
-                    partition_index: partition as i32,
-                    timestamp: if earliest {
-                        EARLIEST_TIMESTAMP
-                    } else {
-                        LATEST_TIMESTAMP
-                    },
-                    ..ListOffsetsPartition::default()
-                }],
-            }],
-            ..ListOffsetsRequest::default()
+        let at = match earliest {
+            true => EARLIEST_TIMESTAMP,
+            false => LATEST_TIMESTAMP,
         };
+        let request = list_offsets_request(&name, partition, at);
         let version = self.model.topics[topic].version;
         let asked = Asked::ListOffsets {
             topic,
@@ -468,6 +445,41 @@ impl Workload {
             value: value.clone(),
         };
         self.ask(client, &request, ALTER_CONFIGS, asked);
+    }
+}
+
+/// Asks one partition for records, at once.
+pub fn fetch_request(name: &str, partition: usize, from: i64, bytes_max: i32) -> FetchRequest<'_> {
+    FetchRequest {
+        min_bytes: 1,
+        max_bytes: bytes_max,
+        topics: vec![FetchTopic {
+            topic: name,
+            partitions: vec![FetchPartition {
+                partition: partition as i32,
+                fetch_offset: from,
+                partition_max_bytes: bytes_max,
+                ..FetchPartition::default()
+            }],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
+    }
+}
+
+/// Asks one partition for the offset that belongs to a time, or to one of the values that stand for its ends.
+pub fn list_offsets_request(name: &str, partition: usize, at: i64) -> ListOffsetsRequest<'_> {
+    ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name,
+            partitions: vec![ListOffsetsPartition {
+                partition_index: partition as i32,
+                timestamp: at,
+                ..ListOffsetsPartition::default()
+            }],
+        }],
+        ..ListOffsetsRequest::default()
     }
 }
 
