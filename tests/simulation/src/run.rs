@@ -37,7 +37,7 @@ pub struct Run {
     work: Workload,
     /// What has passed on machines before this one, in ms.
     ended: Ended,
-    /// Turns of all lives.
+    /// Turns of this life.
     turns: u64,
     /// Faults that fired before this life.
     fired: u64,
@@ -96,6 +96,7 @@ impl Run {
     }
 
     fn live(&mut self, machine: &mut Machine) -> Result<(), String> {
+        self.turns = 0;
         let mut probe = machine.world.ring();
         let until = self.work.requests + self.work.swarm.requests;
         let end = machine.world.now() + PATIENCE;
@@ -422,7 +423,7 @@ fn used_bytes(probe: &mut SimRing) -> u64 {
 
 /// As the ring's errors name it.
 const EIO: i32 = 5;
-/// Of a run.
+/// Of a life: some times as many as a life has that nobody asks anything of.
 const TURNS_MAX: u64 = 3_000_000;
 /// Without a request, although one is to come; requests that are not answered are found sooner.
 const PATIENCE: Duration = Duration::from_secs(400);
