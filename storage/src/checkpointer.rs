@@ -158,8 +158,15 @@ impl Checkpointer {
 
     /// Looks at up to `looks` of the partitions left, until they made `bytes`, and adds those that have nothing
     /// pending, or a shadow of when they had not. `next` is the moment before the next round: everything that a
-    /// partition without anything pending knows is in rounds before it.
-    pub(crate) fn collect(&mut self, looks: usize, bytes: usize, next: JournalPoint, logs: &LogTable) {
+    /// partition without anything pending knows is in rounds before it. `is_full`: no round can begin.
+    pub(crate) fn collect(
+        &mut self,
+        looks: usize,
+        bytes: usize,
+        next: JournalPoint,
+        is_full: bool,
+        logs: &LogTable,
+    ) {
         let Stage::Collecting(collecting) = &mut self.stage else {
             return;
         };
@@ -171,7 +178,7 @@ impl Checkpointer {
             else {
                 break;
             };
-            if !collecting.add(id, next, logs) {
+            if !collecting.add(id, next, is_full, logs) {
                 collecting.waiting.push_back(id);
             }
             if collecting.builder.bytes_len() >= full {
@@ -297,11 +304,16 @@ impl Checkpointer {
 
 impl Collecting {
     /// Whether there is nothing more to do about this partition.
-    fn add(&mut self, id: LogId, next: JournalPoint, logs: &LogTable) -> bool {
+    fn add(&mut self, id: LogId, next: JournalPoint, is_full: bool, logs: &LogTable) -> bool {
         // One that is gone was deleted meanwhile; one that is going is waited for.
         let Some(log) = logs.get(id) else { return true };
         let shadow = log.shadow.as_deref().filter(|_| !log.pending.is_empty());
         if log.state.is_removed() || (shadow.is_none() && !log.pending.is_empty()) {
+            return false;
+        }
+        // Until a round took back what a failed direct write was to write, the entry would count it: what was
+        // acknowledged before it is not told from it by the index. In a full journal there will be no such round.
+        if log.is_untaken && !is_full {
             return false;
         }
         let as_of = next.chain.sequence.previous();
@@ -349,3 +361,45 @@ const PACK_STEP_BYTES: usize = 128 << 10;
 /// ENOSPC: a regular file takes a part of a write where space ran out. Whatever else it was shows when the slot, which
 /// is not the one that counts, is written again.
 const SHORT_WRITE_ERRNO: i32 = 28;
+
+#[cfg(test)]
+mod tests {
+    use millstream_log::{ChainPoint, JournalId, LogConfig, PartitionKey, PartitionState};
+    use millstream_protocol::time::Instant;
+    use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
+
+    use super::*;
+    use crate::partition_log::PartitionLog;
+
+    /// The checkpoint waits for the round that takes back what a failed direct write was to write, as long as there
+    /// can be one.
+    #[test]
+    fn a_log_with_a_failed_direct_write_is_waited_for() {
+        for (is_untaken, is_full, waits) in [(true, false, true), (false, false, false), (true, true, false)]
+        {
+            let key = PartitionKey {
+                topic: TopicId::new([7; 16]),
+                partition: PartitionIndex::new(0),
+            };
+            let state = PartitionState::new(key);
+            let mut log = PartitionLog::new(state, LogConfig::default(), LeaderEpoch::ZERO, Instant::ZERO);
+            log.is_untaken = is_untaken;
+            let mut logs = LogTable::new();
+            logs.insert(log);
+            let identity = JournalIdentity {
+                id: JournalId::new(1),
+                nonce: 7,
+            };
+            let chain = ChainPoint::first(identity);
+            let next = JournalPoint { chain, head: 0 };
+            let paths = [PathBuf::new(), PathBuf::new()];
+            let mut checkpointer =
+                Checkpointer::new(paths, identity, 1 << 18, Incarnation::new(1), chain.sequence, 1);
+            checkpointer.begin(next, false);
+            for _ in 0..3 {
+                checkpointer.collect(10, 1 << 20, next, is_full, &logs);
+            }
+            assert_eq!(checkpointer.is_collecting(), waits, "{is_untaken} {is_full}");
+        }
+    }
+}

@@ -136,6 +136,11 @@ impl ShardLogs {
         });
     }
 
+    /// The ring has no room for a round.
+    pub(crate) fn is_full(&self) -> bool {
+        self.journal.round_bytes_max() < ROUND_BYTES_MIN
+    }
+
     /// The ring is nearly full: what is left of it is for what a checkpoint waits for.
     pub(crate) fn is_tight(&self) -> bool {
         self.journal.live_bytes() > self.journal.ring_bytes() / 4 * 3

@@ -468,8 +468,8 @@ impl ShardLogs {
     fn collect_checkpoint(&mut self) {
         if self.checkpointer.is_collecting() {
             let next: JournalPoint = self.journal.point();
-            self.checkpointer
-                .collect(CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, next, &self.logs);
+            let (looks, bytes, full) = (CHECKPOINT_STEP, CHECKPOINT_STEP_BYTES, self.is_full());
+            self.checkpointer.collect(looks, bytes, next, full, &self.logs);
         }
     }
 

@@ -183,3 +183,54 @@ fn a_file_that_cannot_be_made_does_not_stop_the_ring() {
     assert_eq!(host.read_all(log, 0, 100_000), kept);
     assert_eq!(host.read_all(other, 0, 100_000).unwrap().len(), 200);
 }
+
+/// A direct write takes along what is before it in the segment and only in the journal by then: that stays in the
+/// journal or the rescue file when the write fails.
+#[test]
+fn what_a_failed_direct_write_took_along_is_kept() {
+    for rounds in [0, 1, 60, 200] {
+        let world = world();
+        let mut host = open(&world);
+        let (log, other) = (host.create(0), host.create(1));
+        // Its file is made, and the rest of its last block is only in the journal.
+        host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+        host.flush(log);
+        let failing = world
+            .image()
+            .paths()
+            .into_iter()
+            .find(|path| is_segment(path))
+            .unwrap();
+        host.append(log, &batch(&[b"kept"])).unwrap();
+        host.flush(log);
+        world.fail_when(move |op| {
+            (op.kind == OpKind::Write && op.path == failing).then_some(IoError::new(EIO))
+        });
+        host.append(log, &batch(&[&[2; 60_000]])).unwrap();
+        host.until("the fence", |host| {
+            host.events
+                .iter()
+                .any(|event| matches!(event, LogEvent::Fenced { .. }))
+        });
+        for _ in 0..rounds {
+            host.append_patiently(other, &batch(&[&[3; 5000]]));
+            host.flush(other);
+        }
+        let kept = Ok(vec![(0, vec![1; 60_000]), (1, b"kept".to_vec())]);
+        assert_eq!(host.read_all(log, 0, 100_000), kept, "{rounds} rounds");
+        drop(host);
+        world.fail_when(|_| None);
+        for life in 0..3 {
+            let mut host = open(&world);
+            let log = host.logs().lookup(key(0)).unwrap();
+            let end = host.logs().offsets(log).end;
+            let records = host.read_all(log, 0, 100_000);
+            assert!(
+                records == kept,
+                "{rounds} rounds, life {life}, end {end}, {:?}, {:?}",
+                host.report,
+                records.map(|r| r.len())
+            );
+        }
+    }
+}
