@@ -58,11 +58,11 @@ impl AppendBuf {
             "{len} bytes into {} that remain",
             self.remaining()
         );
+        let start = self.region().start().as_ptr();
         // SAFETY: `self.len + len <= capacity`, so the range is inside the region, which is initialised. Nobody
         // else can reach it: slices lie below `self.len` (see `slice`), `&mut self` excludes other appends, and
         // the region gives out pointers only, so no reference to these bytes exists.
-        let room =
-            unsafe { std::slice::from_raw_parts_mut(self.region().start().as_ptr().add(self.len), len) };
+        let room = unsafe { std::slice::from_raw_parts_mut(start.add(self.len), len) };
         let result = fill(room);
         self.len += len;
         result
