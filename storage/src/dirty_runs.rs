@@ -282,6 +282,10 @@ impl DirtyRuns {
     /// The next write-behind, of at most `bytes_max` (a multiple of [`BLOCK`]): full blocks of the first run that the
     /// journal holds durably; with `rest`, the block being filled as well.
     pub(crate) fn plan_behind(&mut self, rest: bool, bytes_max: u64) -> Option<BehindPlan> {
+        assert!(
+            bytes_max > 0 && bytes_max.is_multiple_of(BLOCK),
+            "a piece of whole blocks"
+        );
         if self.behind.is_some() {
             return None;
         }
@@ -297,16 +301,22 @@ impl DirtyRuns {
         if to <= run.from {
             return None;
         }
-        if to > run.from + bytes_max {
-            return Some(self.plan_piece(bytes_max));
-        }
+        let is_piece = to > run.from + bytes_max;
+        let (to, padded) = if is_piece {
+            (run.from + bytes_max, false)
+        } else {
+            (to, padded)
+        };
         let plan = BehindPlan {
             segment: run.segment,
             from: run.from,
             to,
         };
-        // Where this was not the whole run, what follows began in the block that was being filled.
-        let since_after = if last {
+        // Where this was all that is settled and not the whole run, what follows began in the block that was being
+        // filled.
+        let since_after = if is_piece {
+            run.marked_until(to)
+        } else if last {
             self.settled_block_since
         } else {
             Some(run.since)
@@ -321,28 +331,6 @@ impl DirtyRuns {
             self.image_needed = true;
         }
         Some(plan)
-    }
-
-    /// The first blocks of the first run, which is longer than that.
-    fn plan_piece(&mut self, bytes: u64) -> BehindPlan {
-        assert!(
-            bytes > 0 && bytes.is_multiple_of(BLOCK),
-            "a piece of whole blocks"
-        );
-        let run = self.runs.front().expect("a run to take a piece of");
-        let to = run.from + bytes;
-        let marks = run.marks.iter().take_while(|(position, _)| *position <= to);
-        self.behind = Some(Behind {
-            segment: run.segment,
-            forgotten: false,
-            to,
-            since_after: marks.last().map(|(_, point)| *point),
-        });
-        BehindPlan {
-            segment: run.segment,
-            from: run.from,
-            to,
-        }
     }
 
     /// The write-behind in flight is durable in the segment.
@@ -385,6 +373,14 @@ impl DirtyRuns {
             marks: VecDeque::new(),
             closed: false,
         });
+    }
+}
+
+impl Run {
+    /// The newest mark at or below `position`: a replay from there meets all of the run from `position` on.
+    fn marked_until(&self, position: FilePosition) -> Option<JournalPoint> {
+        let marks = self.marks.iter().take_while(|(mark, _)| *mark <= position);
+        marks.last().map(|(_, point)| *point)
     }
 }
 
