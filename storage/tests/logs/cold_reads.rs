@@ -13,7 +13,7 @@ use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
 use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_READS_MAX, READ_AHEAD_PIECES};
 use millstream_storage::{LogId, ReadError, ReadId, ReadOutcome};
 
-use crate::common::{Host, batch, key, small_options, values};
+use crate::common::{Host, batch, is_segment, key, small_options, values};
 
 #[test]
 fn a_large_cold_read_has_all_its_pieces_read_at_once() {
@@ -265,8 +265,7 @@ fn reads_of(world: &SimWorld) -> Rc<RefCell<Vec<u64>>> {
     let reads = Rc::new(RefCell::new(Vec::new()));
     let noted = reads.clone();
     world.fail_when(move |op| {
-        let is_segment = op.path.extension().is_some_and(|extension| extension == "seg");
-        if op.kind == OpKind::Read && is_segment && op.at > 0 {
+        if op.kind == OpKind::Read && is_segment(op.path) && op.at > 0 {
             noted.borrow_mut().push(op.at);
         }
         None

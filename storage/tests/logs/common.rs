@@ -11,11 +11,44 @@ use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId,
 };
+use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
 use millstream_ring::{Ring, Slice, Wait};
 use millstream_storage::{
     AppendError, Appended, Booted, KnownTopics, LogEvent, LogId, Now, OpenError, ReadError, ReadId,
     ReadOutcome, ShardLogs, StorageOptions, TopicFate,
 };
+
+/// Where the data lie on a simulated disk.
+pub const DIR: &str = "/data";
+pub const EIO: i32 = 5;
+
+pub fn world() -> SimWorld {
+    SimWorld::new(3, SimOptions::default())
+}
+
+/// A start, a second after what was before it.
+pub fn open(world: &SimWorld) -> Host<SimRing> {
+    world.advance(StdDuration::from_secs(1));
+    Host::open(world.ring(), Path::new(DIR), &small_options(), 1).unwrap()
+}
+
+pub fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+}
+
+pub fn segments(image: &DiskImage) -> Vec<PathBuf> {
+    image
+        .paths()
+        .into_iter()
+        .filter(|path| is_segment(path))
+        .collect()
+}
+
+pub fn only_segment(image: &DiskImage) -> PathBuf {
+    let segments = segments(image);
+    assert_eq!(segments.len(), 1, "{segments:?}");
+    segments.into_iter().next().unwrap()
+}
 
 /// One data directory, open.
 pub struct Host<R> {
@@ -147,6 +180,16 @@ impl<R: Ring> Host<R> {
             self.turn(StdDuration::from_millis(1));
         }
         panic!("never came: {what}: {}", self.shards[0].describe());
+    }
+
+    /// Turns until a partition is fenced.
+    pub fn until_fenced(&mut self) {
+        self.until("the fence", |host| host.has_fenced());
+    }
+
+    pub fn has_fenced(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| matches!(event, LogEvent::Fenced { .. }))
     }
 
     pub fn flush(&mut self, log: LogId) {

@@ -9,15 +9,9 @@ use millstream_ring::Ring;
 use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
 use millstream_storage::{AppendError, KnownTopics, TopicFate};
 
-use crate::common::{Host, batch, batch_of, key, small_options};
+use crate::common::{DIR, Host, batch, batch_of, key, only_segment, open, segments, small_options};
 
-const DIR: &str = "/data";
 const BLOCK: u64 = 4096;
-
-fn open(world: &SimWorld) -> Host<SimRing> {
-    world.advance(Duration::from_secs(1));
-    Host::open(world.ring(), Path::new(DIR), &small_options(), 1).unwrap()
-}
 
 fn restart(image: &DiskImage) -> (SimWorld, Host<SimRing>) {
     let world = SimWorld::restart(image, 1, SimOptions::default());
@@ -42,13 +36,6 @@ fn end(host: &mut Host<SimRing>, partition: i32) -> i64 {
 
 fn slots() -> [PathBuf; 2] {
     [0, 1].map(|slot| Path::new(DIR).join(layout::checkpoint(JournalId::new(1), slot)))
-}
-
-fn only_segment(image: &DiskImage) -> PathBuf {
-    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seg");
-    let segments: Vec<PathBuf> = image.paths().into_iter().filter(is_segment).collect();
-    assert_eq!(segments.len(), 1, "{segments:?}");
-    segments.into_iter().next().unwrap()
 }
 
 /// The slot that counts.
@@ -215,8 +202,7 @@ fn a_last_block_in_a_file_that_is_another_segments_is_not_taken_in() {
     host.shut_down();
     world.advance(Duration::from_secs(1));
     let mut image = world.image();
-    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seg");
-    let segments: Vec<PathBuf> = image.paths().into_iter().filter(is_segment).collect();
+    let segments = segments(&image);
     let strange = image.read(&segments[1]).unwrap()[..BLOCK as usize].to_vec();
     image.overwrite(&segments[0], 0, &strange);
     let (_, mut host) = restart(&image);

@@ -1,31 +1,14 @@
 //! Direct writes that fail: what their partition keeps, what a start makes of it, and that nobody else notices.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::time::Duration;
 
 use millstream_protocol::types::Offset;
 use millstream_ring::IoError;
-use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
+use millstream_ring::simulated::{OpKind, SimOptions, SimWorld};
 use millstream_storage::{AppendError, LogEvent};
 
-use crate::common::{Host, batch, key, small_options};
-
-const DIR: &str = "/data";
-const EIO: i32 = 5;
-
-fn world() -> SimWorld {
-    SimWorld::new(3, SimOptions::default())
-}
-
-fn open(world: &SimWorld) -> Host<SimRing> {
-    world.advance(Duration::from_secs(1));
-    Host::open(world.ring(), Path::new(DIR), &small_options(), 1).unwrap()
-}
-
-fn is_segment(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "seg")
-}
+use crate::common::{EIO, batch, is_segment, key, only_segment, open, world};
 
 #[test]
 fn a_failed_direct_write_fences_its_partition_and_nobody_else() {
@@ -36,11 +19,7 @@ fn a_failed_direct_write_fences_its_partition_and_nobody_else() {
     host.flush(log);
     world.fail_when(|op| (op.kind == OpKind::Write && is_segment(op.path)).then_some(IoError::new(EIO)));
     host.append(log, &batch(&[&[2; 60_000]])).unwrap();
-    host.until("the fence", |host| {
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Fenced { .. }))
-    });
+    host.until_fenced();
     world.fail_when(|_| None);
     host.append(other, &batch(&[b"goes on"])).unwrap();
     host.flush(other);
@@ -83,23 +62,14 @@ fn fail_a_direct_write_after(rounds: u64, seed: u64) {
     let (log, other) = (host.create(0), host.create(1));
     host.append(log, &batch(&[&[1; 60_000]])).unwrap();
     host.flush(log);
-    let failing = world
-        .image()
-        .paths()
-        .into_iter()
-        .find(|path| is_segment(path))
-        .unwrap();
+    let failing = only_segment(&world.image());
     for _ in 0..rounds {
         host.append_patiently(other, &batch(&[&[3; 40_000]]));
         host.flush(other);
     }
     world.fail_when(move |op| (op.kind == OpKind::Write && op.path == failing).then_some(IoError::new(EIO)));
     host.append(log, &batch(&[&[2; 60_000]])).unwrap();
-    let is_fenced = |host: &mut Host<SimRing>| {
-        let mut events = host.events.iter();
-        events.any(|event| matches!(event, LogEvent::Fenced { .. }))
-    };
-    while !is_fenced(&mut host) {
+    while !host.has_fenced() {
         host.turn(Duration::from_micros(20));
     }
     // The round that takes back is large enough to be torn behind its header.
@@ -160,11 +130,7 @@ fn a_file_that_cannot_be_made_does_not_stop_the_ring() {
         fails.then_some(IoError::new(EIO))
     });
     host.append(log, &batch(&[&[1; 100_000]])).unwrap();
-    host.until("the fence", |host| {
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Fenced { .. }))
-    });
+    host.until_fenced();
     // Many times round the ring.
     for _ in 0..200 {
         host.append_patiently(other, &batch(&[&[2; 5000]]));
@@ -195,23 +161,14 @@ fn what_a_failed_direct_write_took_along_is_kept() {
         // Its file is made, and the rest of its last block is only in the journal.
         host.append(log, &batch(&[&[1; 60_000]])).unwrap();
         host.flush(log);
-        let failing = world
-            .image()
-            .paths()
-            .into_iter()
-            .find(|path| is_segment(path))
-            .unwrap();
+        let failing = only_segment(&world.image());
         host.append(log, &batch(&[b"kept"])).unwrap();
         host.flush(log);
         world.fail_when(move |op| {
             (op.kind == OpKind::Write && op.path == failing).then_some(IoError::new(EIO))
         });
         host.append(log, &batch(&[&[2; 60_000]])).unwrap();
-        host.until("the fence", |host| {
-            host.events
-                .iter()
-                .any(|event| matches!(event, LogEvent::Fenced { .. }))
-        });
+        host.until_fenced();
         for _ in 0..rounds {
             host.append_patiently(other, &batch(&[&[3; 5000]]));
             host.flush(other);

@@ -14,25 +14,10 @@ use millstream_storage::{
     shard_of,
 };
 
-use crate::common::{Host, TempDir, batch, key, small_options};
+use crate::common::{DIR, EIO, Host, TempDir, batch, is_segment, key, open, segments, small_options, world};
 
-const DIR: &str = "/data";
-const EIO: i32 = 5;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
-
-fn world() -> SimWorld {
-    SimWorld::new(3, SimOptions::default())
-}
-
-fn open(world: &SimWorld) -> Host<SimRing> {
-    world.advance(Duration::from_secs(1));
-    Host::open(world.ring(), Path::new(DIR), &small_options(), 1).unwrap()
-}
-
-fn is_segment(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "seg")
-}
 
 #[test]
 fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
@@ -48,11 +33,7 @@ fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
         data.then_some(IoError::new(EIO))
     });
     host.now.monotonic += millstream_protocol::time::Duration::from_secs(6);
-    host.until("the fence", |host| {
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Fenced { .. }))
-    });
+    host.until_fenced();
     world.fail_when(|_| None);
     assert_eq!(host.read_all(log, 0, 100_000).unwrap().len(), 10);
     // Many times round the ring.
@@ -203,11 +184,7 @@ fn damaged_bytes_are_never_served() {
     let first = host.read(log, 0, 1000).unwrap();
     assert!(!first.is_empty(), "what is whole is served");
     assert!(matches!(host.read(log, 1, 1 << 20), Err(ReadError::Fenced { at }) if at == Offset::new(1)));
-    host.until("the fence", |host| {
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Fenced { .. }))
-    });
+    host.until_fenced();
     assert!(!host.read(log, 0, 1 << 20).unwrap().is_empty());
     assert_eq!(host.append(log, &batch(&[b"more"])), Err(AppendError::Fenced));
     assert_eq!(host.read_all(other, 0, 1 << 20).unwrap().len(), 4);
@@ -237,7 +214,7 @@ fn a_file_that_is_another_segments_is_neither_served_nor_written_to() {
                 .unwrap()
                 .partition
         };
-        let mut segments = image.paths().into_iter().filter(|path| is_segment(path));
+        let mut segments = segments(image).into_iter();
         segments.find(|path| begins_as(path) == key(partition)).unwrap()
     };
     // A header that belongs elsewhere, and one that is torn; what follows each is whole.
@@ -397,16 +374,12 @@ fn a_removal_that_is_not_durable_is_not_told() {
             "{:?}",
             next.report
         );
-        next.until("one file less", |_| segments(&later.image()) == 1);
+        next.until("one file less", |_| segments(&later.image()).len() == 1);
         world.fail_when(|_| None);
         host.until("the deletion", |host| host.events.iter().any(deleted));
-        assert_eq!(segments(&world.image()), 1);
+        assert_eq!(segments(&world.image()).len(), 1);
         assert_eq!(host.read_all(other, 0, 1 << 20).unwrap().len(), 1);
     }
-}
-
-fn segments(image: &DiskImage) -> usize {
-    image.paths().iter().filter(|path| is_segment(path)).count()
 }
 
 #[test]

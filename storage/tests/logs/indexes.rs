@@ -10,9 +10,8 @@ use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{Done, IoError, Op, Ring, Token, Wait};
 use millstream_storage::{LogEvent, LogId, ReadError, ReadId, StorageOptions, TimeOutcome};
 
-use crate::common::{Host, TempDir, batch, key, small_options};
+use crate::common::{DIR, Host, TempDir, batch, key, small_options};
 
-const DIR: &str = "/data";
 const RECORDS: i64 = 120;
 
 #[test]
@@ -114,12 +113,7 @@ fn an_index_that_is_of_no_use_is_rebuilt_and_saved_again() {
         host.until("the new sidecar", |_| {
             world.image().read(&victim).as_ref() == Some(&sound)
         });
-        assert!(
-            !host
-                .events
-                .iter()
-                .any(|event| matches!(event, LogEvent::Fenced { .. }))
-        );
+        assert!(!host.has_fenced());
         host.append(log, &batch(&[b"goes on"])).unwrap();
         host.flush(log);
         host.shut_down();
@@ -155,11 +149,7 @@ fn damage_in_a_segment_without_its_index_fences_from_the_damage_on() {
     );
     let before = host.read(log, bad.get() - 1, 1 << 20).unwrap();
     assert!(!before.is_empty(), "what lies before is served");
-    assert!(
-        host.events
-            .iter()
-            .any(|event| matches!(event, LogEvent::Fenced { .. }))
-    );
+    assert!(host.has_fenced());
     assert!(
         world.image().read(&victim).is_none(),
         "no index is saved of a damaged segment"
