@@ -60,14 +60,7 @@ fn records_are_deleted_while_a_batch_waits_for_space() {
 
 #[test]
 fn a_deletion_of_records_that_the_disk_does_not_take_is_answered_in_time() {
-    let mut broker = SimBroker::start(setup());
-    let (mut client, mut admin) = (broker.connect(), broker.connect());
-    write(&mut client, &mut broker, "one");
-    broker.world.set_faults(Faults {
-        slow_operations: 1000,
-        ..Faults::default()
-    });
-    admin.send(&mut broker, ApiKey::DeleteRecords, DELETE_RECORDS, &deletion(1));
+    let (mut broker, mut admin) = deleting_on_a_stalled_disk();
     broker.run_for(TIMEOUT - SOON);
     assert!(admin.poll().is_none());
     broker.run_for(2 * SOON);
@@ -82,14 +75,8 @@ fn a_deletion_of_records_that_the_disk_does_not_take_is_answered_in_time() {
 
 #[test]
 fn who_is_out_of_range_is_told_where_the_log_starts_before_that_is_durable() {
-    let mut broker = SimBroker::start(setup());
-    let (mut client, mut admin) = (broker.connect(), broker.connect());
-    write(&mut client, &mut broker, "one");
-    broker.world.set_faults(Faults {
-        slow_operations: 1000,
-        ..Faults::default()
-    });
-    admin.send(&mut broker, ApiKey::DeleteRecords, DELETE_RECORDS, &deletion(1));
+    let (mut broker, mut admin) = deleting_on_a_stalled_disk();
+    let mut client = broker.connect();
     broker.run_for(Duration::from_millis(10));
     let gone = fetched(
         &mut client,
@@ -122,6 +109,19 @@ fn setup() -> Setup {
         },
         ..Setup::default()
     }
+}
+
+/// A broker whose disk takes [`STALL`] for everything, and the client that asked it to delete the only record.
+fn deleting_on_a_stalled_disk() -> (SimBroker, Client) {
+    let mut broker = SimBroker::start(setup());
+    let (mut client, mut admin) = (broker.connect(), broker.connect());
+    write(&mut client, &mut broker, "one");
+    broker.world.set_faults(Faults {
+        slow_operations: 1000,
+        ..Faults::default()
+    });
+    admin.send(&mut broker, ApiKey::DeleteRecords, DELETE_RECORDS, &deletion(1));
+    (broker, admin)
 }
 
 /// Nothing is left on the disk.
