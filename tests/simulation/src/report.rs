@@ -31,7 +31,7 @@ fn page(summary: &Summary, caught: &[Caught]) -> String {
         summary.failures.len().to_string(),
     );
     row(
-        "seeds a second, on one busy core",
+        "seeds a second, on all cores of a busy machine",
         format!("{:.1}", summary.count as f64 / summary.seconds),
     );
     row("client requests", total.requests.to_string());

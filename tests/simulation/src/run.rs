@@ -72,7 +72,16 @@ impl Run {
         let mut machine = self
             .start(&world)
             .map_err(|error| format!("an empty disk does not open: {error}"))?;
-        for life in 0..self.work.swarm.lives {
+        for life in 0.. {
+            if self.work.requests >= REQUESTS_MIN && self.ended.crashes >= CRASHES_MIN {
+                break;
+            }
+            if life == LIVES_MAX {
+                return Err(format!(
+                    "{life} lives, and no more than {} requests",
+                    self.work.requests
+                ));
+            }
             self.arm_cut(&machine.world);
             self.live(&mut machine)
                 .map_err(|error| format!("life {life}: {error}"))?;
@@ -423,6 +432,11 @@ fn used_bytes(probe: &mut SimRing) -> u64 {
 
 /// As the ring's errors name it.
 const EIO: i32 = 5;
+/// What a seed must have seen.
+const REQUESTS_MIN: u64 = 500;
+const CRASHES_MIN: u64 = 3;
+/// Some times as many as a seed needs.
+const LIVES_MAX: u64 = 100;
 /// Of a life: some times as many as a life has that nobody asks anything of.
 const TURNS_MAX: u64 = 3_000_000;
 /// Without a request, although one is to come; requests that are not answered are found sooner.

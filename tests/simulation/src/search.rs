@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::eyes::{Eyes, MARKS};
@@ -65,38 +67,85 @@ pub fn search(from: u64, count: u64) -> ExitCode {
     }
 }
 
-/// Runs seeds one after the other, and says now and then how far it is.
+/// Runs seeds, one at a time on each core, and says now and then how far it is.
 pub fn run_all(from: u64, count: u64) -> Summary {
-    let eyes = Eyes::default();
-    let mut total = Ended::default();
-    let mut failures = Vec::new();
     let began = Instant::now();
-    let mut told = began;
-    for seed in from..from + count {
-        match run(seed, &eyes) {
-            Ok(ended) => add(&mut total, &ended),
-            Err(what) => {
-                println!("{}", failure(seed, &what));
-                failures.push((seed, what));
-            }
-        }
-        if told.elapsed() >= PROGRESS {
-            told = Instant::now();
-            let done = seed - from + 1;
+    let next = AtomicU64::new(from);
+    let failed = AtomicU64::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<Part> = std::thread::scope(|scope| {
+        let (at_work, all_done) = mpsc::channel::<()>();
+        let worker = || {
+            let (next, failed, at_work) = (&next, &failed, at_work.clone());
+            scope.spawn(move || {
+                let _at_work = at_work;
+                Part::run(next, from + count, failed)
+            })
+        };
+        let workers: Vec<_> = (0..workers).map(|_| worker()).collect();
+        drop(at_work);
+        while all_done.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+            let done = next.load(Ordering::Relaxed).min(from + count) - from;
             let rate = done as f64 / began.elapsed().as_secs_f64();
-            println!(
-                "{done} of {count} seeds, {rate:.1}/s, {} failures",
-                failures.len()
-            );
+            let failed = failed.load(Ordering::Relaxed);
+            println!("{done} of {count} seeds, {rate:.1}/s, {failed} failures");
         }
-    }
-    Summary {
+        let parts = workers.into_iter().map(|worker| worker.join());
+        parts
+            .map(|part| part.expect("a seed's panic is caught"))
+            .collect()
+    });
+    let mut summary = Summary {
         from,
         count,
         seconds: began.elapsed().as_secs_f64(),
-        total,
-        marks: eyes.marks(),
-        failures,
+        total: Ended::default(),
+        marks: BTreeMap::new(),
+        failures: Vec::new(),
+    };
+    for part in parts {
+        add(&mut summary.total, &part.total);
+        for (mark, times) in part.marks {
+            *summary.marks.entry(mark).or_default() += times;
+        }
+        summary.failures.extend(part.failures);
+    }
+    summary.failures.sort();
+    summary
+}
+
+/// What one worker has run.
+struct Part {
+    total: Ended,
+    marks: BTreeMap<&'static str, u64>,
+    failures: Vec<(u64, String)>,
+}
+
+impl Part {
+    /// Takes seeds below `end` until there are none left.
+    fn run(next: &AtomicU64, end: u64, failed: &AtomicU64) -> Part {
+        let eyes = Eyes::default();
+        let mut total = Ended::default();
+        let mut failures = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            match run(seed, &eyes) {
+                Ok(ended) => add(&mut total, &ended),
+                Err(what) => {
+                    println!("{}", failure(seed, &what));
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    failures.push((seed, what));
+                }
+            }
+        }
+        Part {
+            total,
+            marks: eyes.marks(),
+            failures,
+        }
     }
 }
 

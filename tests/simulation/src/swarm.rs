@@ -38,7 +38,6 @@ pub struct Swarm {
     pub weights: [u64; 10],
     /// A topic has a retention, and short segments, once in so many.
     pub retention_one_in: u64,
-    pub lives: u64,
     /// Client requests of one life.
     pub requests: u64,
 }
@@ -90,7 +89,6 @@ impl Swarm {
             large_one_in: prng.range(3, 40),
             weights,
             retention_one_in: prng.range(1, 4),
-            lives: 4,
             requests: 200,
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Disk {
     pub(super) capacity: u64,
     /// Open descriptors of each file.
     opened: BTreeMap<Ino, u32>,
+    /// Files that lost a name: the only ones whose space may come back before a crash.
+    unnamed: BTreeSet<Ino>,
     /// Pages of files that are gone: what recycled space may still hold.
     graveyard: Vec<Page>,
 }
@@ -59,6 +61,7 @@ impl Disk {
             next: ROOT + 1,
             capacity,
             opened: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
             graveyard: Vec::new(),
         }
     }
@@ -91,7 +94,9 @@ impl Disk {
         *count -= 1;
         if *count == 0 {
             self.opened.remove(&ino);
-            self.bury();
+            if self.unnamed.contains(&ino) {
+                self.bury_unnamed();
+            }
         }
     }
 
@@ -157,7 +162,7 @@ impl Disk {
                     node: Some(node),
                 },
             ]);
-            self.bury();
+            self.bury_unnamed();
         }
         Ok(())
     }
@@ -174,7 +179,7 @@ impl Disk {
             name,
             node: None,
         }]);
-        self.bury();
+        self.bury_unnamed();
         Ok(())
     }
 
@@ -202,7 +207,9 @@ impl Disk {
             .partition(|change| change.iter().any(|assignment| assignment.dir == dir));
         self.changes = open;
         durable.iter().for_each(|change| self.make_durable(change));
-        self.bury();
+        if !self.unnamed.is_empty() {
+            self.bury_unnamed();
+        }
         Ok(())
     }
 
@@ -283,7 +290,8 @@ impl Disk {
         for file in disk.files.values_mut() {
             *file = file.crashed(prng, |prng| stale(&graveyard, prng));
         }
-        disk.bury();
+        disk.unnamed = disk.files.keys().copied().collect();
+        disk.bury_unnamed();
         disk
     }
 
@@ -298,7 +306,8 @@ impl Disk {
         disk.files
             .values_mut()
             .for_each(|file| file.flush(None, |_| true));
-        disk.bury();
+        disk.unnamed = disk.files.keys().copied().collect();
+        disk.bury_unnamed();
         disk
     }
 
@@ -315,10 +324,13 @@ impl Disk {
     fn change(&mut self, change: Vec<Assignment>) {
         for Assignment { dir, name, node } in &change {
             let seen = &mut self.dirs.get_mut(dir).expect("a directory").seen;
-            match node {
+            let old = match node {
                 Some(node) => seen.insert(name.clone(), *node),
                 None => seen.remove(name),
             };
+            if let Some(Node::File(ino)) = old {
+                self.unnamed.insert(ino);
+            }
         }
         self.changes.push(change);
     }
@@ -334,8 +346,7 @@ impl Disk {
     }
 
     /// Gives back the space of files that no name, no change and no descriptor holds.
-    fn bury(&mut self) {
-        let mut held: BTreeSet<Ino> = self.opened.keys().copied().collect();
+    fn bury_unnamed(&mut self) {
         let named = self
             .dirs
             .values()
@@ -345,18 +356,21 @@ impl Disk {
             .iter()
             .flatten()
             .filter_map(|assignment| assignment.node.as_ref());
-        held.extend(named.chain(changing).filter_map(|node| match node {
-            Node::File(ino) => Some(*ino),
-            Node::Dir(_) => None,
-        }));
-        let gone: Vec<Ino> = self
-            .files
-            .keys()
-            .copied()
-            .filter(|ino| !held.contains(ino))
+        let held: BTreeSet<Ino> = named
+            .chain(changing)
+            .filter_map(|node| match node {
+                Node::File(ino) => Some(*ino),
+                Node::Dir(_) => None,
+            })
             .collect();
+        let is_held = |ino: &Ino| held.contains(ino) || self.opened.contains_key(ino);
+        let (kept, gone): (BTreeSet<_>, BTreeSet<_>) = self.unnamed.iter().partition(|ino| is_held(ino));
+        self.unnamed = kept;
         for ino in gone {
-            let file = self.files.remove(&ino).expect("listed above");
+            let file = self
+                .files
+                .remove(&ino)
+                .expect("a file that nothing holds any more");
             self.graveyard.extend(file.pages.into_values());
         }
         self.bound_graveyard();

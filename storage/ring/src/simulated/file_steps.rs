@@ -212,16 +212,14 @@ impl World {
 
     fn read(&mut self, ino: Ino, at: u64, mut buf: AlignedBuf, len: usize) -> Result<Done, IoError> {
         let len = self.shortened(self.options.faults.short_reads, len);
-        let bytes = self.disk.files[&ino]
-            .read(at, len)
+        let n = self.disk.files[&ino]
+            .read_into(at, &mut buf[..len])
             .ok_or(IoError::new(libc::EIO))?;
-        buf[..bytes.len()].copy_from_slice(&bytes);
-        Ok(Done::Read { buf, n: bytes.len() })
+        Ok(Done::Read { buf, n })
     }
 
     fn write(&mut self, op: OpNumber, ino: Ino, at: &mut u64, slices: &[Slice]) -> Result<usize, IoError> {
-        let taken = slices.iter().take(PIECES_MAX);
-        let bytes: Vec<u8> = taken.flat_map(|slice| slice.iter().copied()).collect();
+        let bytes = joined(slices);
         let len = self.shortened(self.options.faults.short_writes, bytes.len());
         if self.fault_prng.per_mille(self.options.faults.misdirected_writes) {
             let pages = self.disk.files[&ino].size.max(*at) / PAGE as u64 + 1;
@@ -280,6 +278,16 @@ impl World {
     }
 }
 
+/// What one operation takes of the pieces.
+fn joined(slices: &[Slice]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    slices
+        .iter()
+        .take(PIECES_MAX)
+        .for_each(|slice| bytes.extend_from_slice(slice));
+    bytes
+}
+
 /// An interrupted operation may fail, as it may have done nothing: nobody was told.
 fn interrupt(disk: &mut Disk, op: OpNumber, ino: Ino, work: &FileWork) {
     match work {
@@ -288,12 +296,7 @@ fn interrupt(disk: &mut Disk, op: OpNumber, ino: Ino, work: &FileWork) {
             slices: Some(slices),
             ..
         } => {
-            let bytes: Vec<u8> = slices
-                .iter()
-                .take(PIECES_MAX)
-                .flat_map(|slice| slice.iter().copied())
-                .collect();
-            let _ = disk.write(op, ino, *at, &bytes);
+            let _ = disk.write(op, ino, *at, &joined(slices));
         }
         FileWork::Allocate { at, len } => drop(disk.allocate(op, ino, *at, *len)),
         FileWork::Truncate { len } => disk.truncate(op, ino, *len),

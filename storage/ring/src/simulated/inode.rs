@@ -55,8 +55,14 @@ impl Inode {
 
     /// Up to `len` bytes from `at`; fewer at the end of the file. `None`: a sector cannot be read.
     pub(super) fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
-        let len = self.size.saturating_sub(at).min(len as u64) as usize;
-        let mut bytes = vec![0; len];
+        let mut bytes = vec![0; self.size.saturating_sub(at).min(len as u64) as usize];
+        self.read_into(at, &mut bytes)?;
+        Some(bytes)
+    }
+
+    /// As many bytes from `at` as there are and fit; how many. `None`: a sector cannot be read.
+    pub(super) fn read_into(&self, at: u64, bytes: &mut [u8]) -> Option<usize> {
+        let len = self.size.saturating_sub(at).min(bytes.len() as u64) as usize;
         let end = at + len as u64;
         if len > 0
             && self
@@ -67,13 +73,14 @@ impl Inode {
         {
             return None;
         }
+        bytes[..len].fill(0);
         for (number, page) in self.pages.range(pages_of(at, len as u64)) {
             let start = number * PAGE as u64;
             let (from, to) = (start.max(at), (start + PAGE as u64).min(end));
             let source = &page[(from - start) as usize..(to - start) as usize];
             bytes[(from - at) as usize..(to - at) as usize].copy_from_slice(source);
         }
-        Some(bytes)
+        Some(len)
     }
 
     /// Writes into the volatile cache.
@@ -194,7 +201,7 @@ impl Inode {
         for number in pages_of(at, len) {
             self.pages.entry(number).or_insert_with(|| {
                 self.fresh.insert(number, op);
-                Arc::new([0; PAGE])
+                ZEROES.with(Arc::clone)
             });
         }
     }
@@ -237,6 +244,11 @@ fn survivor(dirty: &Dirty, prng: &mut Prng) -> Sector {
 
 fn pages_of(at: u64, len: u64) -> std::ops::Range<u64> {
     at / PAGE as u64..(at + len).div_ceil(PAGE as u64).max(at / PAGE as u64)
+}
+
+thread_local! {
+    /// Shared by all pages that nobody has written.
+    static ZEROES: Page = Arc::new([0; PAGE]);
 }
 
 /// Undurable sectors of 1,000 that a power cut tears inside. Devices promise that none are; few logs need it.

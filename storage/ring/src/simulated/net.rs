@@ -52,6 +52,18 @@ pub(super) struct Pipe {
     pub(super) reset: bool,
 }
 
+impl Pipe {
+    /// Takes the first `len` bytes out.
+    pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
+        let (first, second) = self.bytes.as_slices();
+        let mut taken = Vec::with_capacity(len);
+        taken.extend_from_slice(&first[..len.min(first.len())]);
+        taken.extend_from_slice(&second[..len - taken.len()]);
+        self.bytes.drain(..len);
+        taken
+    }
+}
+
 impl Net {
     pub(super) fn listen(&mut self, addr: SocketAddr) -> Result<(EndpointId, SocketAddr), IoError> {
         let port = if addr.port() == 0 {

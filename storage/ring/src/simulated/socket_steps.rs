@@ -371,7 +371,7 @@ impl World {
         }
         let some = self.net_prng.range(1, most as u64 + 1) as usize;
         let len = if self.net_prng.coin() { most } else { some };
-        Ok(self.connection(endpoint).to_server.bytes.drain(..len).collect())
+        Ok(self.connection(endpoint).to_server.take(len))
     }
 
     fn starves(&mut self, endpoint: EndpointId, ring: usize) -> bool {

@@ -307,13 +307,19 @@ fn draw(prng: &mut Prng, range: &RangeInclusive<Duration>) -> u64 {
 /// A number that differs when a completion does.
 fn digest(result: &Result<Done, IoError>) -> u64 {
     let bytes = |tag: u64, bytes: &[u8]| {
-        bytes
-            .chunks(8)
-            .fold(mix(tag ^ bytes.len() as u64), |digest, chunk| {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                mix(digest ^ u64::from_le_bytes(word))
-            })
+        let (lines, rest) = bytes.as_chunks::<64>();
+        let mut lanes = [tag; 8];
+        for line in lines {
+            let (words, _) = line.as_chunks::<8>();
+            for (lane, word) in lanes.iter_mut().zip(words) {
+                *lane = (*lane ^ u64::from_le_bytes(*word))
+                    .wrapping_mul(ODD)
+                    .rotate_left(29);
+            }
+        }
+        let rest = rest.iter().map(|byte| u64::from(*byte));
+        let words = lanes.into_iter().chain(rest);
+        words.fold(mix(bytes.len() as u64), |digest, word| mix(digest ^ word))
     };
     match result {
         Err(error) => mix(error.errno as u64),
@@ -332,3 +338,6 @@ fn digest(result: &Result<Done, IoError>) -> u64 {
         Ok(Done::Finished) => 11,
     }
 }
+
+/// Spreads what differs over a word.
+const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
