@@ -73,6 +73,16 @@ struct SimShard {
     next: Next,
 }
 
+impl SimShard {
+    /// Until when its core would sleep now.
+    fn sleeps(&self, now: Instant) -> Option<Instant> {
+        match self.next {
+            Next::Wait(at) if at > now && self.completions.is_empty() && !self.shard.has_mail() => Some(at),
+            _ => None,
+        }
+    }
+}
+
 impl Machine {
     /// Starts a broker on this world, in a process of its own; the error is what a start would say.
     pub fn start(world: &SimWorld, build: &Build, seed: u64) -> Result<Machine, String> {
@@ -116,6 +126,10 @@ impl Machine {
             shard.ring.enter(Wait::No, &mut shard.completions);
             if shard.next == Next::Finished {
                 shard.completions.clear();
+                continue;
+            }
+            if let Some(at) = shard.sleeps(now.monotonic) {
+                until = until.min(at);
                 continue;
             }
             shard.next = shard.shard.turn(&mut shard.ring, now, &mut shard.completions);
