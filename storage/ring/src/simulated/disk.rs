@@ -8,7 +8,8 @@ use std::ffi::OsStr;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use super::inode::{Inode, OpNumber, PAGE, Page};
+use super::inode::{Inode, OpNumber, PAGE, Page, SECTOR};
+use super::options::Lie;
 use super::prng::Prng;
 use crate::error::IoError;
 use crate::op::{DiskSpace, Entry};
@@ -267,6 +268,44 @@ impl Disk {
         }
         paths.sort();
         paths
+    }
+
+    /// Sectors that do not hold what they should.
+    pub(super) fn lies(&self) -> Vec<Lie> {
+        let mut lies = Vec::new();
+        for path in self.paths() {
+            let file = &self.files[&self.lookup(&path).expect("a path of this disk")];
+            lies.extend(file.lies().map(|sector| Lie {
+                path: path.clone(),
+                at: sector * SECTOR as u64,
+            }));
+        }
+        lies
+    }
+
+    /// A write for `ino` lands where `prng` leads it: elsewhere in the file, or in another one.
+    pub(super) fn misdirect(&mut self, op: OpNumber, ino: Ino, at: u64, bytes: &[u8], prng: &mut Prng) {
+        let files = self
+            .files
+            .iter()
+            .filter(|(other, file)| **other != ino && file.size > 0);
+        let others: Vec<Ino> = files.map(|(other, _)| *other).collect();
+        let own_pages = self.files[&ino].size.div_ceil(PAGE as u64);
+        let victim = match others.is_empty() || own_pages > 1 && prng.coin() {
+            true => ino,
+            false => others[prng.index(others.len())],
+        };
+        self.files.get_mut(&ino).expect("an open file").lose(at, bytes);
+        let file = self.files.get_mut(&victim).expect("chosen above");
+        let pages = file.size.div_ceil(PAGE as u64);
+        let page = match victim == ino {
+            true if pages < 2 => return,
+            true => (at / PAGE as u64 + 1 + prng.below(pages - 1)) % pages,
+            false => prng.below(pages),
+        };
+        let landed = page * PAGE as u64;
+        let len = bytes.len().min((file.size - landed) as usize);
+        file.corrupt(op, landed, &bytes[..len]);
     }
 
     /// What a power cut leaves: every name, size and sector that is not durable survives, or not, on its own.

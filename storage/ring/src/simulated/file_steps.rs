@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, Ino};
 use super::inode::{OpNumber, PAGE, SECTOR};
-use super::options::OpKind;
+use super::options::{Meddling, OpKind, OpView};
 use super::prng::Prng;
 use super::work::{FileWork, NameWork, Work};
 use super::world::{File, World};
@@ -132,12 +132,12 @@ impl World {
             FileWork::Read { at, buf, len } => {
                 let (at, len, buf) = (*at, *len, buf.take().expect("one effect"));
                 self.fail(OpKind::Read, path, at, len as u64)?;
-                self.read(ino, at, buf, len)
+                self.read(ino, path, at, buf, len)
             }
             FileWork::Write { at, slices, len, .. } => {
                 let slices = slices.take().expect("one effect");
                 self.fail(OpKind::Write, path, *at, *len)?;
-                let n = self.write(op, ino, at, &slices)?;
+                let n = self.write(op, ino, path, *at, &slices)?;
                 Ok(Done::Written { n, slices })
             }
             FileWork::Datasync { .. } => {
@@ -210,31 +210,79 @@ impl World {
         })
     }
 
-    fn read(&mut self, ino: Ino, at: u64, mut buf: AlignedBuf, len: usize) -> Result<Done, IoError> {
-        let len = self.shortened(self.options.faults.short_reads, len);
+    fn read(
+        &mut self,
+        ino: Ino,
+        path: &std::path::Path,
+        at: u64,
+        mut buf: AlignedBuf,
+        len: usize,
+    ) -> Result<Done, IoError> {
+        let len = match self.meddling(OpKind::Read, path, at, len as u64) {
+            Some(Meddling::Short) => self.shortened(1000, len),
+            _ => self.shortened(self.options.faults.short_reads, len),
+        };
         let n = self.disk.files[&ino]
             .read_into(at, &mut buf[..len])
             .ok_or(IoError::new(libc::EIO))?;
         Ok(Done::Read { buf, n })
     }
 
-    fn write(&mut self, op: OpNumber, ino: Ino, at: &mut u64, slices: &[Slice]) -> Result<usize, IoError> {
+    fn write(
+        &mut self,
+        op: OpNumber,
+        ino: Ino,
+        path: &std::path::Path,
+        at: u64,
+        slices: &[Slice],
+    ) -> Result<usize, IoError> {
         let bytes = joined(slices);
-        let len = self.shortened(self.options.faults.short_writes, bytes.len());
-        if self.fault_prng.per_mille(self.options.faults.misdirected_writes) {
-            let pages = self.disk.files[&ino].size.max(*at) / PAGE as u64 + 1;
-            let shift = 1 + self.fault_prng.below(pages);
-            *at = (*at / PAGE as u64 + shift) % (pages + 1) * PAGE as u64;
+        let meddling = self.meddling(OpKind::Write, path, at, bytes.len() as u64);
+        let len = match meddling {
+            Some(Meddling::Short) => self.shortened(1000, bytes.len()),
+            _ => self.shortened(self.options.faults.short_writes, bytes.len()),
+        };
+        match meddling.or_else(|| self.lying()) {
+            Some(Meddling::Lost) => {
+                let file = self.disk.files.get_mut(&ino).expect("an open file");
+                file.lose(at, &bytes[..len]);
+                Ok(len)
+            }
+            Some(Meddling::Misdirected) => {
+                self.disk
+                    .misdirect(op, ino, at, &bytes[..len], &mut self.fault_prng);
+                Ok(len)
+            }
+            Some(Meddling::Spoilt) => {
+                let n = self.disk.write(op, ino, at, &bytes[..len])?;
+                let sector = (at + self.fault_prng.below(n as u64)) / SECTOR as u64;
+                self.disk.files.get_mut(&ino).expect("an open file").spoil(sector);
+                Ok(n)
+            }
+            Some(Meddling::Short) | None => self.disk.write(op, ino, at, &bytes[..len]),
         }
-        if self.fault_prng.per_mille(self.options.faults.lost_writes) {
-            return Ok(len);
+    }
+
+    fn meddling(&mut self, kind: OpKind, path: &std::path::Path, at: u64, len: u64) -> Option<Meddling> {
+        let hook = self.meddler.as_mut()?;
+        hook(&OpView { kind, path, at, len })
+    }
+
+    /// What the rates make of a write.
+    fn lying(&mut self) -> Option<Meddling> {
+        let faults = &self.options.faults;
+        let rates = [
+            (faults.misdirected_writes, Meddling::Misdirected),
+            (faults.lost_writes, Meddling::Lost),
+            (faults.latent_read_errors, Meddling::Spoilt),
+        ];
+        let mut drawn = None;
+        for (rate, meddling) in rates {
+            if self.fault_prng.per_mille(rate) {
+                drawn = drawn.or(Some(meddling));
+            }
         }
-        let n = self.disk.write(op, ino, *at, &bytes[..len])?;
-        if self.fault_prng.per_mille(self.options.faults.latent_read_errors) {
-            let sector = (*at + self.fault_prng.below(n as u64)) / SECTOR as u64;
-            self.disk.files.get_mut(&ino).expect("an open file").spoil(sector);
-        }
-        Ok(n)
+        drawn
     }
 
     /// Fewer blocks than asked for, one at least, at this rate.

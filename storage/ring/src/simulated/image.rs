@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
+use super::inode::SECTOR;
+use super::options::Lie;
 
 /// The durable state that a power cut left. Cheap to clone; a world begins from it with `SimWorld::restart`.
 #[derive(Clone, Debug)]
@@ -27,8 +29,7 @@ impl DiskImage {
         let ino = self.disk.lookup(path).expect("a file of the image");
         let file = self.disk.files.get_mut(&ino).expect("named above");
         assert!(at + bytes.len() as u64 <= file.size, "within the file");
-        file.write(0, at, bytes);
-        file.flush(None, |_| true);
+        file.corrupt(0, at, bytes);
     }
 
     /// Makes the 512-byte sector at `at` unreadable (EIO) until it is written again.
@@ -38,7 +39,30 @@ impl DiskImage {
             .files
             .get_mut(&ino)
             .expect("named above")
-            .spoil(at / super::inode::SECTOR as u64);
+            .spoil(at / SECTOR as u64);
+    }
+
+    /// Sectors that do not hold what they should, because the device lied, lost or changed them; by path and place.
+    pub fn lies(&self) -> Vec<Lie> {
+        self.disk.lies()
+    }
+
+    /// Up to `len` bytes of a file from `at` on; fewer at its end. None: there is no such file, or a sector cannot be
+    /// read.
+    pub fn read_at(&self, path: &Path, at: u64, len: usize) -> Option<Vec<u8>> {
+        self.disk.files[&self.disk.lookup(path)?].read(at, len)
+    }
+
+    /// The bytes of a file as they should be. None: there is none.
+    pub fn truth(&self, path: &Path) -> Option<Vec<u8>> {
+        Some(self.disk.files[&self.disk.lookup(path)?].truth(0, usize::MAX))
+    }
+
+    /// Puts one sector right.
+    pub fn heal(&mut self, lie: &Lie) {
+        let ino = self.disk.lookup(&lie.path).expect("a file of the image");
+        let file = self.disk.files.get_mut(&ino).expect("named above");
+        file.heal(lie.at / SECTOR as u64);
     }
 
     /// Takes a file away.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::lies::Lies;
 use super::prng::Prng;
 
 pub(super) const SECTOR: usize = 512;
@@ -13,7 +14,7 @@ pub(super) const PAGE: usize = 4096;
 const SECTORS: u64 = (PAGE / SECTOR) as u64;
 
 pub(super) type Page = Arc<[u8; PAGE]>;
-type Sector = [u8; SECTOR];
+pub(super) type Sector = [u8; SECTOR];
 
 /// Names a write or a change of size, in order of submission.
 pub(super) type OpNumber = u64;
@@ -32,6 +33,8 @@ pub(super) struct Inode {
     fresh: BTreeMap<u64, OpNumber>,
     /// Sectors that cannot be read until they are written again.
     bad: std::collections::BTreeSet<u64>,
+    /// Sectors that do not hold what was written to them.
+    lies: Lies,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +116,7 @@ impl Inode {
             }
         }
         self.size = len;
+        self.lies.cut(len);
         self.sizes.push((op, len));
         let gone = self.pages.split_off(&len.div_ceil(PAGE as u64));
         let first = len.div_ceil(PAGE as u64);
@@ -160,8 +164,70 @@ impl Inode {
         }
     }
 
+    /// From now on the sector cannot be read, until it is written again.
     pub(super) fn spoil(&mut self, sector: u64) {
+        self.lies.note(sector, self.sector(sector));
         self.bad.insert(sector);
+    }
+
+    /// A write that the device answers and forgets.
+    pub(super) fn lose(&mut self, at: u64, bytes: &[u8]) {
+        for (sector, range) in sectors_of(at, bytes.len()) {
+            let mut truth = self.lies.truth(sector).copied().unwrap_or(self.sector(sector));
+            let within = (at + range.start as u64 - sector * SECTOR as u64) as usize;
+            truth[within..within + range.len()].copy_from_slice(&bytes[range]);
+            self.lies.written(sector);
+            self.lies.note(sector, truth);
+        }
+        self.lies.ends(at + bytes.len() as u64);
+    }
+
+    /// Other bytes than were written, durably; within the file's size.
+    pub(super) fn corrupt(&mut self, op: OpNumber, at: u64, bytes: &[u8]) {
+        let known = |sector| self.lies.truth(sector).copied().unwrap_or(self.sector(sector));
+        let truths: Vec<(u64, Sector)> = sectors_of(at, bytes.len())
+            .map(|(sector, _)| (sector, known(sector)))
+            .collect();
+        self.write(op, at, bytes);
+        self.flush(Some((at, bytes.len() as u64)), |other| other == op);
+        truths
+            .into_iter()
+            .for_each(|(sector, truth)| self.lies.note(sector, truth));
+    }
+
+    /// Sectors that do not hold what they should, by number.
+    pub(super) fn lies(&self) -> impl Iterator<Item = u64> {
+        self.lies.sectors()
+    }
+
+    /// Up to `len` bytes from `at` as they should be.
+    pub(super) fn truth(&self, at: u64, len: usize) -> Vec<u8> {
+        let size = self.size.max(self.lies.end().unwrap_or(0));
+        let len = size.saturating_sub(at).min(len as u64) as usize;
+        let mut bytes = Vec::with_capacity(len);
+        for (sector, range) in sectors_of(at, len) {
+            let truth = self.lies.truth(sector).copied().unwrap_or(self.sector(sector));
+            let within = (at + range.start as u64 - sector * SECTOR as u64) as usize;
+            bytes.extend(&truth[within..within + range.len()]);
+        }
+        bytes
+    }
+
+    /// Puts a sector right at which the device lied.
+    pub(super) fn heal(&mut self, sector: u64) {
+        let Some(truth) = self.lies.truth(sector).copied() else {
+            return;
+        };
+        let at = sector * SECTOR as u64;
+        let end = self
+            .lies
+            .end()
+            .unwrap_or(0)
+            .min(at + SECTOR as u64)
+            .max(self.size);
+        self.write(0, at, &truth);
+        self.flush(None, |_| true);
+        (self.size, self.durable_size) = (end, end);
     }
 
     /// What a power cut leaves. `stale` draws the content of space whose content was lost.
@@ -193,6 +259,7 @@ impl Inode {
             size,
             durable_size: size,
             bad: self.bad.clone(),
+            lies: self.lies.clone(),
             ..Inode::default()
         }
     }
@@ -215,9 +282,22 @@ impl Inode {
             durable: *place,
             versions: Vec::new(),
         });
+        if let Some(truth) = self.lies.truth(sector).filter(|_| bytes.len() < SECTOR) {
+            // The host's cache knows what the rest of the sector should be, and writes all of it.
+            place.copy_from_slice(truth);
+        }
         place[within..within + bytes.len()].copy_from_slice(bytes);
         dirty.versions.push((op, *place));
         self.bad.remove(&sector);
+        self.lies.written(sector);
+    }
+
+    fn sector(&self, sector: u64) -> Sector {
+        let start = (sector % SECTORS) as usize * SECTOR;
+        let page = self.pages.get(&(sector / SECTORS));
+        page.map_or([0; SECTOR], |page| {
+            page[start..start + SECTOR].try_into().expect("a sector")
+        })
     }
 
     fn grow(&mut self, op: OpNumber, end: u64) {
@@ -226,6 +306,17 @@ impl Inode {
             self.sizes.push((op, end));
         }
     }
+}
+
+/// The sectors of a range, each with its part of it.
+fn sectors_of(at: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>)> {
+    let end = at + len as u64;
+    let sectors = at / SECTOR as u64..end.div_ceil(SECTOR as u64).max(at / SECTOR as u64);
+    sectors.map(move |sector| {
+        let from = (sector * SECTOR as u64).max(at) - at;
+        let to = ((sector + 1) * SECTOR as u64).min(end) - at;
+        (sector, from as usize..to as usize)
+    })
 }
 
 /// Any version, the durable one included; or two of them torn within the sector.
@@ -313,6 +404,34 @@ mod tests {
         );
         inode.flush(None, |_| true);
         assert!((0..100).all(|seed| crash(&inode, seed).read(0, 1) == Some(vec![0])));
+    }
+
+    #[test]
+    fn lies_are_known_and_can_be_put_right() {
+        let mut inode = Inode::default();
+        inode.write(1, 0, &[1; PAGE]);
+        inode.flush(None, |_| true);
+        inode.lose(100, &[2; SECTOR]);
+        inode.corrupt(2, 2 * SECTOR as u64, &[3; SECTOR]);
+        inode.spoil(5);
+        inode.lose(PAGE as u64 - 10, &[4; 20]);
+        assert_eq!(inode.lies().collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);
+        assert_eq!(inode.read(0, 3 * SECTOR).unwrap()[..2 * SECTOR], [1; 2 * SECTOR]);
+        let mut after = crash(&inode, 1);
+        let truth = after.truth(0, 2 * PAGE);
+        assert_eq!(
+            truth.len(),
+            PAGE + 10,
+            "a write that was lost would have made it longer"
+        );
+        assert_eq!([truth[99], truth[100], truth[611], truth[612]], [1, 2, 2, 1]);
+        assert_eq!((truth[2 * SECTOR], truth[PAGE - 11], truth[PAGE + 9]), (1, 1, 4));
+        inode.lies().for_each(|sector| after.heal(sector));
+        assert_eq!((after.read(0, 2 * PAGE), after.lies().count()), (Some(truth), 0));
+        inode.write(3, 0, &[7; PAGE]);
+        inode.write(4, 8 * SECTOR as u64 + 10, &[8; 5]);
+        assert_eq!(inode.lies().count(), 0, "what is written again is no lie");
+        assert_eq!(inode.read(PAGE as u64 + 5, 6).unwrap(), [4, 4, 4, 4, 4, 8]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod disk;
 mod file_steps;
 mod image;
 mod inode;
+mod lies;
 mod net;
 mod options;
 mod prng;
@@ -30,7 +31,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use image::DiskImage;
-pub use options::{Faults, OpKind, OpView, PowerCut, SimOptions};
+pub use options::{Faults, Lie, Meddling, OpKind, OpView, PowerCut, SimOptions};
 pub use prng::Prng;
 
 use crate::error::IoError;
@@ -104,6 +105,23 @@ impl SimWorld {
     /// Asks `hook` about every file operation as it meets the disk; an error makes it fail without effect.
     pub fn fail_when(&self, hook: impl FnMut(&OpView<'_>) -> Option<IoError> + 'static) {
         self.world.borrow_mut().hook = Some(Box::new(hook));
+    }
+
+    /// Asks `hook` about every transfer as it meets the disk: what the device makes of it.
+    pub fn meddle_when(&self, hook: impl FnMut(&OpView<'_>) -> Option<Meddling> + 'static) {
+        self.world.borrow_mut().meddler = Some(Box::new(hook));
+    }
+
+    /// Sectors that do not hold what they should, because the device lied or lost them; by path and place.
+    pub fn lies(&self) -> Vec<Lie> {
+        self.world.borrow().disk.lies()
+    }
+
+    /// Up to `len` bytes of a file as they should be, durable or not.
+    pub fn truth(&self, path: &Path, at: u64, len: usize) -> Option<Vec<u8>> {
+        let world = self.world.borrow();
+        let ino = world.disk.lookup(path)?;
+        Some(world.disk.files[&ino].truth(at, len))
     }
 
     /// Changes rates of faults from now on.

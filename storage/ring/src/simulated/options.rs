@@ -1,7 +1,7 @@
 //! How hostile a simulated world is.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A world's character. The default reorders everything and transfers in pieces, but nothing fails.
@@ -31,10 +31,14 @@ pub struct Faults {
     pub short_writes: u32,
     /// A read of several blocks brings only some of its first ones.
     pub short_reads: u32,
+    /// An open finds no descriptor (EMFILE).
+    pub open_errors: u32,
+    /// An accept finds no descriptor (EMFILE) and must be armed again.
+    pub accept_errors: u32,
     pub read_errors: u32,
     pub write_errors: u32,
     pub sync_errors: u32,
-    /// A write lands at another block of its file, and says nothing.
+    /// A write lands at another block of its file, or in another file, and says nothing.
     pub misdirected_writes: u32,
     /// A write goes nowhere, and says nothing.
     pub lost_writes: u32,
@@ -72,6 +76,28 @@ pub enum OpKind {
     MakeDir,
     SyncDir,
     List,
+}
+
+/// What a device may do to a transfer instead of what it was asked: see `SimWorld::meddle_when`. It answers as if
+/// nothing was, save for `Short`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// A write goes nowhere.
+    Lost,
+    /// A write lands at another block of its file, or in another file.
+    Misdirected,
+    /// One of the sectors that are written cannot be read (EIO) until it is written again.
+    Spoilt,
+    /// Only some of the first blocks are transferred, and it says so; one block is transferred whole.
+    Short,
+}
+
+/// A sector that does not hold what it should.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lie {
+    pub path: PathBuf,
+    /// Where the sector begins in its file.
+    pub at: u64,
 }
 
 /// When the power goes.

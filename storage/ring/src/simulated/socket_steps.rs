@@ -158,9 +158,15 @@ impl World {
         };
         listener.stepping = false;
         let Some(op) = listener.accept else { return };
-        let Some(connection) = listener.backlog.pop_front() else {
+        if listener.backlog.is_empty() {
             return;
-        };
+        }
+        if self.fault_prng.per_mille(self.options.faults.accept_errors) {
+            self.net.listeners.get_mut(&endpoint).expect("as above").accept = None;
+            return self.finish(op, Err(IoError::new(libc::EMFILE)));
+        }
+        let backlog = &mut self.net.listeners.get_mut(&endpoint).expect("as above").backlog;
+        let connection = backlog.pop_front().expect("looked at above");
         let ends = self.fault_prng.per_mille(self.options.faults.ended_accepts);
         let (ring, token) = (self.ops[&op].ring, self.ops[&op].token);
         let peer = self.connection(connection).client;

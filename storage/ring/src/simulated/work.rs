@@ -49,7 +49,7 @@ pub(super) enum FileWork {
         buf: Option<AlignedBuf>,
         len: usize,
     },
-    /// The slices are taken by the outcome. `at` may become another place: a misdirected write.
+    /// The slices are taken by the outcome.
     Write {
         at: u64,
         slices: Option<Vec<Slice>>,

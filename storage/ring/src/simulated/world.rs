@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::disk::{Disk, Ino};
 use super::inode::OpNumber;
 use super::net::{EndpointId, Net};
-use super::options::{OpKind, OpView, PowerCut, SimOptions};
+use super::options::{Meddling, OpKind, OpView, PowerCut, SimOptions};
 use super::prng::{Prng, mix};
 use crate::buffer::RecvPool;
 use crate::error::IoError;
@@ -41,11 +41,13 @@ pub(super) struct World {
     pub(super) net_prng: Prng,
     pub(super) fault_prng: Prng,
     pub(super) hook: Option<Hook>,
+    pub(super) meddler: Option<Meddler>,
     /// Files on their way between two rings.
     parked: BTreeMap<u64, File>,
 }
 
 pub(super) type Hook = Box<dyn FnMut(&OpView<'_>) -> Option<IoError>>;
+pub(super) type Meddler = Box<dyn FnMut(&OpView<'_>) -> Option<Meddling>>;
 
 /// One ring of the world.
 pub(super) struct RingState {
@@ -134,6 +136,7 @@ impl World {
             net_prng: Prng::new(seed, 2),
             fault_prng: Prng::new(seed, 3),
             hook: None,
+            meddler: None,
             parked: BTreeMap::new(),
             options,
         }
@@ -229,13 +232,15 @@ impl World {
         {
             return Some(error);
         }
-        let rate = match kind {
-            OpKind::Read => self.options.faults.read_errors,
-            OpKind::Write => self.options.faults.write_errors,
-            OpKind::Datasync | OpKind::SyncDir => self.options.faults.sync_errors,
-            _ => 0,
+        let faults = &self.options.faults;
+        let (rate, errno) = match kind {
+            OpKind::Open => (faults.open_errors, libc::EMFILE),
+            OpKind::Read => (faults.read_errors, libc::EIO),
+            OpKind::Write => (faults.write_errors, libc::EIO),
+            OpKind::Datasync | OpKind::SyncDir => (faults.sync_errors, libc::EIO),
+            _ => return None,
         };
-        self.fault_prng.per_mille(rate).then_some(IoError::new(libc::EIO))
+        self.fault_prng.per_mille(rate).then_some(IoError::new(errno))
     }
 
     /// Delivers an operation's one completion.
