@@ -217,12 +217,21 @@ impl<'a, R: Ring> Door<'a, R> {
             }
         });
         let mut bufs: Vec<Option<AlignedBuf>> = (0..pieces).map(|_| None).collect();
+        let mut stopped = Vec::new();
         let mut failure = None;
         self.run_all(ops, |index, result| match result {
-            Ok(Done::Read { buf, .. }) => bufs[index] = Some(buf),
+            Ok(Done::Read { buf, n }) => {
+                let wanted = PIECE.min(size - index as u64 * PIECE);
+                stopped.extend(((n as u64) < wanted).then_some(index));
+                bufs[index] = Some(buf);
+            }
             Ok(other) => unreachable!("a read completes as a read, not {other:?}"),
             Err(error) => failure = Some(error),
         });
+        for index in stopped {
+            let buf = bufs[index].as_mut().expect("it was read, in part");
+            failure = failure.or(self.read_blocks(file, index as u64 * PIECE, buf).err());
+        }
         match failure {
             Some(error) => Err(failed("cannot read", path, error)),
             None => Ok(bufs
@@ -230,6 +239,33 @@ impl<'a, R: Ring> Door<'a, R> {
                 .map(|buf| buf.expect("every read completed"))
                 .collect()),
         }
+    }
+
+    /// Reads block by block, where a read brought only a part: a device may stop in the middle. Tells how many bytes
+    /// there are before the file's end; beyond it `buf` stays as it is.
+    pub(crate) fn read_blocks(
+        &mut self,
+        file: FileId,
+        at: u64,
+        buf: &mut AlignedBuf,
+    ) -> Result<usize, IoError> {
+        let ops = (0..buf.len() as u64 / BLOCK).map(|block| Op::Read {
+            file,
+            at: at + block * BLOCK,
+            buf: AlignedBuf::zeroed(BLOCK as usize),
+            len: BLOCK as usize,
+        });
+        let (mut end, mut failure) = (0, None);
+        self.run_all(ops, |block, result| match result {
+            Ok(Done::Read { buf: read, n }) => {
+                let from = block * BLOCK as usize;
+                buf[from..from + n].copy_from_slice(&read[..n]);
+                end = end.max(if n > 0 { from + n } else { 0 });
+            }
+            Ok(other) => unreachable!("a read completes as a read, not {other:?}"),
+            Err(error) => failure = Some(error),
+        });
+        failure.map_or(Ok(end), Err)
     }
 
     /// Writes whole blocks, durably.

@@ -206,7 +206,15 @@ fn read_group<R: Ring>(dir: &Path, door: &mut Door<'_, R>, stretches: &[Stretch]
     });
     let mut read: Vec<Option<Result<Done, IoError>>> = reads.iter().map(|_| None).collect();
     door.run_all(ops, |index, result| read[index] = Some(result));
-    for (&(index, _, at, _), result) in reads.iter().zip(read) {
+    for (&(index, file, at, _), result) in reads.iter().zip(read) {
+        let result = match result {
+            // The file ends here, or the device stopped in the middle.
+            Some(Ok(Done::Read { mut buf, n })) if n > 0 && n < buf.len() => {
+                let whole = door.read_blocks(file, at, &mut buf);
+                Some(whole.map(|n| Done::Read { buf, n }))
+            }
+            result => result,
+        };
         take(&mut found[index], &stretches[index], at, result);
     }
     for file in files.into_iter().flatten() {

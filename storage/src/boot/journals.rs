@@ -11,7 +11,7 @@ use millstream_log::planted::{self, Bug};
 use millstream_log::{
     Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, FormatError, JournalId,
     JournalIdentity, Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, Step,
-    crc32c_append, layout, salt,
+    crc32c_append, layout, newest_settled, salt,
 };
 use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, AllocateMode, Op, Ring};
@@ -63,7 +63,7 @@ pub(super) fn replay<R: Ring>(
     let mut heads = Vec::new();
     for (id, has_journal) in ids {
         next_id = next_id.max(id.get() + 1);
-        let (checkpoint, is_lone) = read_checkpoint(door, dir, id)?;
+        let (checkpoint, is_lone) = read_checkpoint(door, dir, id, report)?;
         if checkpoint.head.retired {
             remove(door, dir, id, has_journal)?;
             continue;
@@ -162,11 +162,12 @@ fn read_checkpoint<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
     id: JournalId,
+    report: &mut Vec<String>,
 ) -> Result<(Checkpoint, bool), OpenError> {
     let mut slots = Vec::new();
     let (mut is_unread, mut is_torn) = (false, false);
     for slot in 0..2 {
-        let (decoded, is_empty) = read_slot(door, dir, id, slot)?;
+        let (decoded, is_empty) = read_slot(door, dir, id, slot, report)?;
         is_unread |= decoded.is_err() && is_empty.is_some();
         is_torn |= decoded.is_err() && is_empty == Some(false);
         slots.push(decoded);
@@ -189,13 +190,27 @@ fn read_slot<R: Ring>(
     dir: &Path,
     id: JournalId,
     slot: usize,
+    report: &mut Vec<String>,
 ) -> Result<(Result<Checkpoint, FormatError>, Option<bool>), OpenError> {
     let path = dir.join(layout::checkpoint(id, slot));
-    let Ok((file, size)) = door.open(&path, false) else {
-        return Ok((Err(FormatError::Short), None));
+    let bytes = match door.open(&path, false) {
+        Ok((file, size)) => {
+            let bytes = door.read_all(&path, file, size);
+            door.close(file);
+            bytes
+        }
+        Err(OpenError::Io { errno: ENOENT, .. }) => return Ok((Err(FormatError::Short), None)),
+        Err(error) => Err(error),
     };
-    let bytes = door.read_all(&path, file, size)?.concat_bytes();
-    door.close(file);
+    let bytes = match bytes {
+        Ok(bytes) => bytes.concat_bytes(),
+        // One that the device cannot read is as good as one that is torn.
+        Err(OpenError::Io { what, errno: EIO }) => {
+            report.push(what);
+            return Ok((Err(FormatError::Short), Some(false)));
+        }
+        Err(error) => return Err(error),
+    };
     let decoded = Checkpoint::decode(&bytes).and_then(|checkpoint| {
         if checkpoint.head.journal.id != id {
             Err(FormatError::Field("journal"))
@@ -249,8 +264,7 @@ fn replay_journal<R: Ring>(
 ) -> Result<Points, OpenError> {
     let id = head.journal.id;
     let mut points = Points::default();
-    if head.clean && !is_lone {
-        // Nothing follows an orderly end.
+    if head.clean && !is_lone && !goes_on(door, dir, head)? {
         points.end = Some(JournalPoint {
             chain: head.tail,
             head: 0,
@@ -313,6 +327,30 @@ fn replay_journal<R: Ring>(
     Ok(points)
 }
 
+/// Whether a round follows an orderly end. Then the checkpoint of a later start never reached the disk, although the
+/// device said so, and the chain goes on from here.
+fn goes_on<R: Ring>(door: &mut Door<'_, R>, dir: &Path, head: &CheckpointHead) -> Result<bool, OpenError> {
+    let path = dir.join(layout::journal(head.journal.id));
+    let (file, _) = door.open(&path, false)?;
+    let mut follows = false;
+    // One that does not fit before the ring's end begins at its start.
+    for at in [head.tail.position, 0] {
+        let mut block = AlignedBuf::zeroed(BLOCK as usize);
+        // A block that cannot be read may be one.
+        let read = match at < head.ring_bytes {
+            true => door.read_blocks(file, at, &mut block),
+            false => Ok(0),
+        };
+        let header = newest_settled(head.journal, &block);
+        follows |= read.is_err()
+            || header.is_some_and(|header| {
+                header.sequence == head.tail.sequence && header.previous_crc == head.tail.previous_crc
+            });
+    }
+    door.close(file);
+    Ok(follows)
+}
+
 /// Replays the chain; tells where it ends.
 fn follow<R: Ring>(
     id: JournalId,
@@ -366,6 +404,9 @@ fn follow<R: Ring>(
     }
 }
 
+/// As the ring's errors name them.
+const ENOENT: i32 = 2;
+const EIO: i32 = 5;
 /// The generation of a new journal's checkpoint.
 pub(super) const FIRST_GENERATION: u64 = 1;
 
@@ -465,7 +506,7 @@ fn remove<R: Ring>(
     // The slot of the older generation first: alone it would bring the journal back.
     let mut generations = Vec::new();
     for slot in 0..2 {
-        let (decoded, _) = read_slot(door, dir, id, slot)?;
+        let (decoded, _) = read_slot(door, dir, id, slot, &mut Vec::new())?;
         let generation = decoded.map_or(0, |checkpoint| checkpoint.head.generation);
         generations.push((generation, dir.join(layout::checkpoint(id, slot))));
     }

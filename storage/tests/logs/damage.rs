@@ -6,8 +6,8 @@ use std::time::Duration;
 use millstream_log::{Checkpoint, CheckpointBuilder, JournalId, PartitionKey, Record, Round, layout};
 use millstream_protocol::types::{Offset, TopicId};
 use millstream_ring::Ring;
-use millstream_ring::simulated::{DiskImage, SimOptions, SimRing, SimWorld};
-use millstream_storage::{AppendError, KnownTopics, TopicFate};
+use millstream_ring::simulated::{DiskImage, Meddling, OpKind, SimOptions, SimRing, SimWorld};
+use millstream_storage::{AppendError, KnownTopics, OpenError, TopicFate};
 
 use crate::common::{DIR, Host, batch, batch_of, key, only_segment, open, segments, small_options};
 
@@ -70,6 +70,76 @@ fn a_cut_outlives_the_loss_of_a_checkpoint_slot() {
     image.overwrite(&segment, 5 * BLOCK, &whole[5 * BLOCK as usize..][..1]);
     let (_, mut host) = restart(&image);
     assert_eq!(end(&mut host, 0), 1, "what was cut came back: {:?}", host.report);
+}
+
+/// The checkpoint of a start that a device forgets leaves that of the orderly end before it, which says that nothing
+/// follows.
+#[test]
+fn what_follows_an_orderly_end_is_found_without_the_checkpoint_that_says_so() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"before");
+    host.shut_down();
+    world.meddle_when(|op| {
+        let is_slot = op.path.to_string_lossy().contains("checkpoint-");
+        (op.kind == OpKind::Write && is_slot).then_some(Meddling::Lost)
+    });
+    let mut host = open(&world);
+    for _ in 0..3 {
+        append(&mut host, 0, b"after");
+    }
+    drop(host);
+    let (_, mut host) = restart(&world.image());
+    assert_eq!(end(&mut host, 0), 4, "{:?}", host.report);
+    assert!(host.unclean);
+}
+
+/// A slot that the device cannot read is lost like one that is torn: of the older one nothing is needed, and without
+/// the newer one nobody knows what the last start cut.
+#[test]
+fn a_checkpoint_slot_that_cannot_be_read_is_as_one_that_is_torn() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    host.shut_down();
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    drop(host);
+    let newest = newest_slot(&world.image());
+    for slot in slots() {
+        let mut image = world.image();
+        image.spoil(&slot, 0);
+        let world = SimWorld::restart(&image, 1, SimOptions::default());
+        let opened = Host::open(world.ring(), Path::new(DIR), &small_options(), 1);
+        if slot == newest {
+            let what = "the newest checkpoint of /data/journal-1 cannot be read".to_owned();
+            assert_eq!(opened.err(), Some(OpenError::Damaged { what }));
+            continue;
+        }
+        let mut host = opened.unwrap();
+        assert_eq!(end(&mut host, 0), 2, "{:?}", host.report);
+        assert!(host.report[0].contains("checkpoint-1-"), "{:?}", host.report);
+    }
+}
+
+/// A read that stops in the middle of a file is gone on with; only the file's end is its end.
+#[test]
+fn reads_of_a_start_that_stop_in_the_middle_cost_nothing() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    // So many that a checkpoint takes several blocks, and a direct write that nothing has settled.
+    for partition in 0..60 {
+        append(&mut host, partition, b"kept");
+    }
+    host.shut_down();
+    let mut host = open(&world);
+    append(&mut host, 0, &[7; 60_000]);
+    drop(host);
+    let world = SimWorld::restart(&world.image(), 1, SimOptions::default());
+    world.meddle_when(|op| (op.kind == OpKind::Read).then_some(Meddling::Short));
+    let mut host = open(&world);
+    assert!(host.report.is_empty(), "{:?}", host.report);
+    assert!((0..60).all(|partition| end(&mut host, partition) == if partition == 0 { 2 } else { 1 }));
 }
 
 /// What a slot holds counts only if it is this journal's: space that a file is given may come with what another one
