@@ -17,11 +17,14 @@
 mod buffer;
 mod error;
 pub mod limits;
+#[cfg(all(loom, test))]
+mod models;
 mod op;
 mod ring;
 mod rules;
 #[cfg(feature = "sim")]
 pub mod simulated;
+mod sync;
 mod table;
 pub mod uring;
 mod waker;

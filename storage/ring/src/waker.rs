@@ -10,8 +10,8 @@
 //! then never again (seen on Linux 6.18; `parking_ends_by_bytes_and_by_wakes` holds it).
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::sync::{Arc, AtomicU8, Ordering};
 
 /// Ends the wait of a ring, from any thread. Cheap while the ring is awake: one atomic swap.
 #[derive(Clone, Debug)]
@@ -59,7 +59,8 @@ impl Waker {
 
     /// The ring no longer waits; any note is taken.
     pub(crate) fn wake_up(&self) {
-        self.shared.state.store(AWAKE, Ordering::SeqCst);
+        // Swapped and not stored: it acquires what was published before the note that it takes.
+        self.shared.state.swap(AWAKE, Ordering::SeqCst);
     }
 
     pub(crate) fn knock(&self, sleep: Sleep) {
@@ -68,6 +69,8 @@ impl Waker {
             (Door::Eventfd { park, .. }, Sleep::InHost) => ring_bell(park),
             #[cfg(feature = "sim")]
             (Door::Simulated, _) => {}
+            #[cfg(all(loom, test))]
+            (Door::Modelled(bell), _) => bell.notify(),
         }
     }
 
@@ -77,6 +80,8 @@ impl Waker {
             Door::Eventfd { event, .. } => event.as_raw_fd(),
             #[cfg(feature = "sim")]
             Door::Simulated => unreachable!("a simulated ring has no descriptor"),
+            #[cfg(all(loom, test))]
+            Door::Modelled(_) => unreachable!("a model has no descriptor"),
         }
     }
 
@@ -86,6 +91,8 @@ impl Waker {
             Door::Eventfd { park, .. } => park.as_raw_fd(),
             #[cfg(feature = "sim")]
             Door::Simulated => unreachable!("a simulated ring has no descriptor"),
+            #[cfg(all(loom, test))]
+            Door::Modelled(_) => unreachable!("a model has no descriptor"),
         }
     }
 
@@ -96,6 +103,8 @@ impl Waker {
             Door::Eventfd { ring, .. } => Some(ring.as_raw_fd()),
             #[cfg(feature = "sim")]
             Door::Simulated => None,
+            #[cfg(all(loom, test))]
+            Door::Modelled(_) => None,
         }
     }
 }
@@ -120,6 +129,8 @@ pub(crate) enum Door {
     },
     #[cfg(feature = "sim")]
     Simulated,
+    #[cfg(all(loom, test))]
+    Modelled(std::sync::Arc<loom::sync::Notify>),
 }
 
 #[derive(Debug)]

@@ -4,10 +4,10 @@
 //! threads read, and operations in flight send and write, while the owner goes on behind them.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::region::Region;
 use super::slice::{Owner, Slice};
+use crate::sync::Arc;
 
 /// A block-aligned region of fixed capacity, append-only. Only the owner appends; see [`AppendBuf::slice`].
 #[derive(Debug)]

@@ -4,11 +4,10 @@
 //! Holders give back from any core: a lock-free list that only the ring takes, whole, so that it has no ABA problem.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::region::Region;
 use crate::limits::POOL_BUF;
+use crate::sync::{Arc, AtomicBool, AtomicU32, Ordering, between_seq_cst};
 use crate::waker::Waker;
 
 /// Received bytes in a buffer of a ring's pool. Dropping it, on any thread, gives the buffer back.
@@ -123,7 +122,8 @@ impl RecvPool {
 
     /// Hands every buffer that came back to `take`.
     pub(crate) fn take_returned(&self, mut take: impl FnMut(u16)) {
-        if self.shared.returned.load(Ordering::Relaxed) == NONE {
+        // SeqCst: ordered behind `set_starving`, as a holder looks at that after it gave back.
+        if self.shared.returned.load(Ordering::SeqCst) == NONE {
             return;
         }
         // Acquires the holders' last accesses (released in `give_back`) before anybody writes the buffers again.
@@ -138,6 +138,7 @@ impl RecvPool {
     /// From now on a buffer that comes back wakes the ring. The caller looks at `take_returned` once more after.
     pub(crate) fn set_starving(&self, starving: bool) {
         self.shared.starving.store(starving, Ordering::SeqCst);
+        between_seq_cst();
     }
 }
 
@@ -174,6 +175,7 @@ impl Shared {
                 Err(now) => head = now,
             }
         }
+        between_seq_cst();
         if self.starving.load(Ordering::SeqCst) {
             self.waker.wake();
         }

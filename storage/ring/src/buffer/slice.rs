@@ -2,11 +2,11 @@
 
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::aligned::AlignedBuf;
 use super::recv::RecvBuf;
 use super::region::{BLOCK, Region};
+use crate::sync::Arc;
 
 /// A reference-counted range of bytes that never change again. Cloning and cutting cost one atomic increment;
 /// any thread may hold one, and so may an operation in flight.

@@ -3,18 +3,21 @@
 //! It starts with the first job. Answers wait behind a lock that nobody takes on the hot path: a flag tells
 //! whether there are any.
 
+#[cfg(all(loom, test))]
+use loom::sync::Mutex;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(not(all(loom, test)))]
+use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crate::error::IoError;
 use crate::limits::LIST_MAX;
 use crate::op::{Done, Entry};
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::waker::Waker;
 
-pub(super) type Answer = Result<Done, IoError>;
+pub(crate) type Answer = Result<Done, IoError>;
 type Job = Box<dyn FnOnce() -> Answer + Send>;
 
 pub(super) struct Helper {
@@ -23,8 +26,9 @@ pub(super) struct Helper {
     answers: Arc<Answers>,
 }
 
+/// What came back and nobody has taken yet.
 #[derive(Default)]
-struct Answers {
+pub(crate) struct Answers {
     any: AtomicBool,
     list: Mutex<Vec<(u64, Answer)>>,
 }
@@ -50,12 +54,25 @@ impl Helper {
 
     /// Takes one answer that has arrived.
     pub(super) fn take(&self) -> Option<(u64, Answer)> {
-        if !self.answers.any.load(Ordering::Acquire) {
+        self.answers.take()
+    }
+}
+
+impl Answers {
+    pub(crate) fn put(&self, key: u64, answer: Answer) {
+        let mut list = self.list.lock().expect("nobody panics with the lock");
+        list.push((key, answer));
+        drop(list);
+        self.any.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn take(&self) -> Option<(u64, Answer)> {
+        if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let mut list = self.answers.list.lock().expect("no job panics with the lock");
+        let mut list = self.list.lock().expect("no job panics with the lock");
         let answer = list.pop();
-        self.answers.any.store(!list.is_empty(), Ordering::Release);
+        self.any.store(!list.is_empty(), Ordering::Release);
         answer
     }
 }
@@ -79,13 +96,7 @@ impl Worker {
         let (jobs, inbox) = channel::<(u64, Job)>();
         let work = move || {
             while let Ok((key, job)) = inbox.recv() {
-                let answer = job();
-                answers
-                    .list
-                    .lock()
-                    .expect("nobody panics with the lock")
-                    .push((key, answer));
-                answers.any.store(true, Ordering::Release);
+                answers.put(key, job());
                 waker.wake();
             }
         };

@@ -10,7 +10,7 @@
 
 mod complete;
 mod descriptors;
-mod helper;
+pub(crate) mod helper;
 mod in_flight;
 mod park;
 mod provided;
