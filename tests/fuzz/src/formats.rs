@@ -1,14 +1,18 @@
 //! What lies on disk, made of any bytes.
 //!
 //! The first byte of an input picks the structure. Its checksums are put right first, so that a mutation meets the
-//! fields behind them; what no checksum guards any more must still be refused or held within bounds.
+//! fields behind them; what no checksum guards any more must still be refused or held within bounds. A whole start on
+//! files is `boot`'s.
 
 use millstream_log::{
     Checkpoint, CheckpointBuilder, Identity, JournalId, Replay, Round, RoundHeader, SegmentHeader, Sidecar,
-    Step, crc32c, crc32c_append, newest_settled,
+    Step, newest_settled,
 };
+use millstream_machine::cluster::image::ClusterImage;
+use millstream_machine::cluster::record::{ConfigChange, MetadataRecord, decode_batch, encode_batch};
+use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
-use crate::memory;
+use crate::{memory, seal};
 
 /// Examples of every structure, as inputs. The padding is left out: mutations of it would be wasted.
 pub fn format_seeds() -> Vec<Vec<u8>> {
@@ -19,7 +23,63 @@ pub fn format_seeds() -> Vec<Vec<u8>> {
             .map_or(0, |last| last + 1);
         [&[kind as u8], &bytes[..used]].concat()
     };
-    EXAMPLES.iter().enumerate().map(seed).collect()
+    let records = metadata_records();
+    let image = ClusterImage::empty().apply(&records);
+    let mut seeds: Vec<Vec<u8>> = EXAMPLES.iter().enumerate().map(seed).collect();
+    seeds.push([vec![METADATA_BATCH as u8], encode_batch(&records)].concat());
+    seeds.push([vec![METADATA_SNAPSHOT as u8], image.encode_snapshot()].concat());
+    seeds
+}
+
+/// One of each kind.
+fn metadata_records() -> Vec<MetadataRecord> {
+    let [kept, gone, purged] = [1, 2, 3].map(|number| TopicId::new([number; 16]));
+    let topic = |id, name: &str| MetadataRecord::TopicCreated {
+        id,
+        name: name.into(),
+        partitions: 3,
+        configs: [("cleanup.policy".into(), "compact".into())]
+            .into_iter()
+            .collect(),
+    };
+    let change = |name: &str, value: Option<&str>| ConfigChange {
+        name: name.into(),
+        value: value.map(Into::into),
+    };
+    let changes = vec![change("retention.ms", Some("5")), change("segment.ms", None)];
+    let broker = BrokerId::new(1);
+    vec![
+        MetadataRecord::ClusterCreated {
+            cluster_id: "A".into(),
+        },
+        topic(kept, "orders.new"),
+        topic(gone, "old_ones"),
+        topic(purged, "older"),
+        MetadataRecord::PartitionsAdded {
+            id: kept,
+            partitions: 6,
+        },
+        MetadataRecord::TopicDeleted { id: gone },
+        MetadataRecord::TopicDeleted { id: purged },
+        MetadataRecord::TopicPurged { id: purged },
+        MetadataRecord::TopicConfigChanged {
+            id: kept,
+            changes: changes.clone(),
+        },
+        MetadataRecord::BrokerConfigChanged {
+            broker: None,
+            changes: changes.clone(),
+        },
+        MetadataRecord::BrokerConfigChanged {
+            broker: Some(broker),
+            changes,
+        },
+        MetadataRecord::UncleanStart { broker },
+        MetadataRecord::ProducerIdBlock {
+            first: ProducerId::new(1_000),
+            count: 1_000,
+        },
+    ]
 }
 
 /// Decodes a structure; what decodes is used as a start would use it.
@@ -27,31 +87,37 @@ pub fn formats(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else {
         return;
     };
+    let kind = usize::from(*kind) % KINDS;
+    match kind {
+        METADATA_BATCH => return metadata_batch(bytes),
+        METADATA_SNAPSHOT => return metadata_snapshot(bytes),
+        _ => {}
+    }
     let mut bytes = bytes.to_vec();
     bytes.resize(bytes.len().next_multiple_of(4096), 0);
-    match usize::from(*kind) % EXAMPLES.len() {
+    match kind {
         ROUND => {
-            seal_round(&mut bytes);
+            seal::round(&mut bytes);
             round(&bytes);
         }
         CHECKPOINT => {
-            seal_checkpoint(&mut bytes);
+            seal::checkpoint(&mut bytes);
             checkpoint(&bytes);
         }
         SIDECAR => {
-            seal_sidecar(&mut bytes);
+            seal::sidecar(&mut bytes);
             if let Some(sidecar) = bounded(bytes.len(), || Sidecar::decode(&bytes).ok()) {
                 assert_eq!(Sidecar::decode(&sidecar.encode()), Ok(sidecar));
             }
         }
         HEADER => {
-            put(&mut bytes, 8, |bytes| crc32c(&bytes[12..bytes.len().min(4096)]));
+            seal::block(&mut bytes);
             if let Ok(header) = SegmentHeader::decode(&bytes) {
                 assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
             }
         }
         _ => {
-            put(&mut bytes, 8, |bytes| crc32c(&bytes[12..bytes.len().min(4096)]));
+            seal::block(&mut bytes);
             if let Ok(identity) = Identity::decode(&bytes) {
                 assert_eq!(Identity::decode(&identity.encode()), Ok(identity));
             }
@@ -97,6 +163,39 @@ fn checkpoint(bytes: &[u8]) {
     replay(checkpoint, EXAMPLES[ROUND]);
 }
 
+/// The records of one entry of the metadata log, applied one after the other.
+fn metadata_batch(bytes: &[u8]) {
+    let Some(records) = bounded_image(bytes.len(), || decode_batch(bytes).ok()) else {
+        return;
+    };
+    assert_eq!(decode_batch(&encode_batch(&records)).as_ref(), Ok(&records));
+    let image = bounded_image(bytes.len(), || ClusterImage::empty().apply(&records));
+    is_whole(&image);
+}
+
+fn metadata_snapshot(bytes: &[u8]) {
+    if let Some(image) = bounded_image(bytes.len(), || ClusterImage::decode_snapshot(bytes).ok()) {
+        is_whole(&image);
+    }
+}
+
+/// An image can be written and read again, and goes on.
+fn is_whole(image: &ClusterImage) {
+    let written = image.encode_snapshot();
+    let again = ClusterImage::decode_snapshot(&written).expect("what was written reads");
+    assert_eq!(again.encode_snapshot(), written);
+    let partitions = image
+        .topics()
+        .map(|topic| u64::from(topic.partitions))
+        .sum::<u64>();
+    assert_eq!(image.partition_count(), partitions);
+    let deletions: Vec<_> = image
+        .topics()
+        .map(|topic| MetadataRecord::TopicDeleted { id: topic.id })
+        .collect();
+    assert_eq!(image.apply(&deletions).partition_count(), 0);
+}
+
 /// All that a start decides, over a ring that begins with `ring`. Nothing is asserted but that it ends.
 fn replay(checkpoint: Checkpoint, ring: &[u8]) {
     let (id, journal): (JournalId, _) = (checkpoint.head.journal.id, checkpoint.head.journal);
@@ -135,59 +234,27 @@ fn replay(checkpoint: Checkpoint, ring: &[u8]) {
 
 /// Runs `decode` and expects it to take no more memory than a small multiple of the bytes.
 fn bounded<T>(len: usize, decode: impl FnOnce() -> T) -> T {
+    within(32 * len, decode)
+}
+
+/// As above, for the cluster's image: a broker's configuration takes five bytes, and two nodes of trees in memory.
+fn bounded_image<T>(len: usize, decode: impl FnOnce() -> T) -> T {
+    within(80 * len, decode)
+}
+
+fn within<T>(bytes: usize, decode: impl FnOnce() -> T) -> T {
     let (result, used) = memory::measure(decode);
-    assert!(used <= 32 * len + 4096, "{used} bytes taken for {len}");
+    assert!(used <= bytes + 4096, "{used} bytes taken, {bytes} allowed");
     result
-}
-
-fn seal_round(bytes: &mut [u8]) {
-    put(bytes, 8, |bytes| crc32c(bytes.get(12..76).unwrap_or_default()));
-    let Some(&[a, b, c, d]) = bytes.get(64..68) else {
-        return;
-    };
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    if length < 80 || length > bytes.len() {
-        return;
-    }
-    let previous = u32::from_le_bytes([bytes[72], bytes[73], bytes[74], bytes[75]]);
-    put(bytes, 76, |bytes| {
-        crc32c_append(crc32c_append(previous, &bytes[..76]), &bytes[80..length])
-    });
-}
-
-fn seal_checkpoint(bytes: &mut [u8]) {
-    let Some(&[a, b, c, d]) = bytes.get(16..20) else {
-        return;
-    };
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    put(bytes, 24, |bytes| {
-        crc32c(bytes.get(128..length).unwrap_or_default())
-    });
-    put(bytes, 8, |bytes| crc32c(bytes.get(12..128).unwrap_or_default()));
-}
-
-fn seal_sidecar(bytes: &mut [u8]) {
-    let Some(&[a, b, c, d]) = bytes.get(16..20) else {
-        return;
-    };
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    put(bytes, 8, |bytes| {
-        crc32c(bytes.get(12..length).unwrap_or_default())
-    });
-}
-
-/// Writes a checksum at `at`, if there is room and anything behind it.
-fn put(bytes: &mut [u8], at: usize, crc: impl FnOnce(&[u8]) -> u32) {
-    if bytes.len() > at + 4 {
-        let crc = crc(bytes).to_le_bytes();
-        bytes[at..at + 4].copy_from_slice(&crc);
-    }
 }
 
 const ROUND: usize = 0;
 const CHECKPOINT: usize = 1;
 const SIDECAR: usize = 2;
 const HEADER: usize = 3;
+const METADATA_BATCH: usize = 5;
+const METADATA_SNAPSHOT: usize = 6;
+const KINDS: usize = 7;
 const EXAMPLES: [&[u8]; 5] = [
     include_bytes!("../../../storage/log/fixtures/v1/round"),
     include_bytes!("../../../storage/log/fixtures/v1/checkpoint"),

@@ -3,15 +3,25 @@
 //! A check panics where its property fails. Each takes the bytes as they come; the first two of a message's
 //! pick the API and the version, so that no mutation is wasted on a key that does not exist.
 
+pub mod corpus;
 pub mod golden;
 pub mod memory;
 pub mod messages;
 pub mod random;
 
 mod batches;
+#[cfg(any(test, fuzzing))]
+mod boot;
 mod formats;
+#[cfg_attr(
+    not(any(test, fuzzing)),
+    expect(dead_code, reason = "some are needed where a start is fuzzed")
+)]
+mod seal;
 
 pub use batches::batches;
+#[cfg(fuzzing)]
+pub use boot::boot;
 pub use formats::{format_seeds, formats};
 
 use millstream_protocol::api::{API_TABLE, ApiSpec};

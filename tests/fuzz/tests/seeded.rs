@@ -117,3 +117,16 @@ fn formats_hold_under_mutation() {
         }
     }
 }
+
+#[test]
+fn what_the_fuzzers_found_still_holds() {
+    let checked = |target, check: fn(&[u8])| {
+        let inputs = millstream_fuzz::corpus::load(target).unwrap();
+        assert!(!inputs.is_empty(), "nothing is kept for {target}");
+        inputs.iter().for_each(|input| check(input));
+    };
+    checked("requests", millstream_fuzz::requests);
+    checked("responses", millstream_fuzz::responses);
+    checked("batches", millstream_fuzz::batches);
+    checked("formats", millstream_fuzz::formats);
+}

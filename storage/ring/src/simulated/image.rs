@@ -32,6 +32,24 @@ impl DiskImage {
         file.corrupt(0, at, bytes);
     }
 
+    /// Replaces all bytes of a file, of whatever length; makes it where its directory is there.
+    pub fn put(&mut self, path: &Path, bytes: &[u8]) {
+        if self.disk.lookup(path).is_some() {
+            self.remove(path);
+        }
+        let ino = self
+            .disk
+            .open(path, true, true, true)
+            .expect("the directory is there");
+        self.disk.close(ino);
+        let file = self.disk.files.get_mut(&ino).expect("made above");
+        file.write(0, 0, bytes);
+        file.flush(None, |_| true);
+        self.disk
+            .sync_dir(path.parent().expect("a file has a directory"))
+            .expect("the directory of a file");
+    }
+
     /// Makes the 512-byte sector at `at` unreadable (EIO) until it is written again.
     pub fn spoil(&mut self, path: &Path, at: u64) {
         let ino = self.disk.lookup(path).expect("a file of the image");
