@@ -7,6 +7,7 @@
 mod habits;
 mod rules;
 mod source;
+mod unsafe_list;
 mod walls;
 
 use std::collections::BTreeSet;
