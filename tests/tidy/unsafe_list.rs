@@ -154,9 +154,9 @@ fn path() -> PathBuf {
 const COMMAND: &str = "WRITE_UNSAFE_LIST=1 cargo test -p millstream-tests --test tidy unsafe_list";
 const HEAD: &str = "# Unsafe code, room by room
 
-Made from the sources by `WRITE_UNSAFE_LIST=1 cargo test -p millstream-tests --test tidy unsafe_list`; a test holds it to
-them. Rooms that are not named have none. Beside the proofs: `.ci/sanitize` runs the ring's tests under AddressSanitizer, and what its
-threads share under loom.
+Made from the sources by `WRITE_UNSAFE_LIST=1 cargo test -p millstream-tests --test tidy unsafe_list`; a test holds it
+to them. Rooms that are not named have none. Beside the proofs: `.ci/sanitize` runs the ring's tests under
+AddressSanitizer, and what its threads share under loom.
 
 | room | pieces |
 |---|---:|
