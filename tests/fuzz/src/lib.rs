@@ -21,7 +21,7 @@ mod seal;
 
 pub use batches::batches;
 #[cfg(fuzzing)]
-pub use boot::boot;
+pub use boot::{Ended, boot};
 pub use formats::{format_seeds, formats};
 
 use millstream_protocol::api::{API_TABLE, ApiSpec};

@@ -2,7 +2,9 @@
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream_fuzz::boot(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    millstream_fuzz::boot(bytes);
+});
 
 #[cfg(not(fuzzing))]
 fn main() {

@@ -82,6 +82,21 @@ impl<'a> Plan<'a> {
         inputs
     }
 
+    /// For each block of a history that is not empty an input that flips a bit in it.
+    #[cfg(test)]
+    pub fn flips(history: u8, files: &Files) -> Vec<Vec<u8>> {
+        let mut inputs = Vec::new();
+        for (file, name) in files.names().iter().enumerate() {
+            for (block, bytes) in files.get(name).chunks(BLOCK).enumerate() {
+                if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                    let [low, high] = (last as u16 / 2).to_le_bytes();
+                    inputs.push(vec![history, 0, 0, file as u8, block as u8, low, high, 3, 0, 0]);
+                }
+            }
+        }
+        inputs
+    }
+
     pub fn damage(&self, files: &mut Files, earlier: &Files) {
         for step in self.steps {
             let names = files.names();

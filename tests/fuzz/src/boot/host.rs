@@ -30,6 +30,8 @@ pub const DIR: &str = "/data";
 
 /// One broker, open.
 pub struct Host {
+    /// What the start says.
+    pub report: Vec<String>,
     shards: Vec<Shard>,
     metadata: MetadataLog<MemoryDisk>,
     image: Arc<ClusterImage>,
@@ -67,6 +69,7 @@ impl Host {
             done: BTreeMap::new(),
         };
         Ok(Host {
+            report: booted.report,
             shards: booted.shards.into_iter().map(shard).collect(),
             metadata,
             image,
@@ -94,6 +97,12 @@ impl Host {
         let logs = &self.shards[self.shard(key)].logs;
         let offsets = logs.try_offsets(logs.lookup(key)?)?;
         Some((offsets.start.get(), offsets.flushed.get()))
+    }
+
+    /// Some partition takes nothing any more.
+    pub fn has_fenced(&self) -> bool {
+        let is_fenced = |key: &PartitionKey| self.shards[self.shard(*key)].logs.fenced_at(*key).is_some();
+        self.keys().iter().any(is_fenced)
     }
 
     /// Batches from `from` on, below `end`.
