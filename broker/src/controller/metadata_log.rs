@@ -306,8 +306,8 @@ fn read_entries(
     Ok(at)
 }
 
-/// Whether a valid entry after that one lies at `at`. Most places are told by the sequence that they would have, without
-/// a checksum: summing up at each would take seconds for a log of some megabytes.
+/// Whether a valid entry after that one lies at `at`. Most places are told by the sequence that they would have,
+/// without a checksum: summing up at each would take seconds for a log of some megabytes.
 fn is_later_entry(bytes: &[u8], at: usize, missing: u64) -> bool {
     let left = bytes.len() - at;
     if left < ENTRY_HEADER {
