@@ -12,6 +12,7 @@ use crate::partition_log::Fact;
 use crate::rounds::{DirectWrite, Filled, Filling, fill};
 use crate::segment_files::FileWork;
 use crate::shard_logs::ShardLogs;
+use crate::stall::StallWatch;
 use crate::write_behind::{WriteKind, write_tag};
 
 impl ShardLogs {
@@ -45,6 +46,7 @@ impl ShardLogs {
             ops: &mut self.ops,
         };
         self.journal.start(buf, header, direct_groups, false, &mut io);
+        self.stall.begin(now.monotonic);
     }
 
     pub(crate) fn journal_event(&mut self, event: JournalEvent, now: Now, events: &mut Vec<LogEvent>) {
@@ -53,6 +55,7 @@ impl ShardLogs {
             JournalEvent::RoundDone => self.round_done(now, events),
             JournalEvent::Failed(error) => {
                 self.stopped = true;
+                self.stall = StallWatch::new();
                 events.push(LogEvent::WritesStopped {
                     reason: format!("writing journal {} failed: {error}", self.journal.identity().id),
                 });
@@ -164,6 +167,7 @@ impl ShardLogs {
     /// All that the round carried is durable now.
     fn round_done(&mut self, now: Now, events: &mut Vec<LogEvent>) {
         self.last_round = now.monotonic;
+        events.extend(self.stall.end(now.monotonic));
         let mut listed = std::mem::take(&mut self.in_round);
         for id in listed.drain(..) {
             self.round_done_for(id, now, events);
@@ -306,6 +310,7 @@ impl ShardLogs {
             ops: &mut self.ops,
         };
         self.journal.start(buf, header, 0, true, &mut io);
+        self.stall.begin(now.monotonic);
     }
 
     /// Has a segment's file made, if its manifest record is durable.

@@ -4,7 +4,7 @@
 //! turn.
 
 use millstream_log::PartitionKey;
-use millstream_protocol::time::Instant;
+use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::Slice;
 
@@ -113,6 +113,15 @@ pub struct SpaceReport {
     pub taken_from: u64,
 }
 
+/// A round of the journal that takes the disk unusually long: nothing of the shard is acknowledged meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StallReport {
+    /// How long it took so far, or in the end.
+    pub lasted: Duration,
+    /// It is finished.
+    pub over: bool,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum LogEvent {
@@ -178,4 +187,6 @@ pub enum LogEvent {
     },
     /// Room on the disk came or went.
     Space(SpaceReport),
+    /// The disk does not finish a round, or did at last.
+    Stall(StallReport),
 }

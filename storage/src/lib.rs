@@ -38,6 +38,7 @@ mod rounds;
 mod segment_files;
 mod shard_logs;
 mod spare;
+mod stall;
 mod status;
 mod write_behind;
 
@@ -45,7 +46,7 @@ pub use boot::{Booted, DirectoryLock, KnownTopics, TopicFate, open};
 pub use error::{AppendError, DeleteRecordsError, OpenError, ReadError};
 pub use event::{
     Appended, FoundTime, LogEvent, LogId, Now, Offsets, ReadId, ReadOutcome, SpaceReport, SpaceState,
-    TimeOutcome,
+    StallReport, TimeOutcome,
 };
 pub use ops::is_storage_token;
 pub use options::StorageOptions;

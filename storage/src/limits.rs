@@ -141,6 +141,9 @@ pub const RETENTION_EVERY_NS_DEFAULT: u64 = 300_000_000_000;
 /// See [`RETENTION_EVERY_NS_DEFAULT`].
 pub const RETENTION_FIRST_AFTER_NS_DEFAULT: u64 = 30_000_000_000;
 
+/// A round that the disk does not finish within this is told of, and again whenever it has taken twice as long.
+pub const STALL_TOLD_AFTER_NS: u64 = 2_000_000_000;
+
 /// How often the free space of the disk is asked for, and whether retention is due.
 pub const HOUSEKEEPING_EVERY_NS: u64 = 1_000_000_000;
 /// Logs that one turn looks at for that.

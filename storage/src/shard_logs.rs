@@ -33,6 +33,7 @@ use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::{FileEvent, SegmentFiles};
 use crate::spare::Spare;
+use crate::stall::StallWatch;
 
 /// See the module's page.
 pub struct ShardLogs {
@@ -80,6 +81,7 @@ pub struct ShardLogs {
     pub(crate) shutdown: Shutdown,
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
+    pub(crate) stall: StallWatch,
     pub(crate) house: Housekeeping,
 }
 

@@ -14,7 +14,7 @@ use millstream_machine::purgatory::{Released, WaitFor};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{Ring, SocketId};
-use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs};
+use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs, StallReport};
 
 use super::budget::Budget;
 use super::calls::{Call, PendingRead, Waiting};
@@ -300,6 +300,7 @@ impl Shard {
             LogEvent::Deleted { key } => self.controller.partition_gone(key.topic),
             LogEvent::Warning { reason } => tracing::warn!(shard = self.id.0, "{reason}"),
             LogEvent::Space(report) => space::tell(Some(self.id), &report),
+            LogEvent::Stall(report) => self.tell_stall(&report),
         }
     }
 
@@ -329,6 +330,23 @@ impl Shard {
         );
         for log in self.partitions.all_logs() {
             self.give_up_log(log);
+        }
+    }
+
+    fn tell_stall(&self, report: &StallReport) {
+        let (shard, lasted_ms) = (self.id.0, report.lasted.as_millis());
+        match report.over {
+            false => tracing::warn!(
+                shard,
+                lasted_ms,
+                "the disk does not finish a flush: produce requests of this shard wait for it, what is flushed is \
+                 served; if it lasts, look at the disk"
+            ),
+            true => tracing::warn!(
+                shard,
+                lasted_ms,
+                "the disk finished the flush: what waited for it is acknowledged"
+            ),
         }
     }
 

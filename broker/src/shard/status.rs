@@ -30,6 +30,7 @@ impl Shard {
             dirty_bytes = storage.dirty,
             journal_live_bytes = storage.journal_live,
             journal_bytes = storage.journal_size,
+            round_lasts_ms = self.partitions.logs.round_lasts(self.now.monotonic).as_millis(),
             requests = self.counters.requests,
             "status of a shard"
         );

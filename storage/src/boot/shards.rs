@@ -37,6 +37,7 @@ use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
 use crate::spare::Spare;
+use crate::stall::StallWatch;
 
 pub(super) type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
 
@@ -431,6 +432,7 @@ impl Opening<'_> {
             stopped: false,
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
+            stall: StallWatch::new(),
             house: Housekeeping::new(self.now.monotonic, self.options),
         }
     }

@@ -270,6 +270,7 @@ impl Run {
             | LogEvent::ReadDone { .. }
             | LogEvent::TimeFound { .. }
             | LogEvent::Space(_)
+            | LogEvent::Stall(_)
             | LogEvent::Warning { .. } => {}
         }
         Ok(())
