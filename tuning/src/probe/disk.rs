@@ -31,7 +31,8 @@ impl Step {
 }
 
 /// Writes one block with direct I/O and DSYNC, reads it back, and removes the file. Gives the alignment in
-/// bytes that the kernel reports for the file, where it reports one.
+/// bytes that the kernel reports for the file, where it reports one. A disk that has no room for the block is taken at
+/// its word: who starts a broker on it may want to delete something.
 pub fn try_direct_io(directory: &Path) -> Result<Option<u64>, (Step, io::Error)> {
     fs::create_dir_all(directory).map_err(|error| (Step::CreateDir, error))?;
     let path = directory.join(format!(".direct-io-probe-{}", std::process::id()));
@@ -54,7 +55,10 @@ pub fn try_direct_io(directory: &Path) -> Result<Option<u64>, (Step, io::Error)>
         write_and_read(&file).map(|()| alignment(&file))
     });
     let _ = fs::remove_file(&path);
-    result
+    match result {
+        Err((_, error)) if error.raw_os_error() == Some(libc::ENOSPC) => Ok(None),
+        result => result,
+    }
 }
 
 /// The block device under a directory.
