@@ -4,77 +4,14 @@ With KAFKA_ADDRESS=127.0.0.1:9092 the tests that kill nothing run against the br
 Kafka itself, they show that the tests ask for what Kafka does.
 """
 
-import ctypes
 import os
-import random
-import signal
-import socket
-import subprocess
 import tempfile
-import time
-import uuid
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from broker import Broker, make_topic
+from confluent_kafka.admin import AdminClient
 
 ORACLE = os.environ.get("KAFKA_ADDRESS")
-BINARY = None if ORACLE else os.environ["MILLSTREAM_BINARY"]
-READY_SECONDS = 60
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
-
-
-class Broker:
-    """One broker process over one data directory; it may be killed and started again on the same port."""
-
-    def __init__(self, folder, *flags):
-        self.folder = folder
-        self.flags = flags
-        self.port = free_port()
-        self.process = None
-        self.log = open(os.path.join(folder, "broker.log"), "ab")
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def start(self):
-        data = os.path.join(self.folder, "data")
-        command = [BINARY, "start", "--data-dir", data, "--listen", self.address, *self.flags]
-        # What is set for the tests is not for the broker, which refuses variables that it does not know.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
-        self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=self.log, env=environment, preexec_fn=end_with(os.getpid())
-        )
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"the broker ended: {self.tail()}"
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(0.05)
-        raise AssertionError(f"the broker did not listen within {READY_SECONDS} s: {self.tail()}")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        """SIGTERM; returns the exit code and the seconds that it took."""
-        started = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=30)
-        return code, time.monotonic() - started
-
-    def end(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        self.log.close()
-
-    def tail(self):
-        self.log.flush()
-        with open(self.log.name, "rb") as log:
-            return log.read()[-4000:].decode(errors="replace")
 
 
 class Attached:
@@ -83,28 +20,6 @@ class Attached:
     def __init__(self, address):
         self.address = address
         self.port = int(address.rsplit(":", 1)[1])
-
-
-def end_with(starter):
-    """To be called between fork and exec: the kernel kills the process when this one ends, however it ends."""
-
-    def ask():
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # Who ended before the line above sends no signal any more.
-        if os.getppid() != starter:
-            os._exit(1)
-
-    return ask
-
-
-def free_port():
-    """A free port below those that the system gives to outgoing connections: a client that tries to reach a broker that is
-    down could otherwise be given the broker's own port, and connect to itself."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 @pytest.fixture(scope="session")
@@ -138,14 +53,3 @@ def admin(broker):
 def topic(broker, admin):
     """A new topic with three partitions."""
     return make_topic(admin, partitions=3)
-
-
-def make_topic(admin, partitions=1, **config):
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    settings = {key.replace("_", "."): str(value) for key, value in config.items()}
-    for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
-        future.result(15)
-    deadline = time.monotonic() + 15
-    while admin.list_topics(name, timeout=15).topics[name].error is not None:
-        assert time.monotonic() < deadline, f"{name} did not appear in the metadata"
-    return name

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from confluent_kafka import (OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition,
                              TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME)
-from conftest import make_topic
+from broker import make_topic
 
 
 def producer(broker, **config):
