@@ -1,0 +1,154 @@
+"""What a power cut may leave on a device: images made of the log of its writes and flushes (blklogwrites, in the format
+of dm-log-writes), and the search over them.
+
+    tests/crash/run images [IMAGES] [SEED]
+
+A flush makes durable what was written before it. An image holds all of that, and of what was written since any part:
+some writes, some not, some torn between sectors. What was acknowledged before the cut must be there.
+"""
+
+import os
+import random
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+
+from conftest import on
+from disks import Device, Disk, missing, run
+from load import Load
+
+SECTOR = 512
+SUPER = struct.Struct("<QQQI")
+MAGIC = 0x6A736677736872
+ENTRY = struct.Struct("<QQQQ")
+FLUSH, DISCARD = 1, 4
+LOAD_SECONDS = 4
+IMAGES_A_LIFE = 25
+
+
+class WriteLog:
+    """The entries of a log, each with the size that the log had when it was whole."""
+
+    def __init__(self, path):
+        self.file = open(path, "rb")
+        magic, _, _, sector = SUPER.unpack_from(self.file.read(SECTOR))
+        assert magic == MAGIC and sector == SECTOR, (hex(magic), sector)
+        self.entries, at, end = [], SECTOR, os.path.getsize(path)
+        while at + SECTOR <= end:
+            self.file.seek(at)
+            first, count, flags, _ = ENTRY.unpack(self.file.read(ENTRY.size))
+            data = at + SECTOR
+            at = data + (0 if flags & DISCARD else count * SECTOR)
+            self.entries.append((first, count, flags, data, at))
+
+    def write(self, entry, image, chosen=None):
+        """Writes an entry into an image: all of it, or the sectors `chosen`."""
+        first, count, flags, data, _ = entry
+        image.seek(first * SECTOR)
+        if flags & DISCARD:
+            image.write(bytes(count * SECTOR))
+            return
+        self.file.seek(data)
+        bytes_ = self.file.read(count * SECTOR)
+        if chosen is None:
+            image.write(bytes_)
+            return
+        for sector in chosen:
+            image.seek((first + sector) * SECTOR)
+            image.write(bytes_[sector * SECTOR:(sector + 1) * SECTOR])
+
+
+class Images:
+    """Images of one log, in the order of their cuts."""
+
+    def __init__(self, start, log, chance):
+        self.log, self.chance = log, chance
+        # The device as it was before the log, and then with all that is durable at the last cut.
+        self.durable, self.done = start, 0
+
+    def make(self, cut, path):
+        """The device after a power cut before entry `cut`; returns how many writes were in doubt."""
+        flushes = [number for number in range(self.done, cut) if self.log.entries[number][2] & FLUSH]
+        last = flushes[-1] if flushes else self.done
+        with open(self.durable, "r+b") as durable:
+            for entry in self.log.entries[self.done:last]:
+                self.log.write(entry, durable)
+        self.done = last
+        run("cp", "--sparse=always", self.durable, path)
+        doubtful = self.log.entries[last:cut]
+        with open(path, "r+b") as image:
+            for entry in doubtful:
+                fate = self.chance.random()
+                if fate < 0.5:
+                    self.log.write(entry, image)
+                elif fate < 0.75 and not entry[2] & DISCARD:
+                    self.log.write(entry, image, [sector for sector in range(entry[1]) if self.chance.random() < 0.5])
+        return len(doubtful)
+
+
+def search(scratch, images, seed, kind="ext4", say=lambda line: None):
+    """A life under load on a device that logs, and the images of it."""
+    chance, tally = random.Random(seed), Counter()
+    device = Device(scratch, kind, log=True)
+    start, image = os.path.join(scratch, "start.img"), os.path.join(scratch, "cut.img")
+    try:
+        device.mount()
+        broker = on(device, scratch, chance.choice("12"))
+        broker.start()
+        broker.stop()
+        device.unmount()
+        run("cp", "--sparse=always", device.image, start)
+        device.mount()
+        broker.start()
+        load = Load(broker, "cut", segment_bytes=1 << 20, clock=lambda: os.path.getsize(device.log))
+        load.wait_for(100)
+        begun = os.path.getsize(device.log)
+        time.sleep(LOAD_SECONDS)
+        load.finish()
+        broker.kill()
+    finally:
+        device.end()
+    log = WriteLog(device.log)
+    first = next(number for number, entry in enumerate(log.entries) if entry[4] > begun)
+    flushes = [number + 1 for number, entry in enumerate(log.entries) if number >= first and entry[2] & FLUSH]
+    # Half of them at a flush.
+    cuts = chance.choices(flushes, k=images // 2) + chance.choices(range(first, len(log.entries)), k=images - images // 2)
+    tally.update({"writes": len(log.entries), "flushes": len(flushes), "records acknowledged": load.acknowledged})
+    maker = Images(start, log, chance)
+    for cut in sorted(cuts):
+        tally["writes in doubt"] += maker.make(cut, image)
+        disk = Disk(scratch, kind, image=image).mount()
+        broker = on(disk, scratch, "2")
+        try:
+            broker.start()
+            tally["records found and compared"] += load.check(broker, by=log.entries[cut - 1][4])
+            assert b"damage" not in broker.said() and b"fenced" not in broker.said(), broker.tail()
+        finally:
+            broker.end()
+            disk.end()
+        tally["images"] += 1
+        say(f"{tally['images']} images")
+    return tally
+
+
+def main(images=200, seed=None):
+    seed = int(seed) if seed else random.SystemRandom().randrange(1 << 32)
+    lacking = missing()
+    assert not lacking, f"this mounts file systems of its own, and here is no {', '.join(lacking)}"
+    print(f"tests/crash/run images {images} {seed}", flush=True)
+    tally = Counter()
+    while tally["images"] < int(images):
+        kind = ("ext4", "xfs")[tally["lives"] % 2]
+        with tempfile.TemporaryDirectory(prefix="millstream-images-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as scratch:
+            count = min(IMAGES_A_LIFE, int(images) - tally["images"])
+            print(f"{kind}, seed {seed + tally['lives']}", flush=True)
+            tally += search(scratch, count, seed + tally["lives"], kind)
+        tally["lives"] += 1
+        print(", ".join(f"{count} {name}" for name, count in tally.items()), flush=True)
+    print("passed: nothing acknowledged lost, nothing changed, nothing twice")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""A flush that takes ten seconds: who waits for it waits or times out, and the log tells of it; nobody else notices."""
+
+import os
+import signal
+import time
+
+from broker import make_topic
+from conftest import after_power_returns
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from disks import Device, Disk, insist, run
+from load import PARTITIONS, Load
+
+STALL_SECONDS = 10
+
+
+def test_a_device_that_hangs_for_ten_seconds_delays_and_breaks_nothing(scratch, mounted):
+    device = Device(scratch)
+    broker = mounted(device)
+    topic = make_topic(AdminClient({"bootstrap.servers": broker.address}))
+    load = Load(broker, "hangs")
+    load.wait_for(300)
+    device.hang()
+    begun = time.monotonic()
+    assert outcome(impatient(broker), topic, 0, seconds=8) is not None, "who does not wait so long times out"
+    before = load.acknowledged
+    time.sleep(STALL_SECONDS - (time.monotonic() - begun))
+    assert load.acknowledged == before, "acknowledged without a flush"
+    broker.process.send_signal(signal.SIGUSR1)
+    insist(lambda: broker.said().count(b"round_lasts_ms") == 2)
+    device.go_on()
+    load.wait_for(100)
+    load.finish()
+    for part in (b"the disk does not finish a flush", b"the disk finished the flush"):
+        assert part in broker.said()
+    for part in (b"ERROR", b"fenced"):
+        assert part not in broker.said()
+    after_power_returns(broker, device)
+    load.check()
+
+
+def test_other_shards_go_on_while_the_journal_of_one_hangs(scratch, mounted):
+    """The journal of the second shard lies on a device of its own."""
+    broker = mounted(Disk(scratch))
+    topic = make_topic(AdminClient({"bootstrap.servers": broker.address}), partitions=PARTITIONS)
+    broker.stop()
+    aside = os.path.join(scratch, "aside")
+    os.mkdir(aside)
+    device = Device(aside, size=1 << 30)
+    device.mount()
+    journal, moved = os.path.join(broker.data, "journal-1"), os.path.join(device.folder, "journal-1")
+    try:
+        run("cp", journal, moved)
+        device.again()
+        run("mount", "--bind", moved, journal)
+        broker.start()
+        producers = [impatient(broker) for _ in range(PARTITIONS)]
+        assert [outcome(producers[partition], topic, partition) for partition in range(PARTITIONS)] == [None] * PARTITIONS
+        device.hang()
+        failed = [partition for partition in range(PARTITIONS) if outcome(producers[partition], topic, partition)]
+        assert len(failed) == PARTITIONS // 2, f"{failed} wait for the shard whose journal hangs"
+        for partition in set(range(PARTITIONS)) - set(failed):
+            begun = time.monotonic()
+            for _ in range(50):
+                assert outcome(producers[partition], topic, partition) is None
+            assert time.monotonic() - begun < 5
+        assert b"the disk does not finish a flush" in broker.said()
+        device.go_on()
+        insist(lambda: not any(outcome(producers[partition], topic, partition) for partition in range(PARTITIONS)))
+    finally:
+        device.go_on()
+        broker.kill()
+        insist(lambda: run("umount", journal))
+        device.end()
+
+
+def impatient(broker):
+    return Producer({"bootstrap.servers": broker.address, "message.timeout.ms": 3000, "request.timeout.ms": 2000,
+                     "linger.ms": 0, "log_level": 2})
+
+
+def outcome(source, topic, partition, seconds=5):
+    """Sends one record; `None` if it was acknowledged."""
+    errors = []
+    source.produce(topic, b"one", partition=partition, on_delivery=lambda error, _: errors.append(error))
+    source.flush(seconds)
+    assert len(errors) == 1
+    return errors[0]
