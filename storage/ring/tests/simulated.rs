@@ -712,3 +712,26 @@ fn checksum(image: &DiskImage) -> u64 {
         sum.wrapping_mul(0x100_0000_01B3) ^ u64::from(byte)
     })
 }
+
+/// Images of all boundaries, of one run that goes on, are what runs that are cut at each would leave.
+#[test]
+fn acknowledged_records_are_in_the_image_of_every_boundary() {
+    let images = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let world = SimWorld::new(5, SimOptions::default());
+    let taken = images.clone();
+    world.at_boundaries(move |image| taken.borrow_mut().push(image));
+    let watched = (write_records(&world, Sync::Write), world.trace());
+    let images = images.take();
+    assert_eq!(images.len() as u64, watched.0.1);
+    for (cut, image) in images.iter().enumerate() {
+        let world = SimWorld::new(5, SimOptions::default());
+        world.cut_power_at(PowerCut::AtBoundary(cut as u64));
+        let (acked, _) = write_records(&world, Sync::Write);
+        check_records(image, acked).unwrap();
+    }
+    let unwatched = SimWorld::new(5, SimOptions::default());
+    assert_eq!(
+        (write_records(&unwatched, Sync::Write), unwatched.trace()),
+        watched
+    );
+}

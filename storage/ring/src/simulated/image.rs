@@ -24,6 +24,11 @@ impl DiskImage {
         file.read(0, file.size as usize)
     }
 
+    /// A file's size in bytes. None: there is none.
+    pub fn size(&self, path: &Path) -> Option<u64> {
+        Some(self.disk.files[&self.disk.lookup(path)?].size)
+    }
+
     /// Changes bytes at rest, as a bit flip or a foreign hand would. Within the file's size.
     pub fn overwrite(&mut self, path: &Path, at: u64, bytes: &[u8]) {
         let ino = self.disk.lookup(path).expect("a file of the image");

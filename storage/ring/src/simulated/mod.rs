@@ -158,6 +158,12 @@ impl SimWorld {
         self.world.borrow().trace
     }
 
+    /// Gives `hook` at every flush boundary from now on what a power cut there would leave. What happens in the world
+    /// stays the same.
+    pub fn at_boundaries(&self, hook: impl FnMut(DiskImage) + 'static) {
+        self.world.borrow_mut().boundary_hook = Some(Box::new(hook));
+    }
+
     /// What a power cut now would leave on the disk; `seed` chooses among the possible. The world goes on unharmed.
     pub fn crash(&self, seed: u64) -> DiskImage {
         let world = self.world.borrow();

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::disk::{Disk, Ino};
+use super::image::DiskImage;
 use super::inode::OpNumber;
 use super::net::{EndpointId, Net};
 use super::options::{Meddling, OpKind, OpView, PowerCut, SimOptions};
@@ -42,12 +43,15 @@ pub(super) struct World {
     pub(super) fault_prng: Prng,
     pub(super) hook: Option<Hook>,
     pub(super) meddler: Option<Meddler>,
+    pub(super) boundary_hook: Option<BoundaryHook>,
     /// Files on their way between two rings.
     parked: BTreeMap<u64, File>,
 }
 
 pub(super) type Hook = Box<dyn FnMut(&OpView<'_>) -> Option<IoError>>;
 pub(super) type Meddler = Box<dyn FnMut(&OpView<'_>) -> Option<Meddling>>;
+
+pub(super) type BoundaryHook = Box<dyn FnMut(DiskImage)>;
 
 /// One ring of the world.
 pub(super) struct RingState {
@@ -137,6 +141,7 @@ impl World {
             fault_prng: Prng::new(seed, 3),
             hook: None,
             meddler: None,
+            boundary_hook: None,
             parked: BTreeMap::new(),
             options,
         }
@@ -217,6 +222,14 @@ impl World {
 
     /// A moment at which a flush's durability changes; the power may go right here. False: it is gone.
     pub(super) fn boundary(&mut self) -> bool {
+        if let Some(mut hook) = self.boundary_hook.take() {
+            // A stream of its own for each: to be watched changes nothing of what happens.
+            let mut prng = Prng::new(mix(self.trace ^ self.boundaries), 4);
+            hook(DiskImage {
+                disk: self.interrupted_disk(&mut prng).crashed(&mut prng),
+            });
+            self.boundary_hook = Some(hook);
+        }
         if self.cut == Some(PowerCut::AtBoundary(self.boundaries)) {
             self.off = true;
         } else {
