@@ -307,13 +307,16 @@ impl Collecting {
     fn add(&mut self, id: LogId, next: JournalPoint, is_full: bool, logs: &LogTable) -> bool {
         // One that is gone was deleted meanwhile; one that is going is waited for.
         let Some(log) = logs.get(id) else { return true };
-        let shadow = log.shadow.as_deref().filter(|_| !log.pending.is_empty());
-        if log.state.is_removed() || (shadow.is_none() && !log.pending.is_empty()) {
+        // Until a round took back what a failed direct write was to write, the entry would count it: what was
+        // acknowledged before it is not told from it by the index. In a full journal there will be no such round, and
+        // the entry says so in its place.
+        let takes_back = log.is_untaken && is_full && log.in_round.direct.is_none();
+        if log.is_untaken && !takes_back {
             return false;
         }
-        // Until a round took back what a failed direct write was to write, the entry would count it: what was
-        // acknowledged before it is not told from it by the index. In a full journal there will be no such round.
-        if log.is_untaken && !is_full {
+        let shadow = log.shadow.as_deref();
+        let shadow = shadow.filter(|_| !log.pending.is_empty() && !takes_back);
+        if log.state.is_removed() || (shadow.is_none() && !log.pending.is_empty() && !takes_back) {
             return false;
         }
         let as_of = next.chain.sequence.previous();
@@ -364,9 +367,12 @@ const SHORT_WRITE_ERRNO: i32 = 28;
 
 #[cfg(test)]
 mod tests {
-    use millstream_log::{ChainPoint, JournalId, LogConfig, PartitionKey, PartitionState};
+    use millstream_log::{
+        ChainPoint, FilePosition, JournalId, LogConfig, PartitionKey, PartitionState, Record, StoredBatch,
+    };
+    use millstream_protocol::record::batch::BatchSummary;
     use millstream_protocol::time::Instant;
-    use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
+    use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
     use super::*;
     use crate::partition_log::PartitionLog;
@@ -401,5 +407,95 @@ mod tests {
             }
             assert_eq!(checkpointer.is_collecting(), waits, "{is_untaken} {is_full}");
         }
+    }
+
+    /// A full journal takes no round that takes back what a failed direct write was to write: the entry has done so.
+    #[test]
+    fn in_a_full_journal_the_entry_takes_back_itself() {
+        let key = PartitionKey {
+            topic: TopicId::new([7; 16]),
+            partition: PartitionIndex::new(0),
+        };
+        let now = millstream_protocol::types::TimestampMs::new(1);
+        let segment = SegmentId::new(1);
+        let batch = |offset: i64, size: u32| StoredBatch {
+            summary: BatchSummary {
+                base_offset: Offset::new(offset),
+                last_offset: Offset::new(offset),
+                size,
+                base_timestamp: None,
+                max_timestamp: None,
+                producer: None,
+                transactional: false,
+                control: false,
+            },
+            crc: 0,
+        };
+        let mut state = PartitionState::new(key);
+        let opened = Record::Opened {
+            partition: key,
+            segment,
+            base_offset: Offset::ZERO,
+        };
+        state.apply(&opened, now).expect("a blank log");
+        let batches = [batch(0, 4096)];
+        let first = Record::Extent {
+            partition: key,
+            segment,
+            position: FilePosition::ZERO,
+            length: 4096,
+            crc: 0,
+            batches: &batches,
+        };
+        state.apply(&first, now).expect("the first bytes");
+        state.flushed_to(Offset::new(1));
+        let mut log = PartitionLog::new(state, LogConfig::default(), LeaderEpoch::ZERO, Instant::ZERO);
+        let batches = [batch(1, 4096)];
+        let failed = Record::Extent {
+            partition: key,
+            segment,
+            position: FilePosition::new(4096),
+            length: 4096,
+            crc: 0,
+            batches: &batches,
+        };
+        log.state.apply(&failed, now).expect("it goes on");
+        log.shadow = Some(Box::new(log.state.clone()));
+        (log.is_untaken, log.acked) = (true, Some((segment, FilePosition::new(4096))));
+        log.take_back(SegmentId::new(2), now);
+        let mut logs = LogTable::new();
+        logs.insert(log);
+        let identity = JournalIdentity {
+            id: JournalId::new(1),
+            nonce: 7,
+        };
+        let chain = ChainPoint::first(identity);
+        let next = JournalPoint { chain, head: 0 };
+        let paths = [PathBuf::new(), PathBuf::new()];
+        let mut checkpointer =
+            Checkpointer::new(paths, identity, 1 << 18, Incarnation::new(1), chain.sequence, 1);
+        checkpointer.begin(next, false);
+        checkpointer.collect(10, 1 << 20, next, true, &logs);
+        let Stage::Collected(collected) = checkpointer.stage else {
+            panic!("nothing is waited for")
+        };
+        let head = CheckpointHead {
+            generation: 1,
+            journal: identity,
+            ring_bytes: 1 << 18,
+            incarnation: Incarnation::new(1),
+            raised_at: chain.sequence,
+            tail: chain,
+            clean: false,
+            retired: false,
+            written_at: now,
+        };
+        let bytes = collected.builder.finish(&head, &[]).expect("one partition");
+        let entry = Checkpoint::decode(&bytes)
+            .expect("a checkpoint")
+            .entries
+            .remove(0);
+        assert_eq!(entry.state.offsets().end().get(), Offset::new(1));
+        assert_eq!(entry.state.segments().len(), 2);
     }
 }

@@ -103,8 +103,9 @@ impl Producers {
         }
     }
 
-    /// Notes an appended batch.
-    pub(crate) fn push(&mut self, summary: &BatchSummary, now: TimestampMs) {
+    /// Notes an appended batch. Batches at and beyond `flushed` are remembered until they lie below it, however many,
+    /// for a cut may take them back.
+    pub(crate) fn push(&mut self, summary: &BatchSummary, flushed: Offset, now: TimestampMs) {
         let Some(stamp) = summary.producer else { return };
         if !self.known.contains_key(&stamp.id) && self.known.len() >= PRODUCERS_MAX {
             self.evict_most_idle();
@@ -134,7 +135,7 @@ impl Producers {
             producer.transaction = Some(summary.base_offset);
             self.open.insert((summary.base_offset, stamp.id));
         }
-        producer.remember(&stamp, summary);
+        producer.remember(&stamp, summary, flushed);
     }
 
     /// The first offset that read_committed must not pass below `high_watermark`: an open transaction's
@@ -169,8 +170,7 @@ impl Producers {
     }
 
     /// Takes back batches at and beyond `end`. A producer whose remembered batches all go is left at the sequence
-    /// before them: the right one as long as no more go than are remembered, which are as many as a client has in
-    /// flight. Of one that had more the log then refuses the next as out of order, and takes none with a gap before it.
+    /// before them.
     pub(crate) fn truncate(&mut self, end: Offset) {
         while self.closing.back().is_some_and(|closed| closed.marker >= end) {
             let closed = self.closing.pop_back().expect("just looked at");
@@ -263,6 +263,7 @@ mod tests {
     struct Log {
         producers: Producers,
         end: i64,
+        flushed: Offset,
     }
 
     impl Log {
@@ -270,6 +271,7 @@ mod tests {
             Self {
                 producers: Producers::default(),
                 end: 0,
+                flushed: Offset::ZERO,
             }
         }
 
@@ -285,7 +287,7 @@ mod tests {
             batch.producer = Some(stamp);
             (batch.transactional, batch.control) = (transactional, control);
             self.end += records;
-            self.producers.push(&batch, NOW);
+            self.producers.push(&batch, self.flushed, NOW);
         }
 
         fn check(&self, stamp: ProducerStamp) -> Result<Verdict, SequenceError> {
@@ -434,6 +436,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_takes_back_more_batches_than_are_recognised() {
+        let mut log = Log::new();
+        log.append(stamp(1, 0, 0, 10));
+        log.flushed = Offset::new(10);
+        (1..9).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
+        assert_eq!(log.check(stamp(1, 0, 10, 10)), out_of_order(90, 10));
+        log.producers.truncate(log.flushed);
+        assert_eq!(
+            log.check(stamp(1, 0, 10, 10)),
+            Ok(Verdict::New),
+            "the one after what is durable"
+        );
+    }
+
+    #[test]
+    fn what_is_durable_is_remembered_no_longer_than_it_is_recognised() {
+        let mut log = Log::new();
+        for batch in 0..20 {
+            log.flushed = Offset::new(log.end);
+            log.append(stamp(1, 0, batch * 10, 10));
+        }
+        let producer = &log.producers.known[&ProducerId::new(1)];
+        assert_eq!(producer.batches.len(), crate::limits::PRODUCER_BATCHES);
+    }
+
+    #[test]
     fn a_cut_takes_batches_back() {
         let mut log = Log::new();
         (0..7).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
@@ -456,12 +484,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_of_more_than_is_remembered_leaves_no_gap() {
+    fn a_cut_of_more_than_is_recognised_leaves_no_gap() {
         let mut log = Log::new();
         (0..7).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
         log.producers.truncate(Offset::new(10));
-        for sequence in [10, 30, 70] {
-            assert_eq!(log.check(stamp(1, 0, sequence, 10)), out_of_order(20, sequence));
+        assert_eq!(log.check(stamp(1, 0, 10, 10)), Ok(Verdict::New));
+        for sequence in [20, 30, 70] {
+            assert_eq!(log.check(stamp(1, 0, sequence, 10)), out_of_order(10, sequence));
         }
     }
 }

@@ -352,7 +352,7 @@ impl<M: RunMemory> Replay<M> {
     /// The direct writes that no settled round vouches for, in order. Each is to be read once all journals
     /// have ended.
     pub fn extents_to_verify(&self) -> Vec<ExtentCheck> {
-        let unsettled = |folding: &&Folding<M>| folding.damage.is_none();
+        let unsettled = |folding: &&Folding<M>| folding.is_verified();
         self.partitions
             .values()
             .filter(unsettled)
@@ -443,20 +443,21 @@ impl<M: RunMemory> Replay<M> {
 
     fn apply_records(&mut self, journal: JournalId, round: &Round<'_>) -> Result<(), ReplayError> {
         let (sequence, at) = (round.header.sequence, round.header.written_at);
+        let settled = round.header.settled;
         let mut records = round.records();
         while let Some(record) = records.next() {
             let record = record.map_err(|error| round_error(round, error))?;
             let Some(key) = record.partition() else { continue };
             match self.partitions.get_mut(&key) {
                 Some(folding) if folding.home == journal => {
-                    folding.apply(&record, sequence, at);
+                    folding.apply(&record, sequence, settled, at);
                     self.unlinks.extend(folding.release());
                 }
                 Some(_) => {}
                 None => match record {
                     Record::Opened { .. } => {
                         let mut folding = Folding::opened(key, journal, round.header.incarnation, sequence);
-                        folding.apply(&record, sequence, at);
+                        folding.apply(&record, sequence, settled, at);
                         self.partitions.insert(key, folding);
                     }
                     Record::Removed { .. } => {}

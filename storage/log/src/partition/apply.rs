@@ -127,10 +127,11 @@ impl PartitionState {
             return Err(ApplyError::Position);
         }
         check_batches(active, byte_end, batches)?;
+        let flushed = self.offsets.flushed().get();
         active.byte_end = byte_end;
         for batch in batches {
             active.push(batch, at);
-            self.producers.push(&batch.summary, at);
+            self.producers.push(&batch.summary, flushed, at);
         }
         self.offsets.extend(active.end_offset);
         Ok(())

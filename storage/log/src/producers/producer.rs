@@ -13,7 +13,7 @@ use crate::codec::{FormatError, Put, Take};
 use crate::limits::PRODUCER_BATCHES;
 
 /// See the module's page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Producer {
     pub(super) epoch: ProducerEpoch,
     /// `None` where nothing was appended in this epoch.
@@ -22,9 +22,27 @@ pub(super) struct Producer {
     pub(super) last_append: TimestampMs,
     /// The first offset of the open transaction.
     pub(super) transaction: Option<Offset>,
-    /// The latest batches of this epoch, oldest first.
+    /// The latest batches of this epoch, oldest first: those that a repeated one is held against, and before them what
+    /// a cut may still take back.
     pub(super) batches: VecDeque<AppendedBatch>,
 }
+
+/// What is remembered for a cut alone depends on when bytes became durable, and nothing but a cut on it.
+impl PartialEq for Producer {
+    fn eq(&self, other: &Self) -> bool {
+        let known = |producer: &Self| {
+            (
+                producer.epoch,
+                producer.last_sequence,
+                producer.last_append,
+                producer.transaction,
+            )
+        };
+        known(self) == known(other) && self.recent().eq(other.recent())
+    }
+}
+
+impl Eq for Producer {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AppendedBatch {
@@ -48,15 +66,27 @@ impl Producer {
 
     pub(super) fn duplicate_of(&self, stamp: &ProducerStamp) -> Option<&AppendedBatch> {
         let same_epoch = self.epoch == stamp.epoch;
-        self.batches.iter().find(|batch| {
+        self.recent().find(|batch| {
             same_epoch
                 && batch.last_sequence == stamp.last_sequence
                 && batch.delta == distance(stamp.base_sequence, stamp.last_sequence)
         })
     }
 
-    pub(super) fn remember(&mut self, stamp: &ProducerStamp, summary: &BatchSummary) {
-        if self.batches.len() == PRODUCER_BATCHES {
+    /// The batches that a repeated one is held against, oldest first.
+    pub(super) fn recent(&self) -> impl ExactSizeIterator<Item = &AppendedBatch> {
+        self.batches
+            .range(self.batches.len().saturating_sub(PRODUCER_BATCHES)..)
+    }
+
+    /// Nothing below `flushed` is ever cut.
+    pub(super) fn remember(&mut self, stamp: &ProducerStamp, summary: &BatchSummary, flushed: Offset) {
+        while self.batches.len() >= PRODUCER_BATCHES
+            && self
+                .batches
+                .front()
+                .is_some_and(|batch| batch.last_offset < flushed)
+        {
             self.batches.pop_front();
         }
         self.batches.push_back(AppendedBatch {
@@ -100,8 +130,8 @@ impl Producer {
         out.i32(self.last_sequence.map_or(-1, Sequence::get));
         out.i64(self.last_append.get());
         out.i64(self.transaction.map_or(-1, Offset::get));
-        out.u8(self.batches.len() as u8);
-        for batch in &self.batches {
+        out.u8(self.recent().len() as u8);
+        for batch in self.recent() {
             out.i32(batch.last_sequence.get());
             out.i32(batch.delta);
             out.i64(batch.last_offset.get());

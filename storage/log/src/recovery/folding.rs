@@ -2,7 +2,7 @@
 //!
 //! Place: [`super::Replay`] passes it the records of its home journal, in order.
 //! Invariants: records that its checkpoint entry holds already change nothing but what is dirty; nothing is applied
-//! once the partition is damaged, save its deletion.
+//! once the replay found the partition damaged, save its deletion.
 
 use alloc::vec::Vec;
 
@@ -31,6 +31,11 @@ pub(super) struct Folding<M> {
     is_doubted: bool,
     /// A lost round may have held bytes that the segments lack.
     lacks_bytes: bool,
+    /// It was taken out of service while it lived, and its journal goes on to tell of it: what was given up is taken
+    /// back there.
+    is_fenced_live: bool,
+    /// The round of the last record.
+    last: RoundSequence,
     /// Direct writes of rounds from the floor on.
     direct: Vec<(SegmentId, FilePosition, FilePosition)>,
     pub(super) cut: Option<Cut>,
@@ -64,6 +69,8 @@ impl<M: RunMemory> Folding<M> {
             damage,
             is_doubted: false,
             lacks_bytes: false,
+            is_fenced_live: damage.is_some_and(|damage| damage.reason == DamageReason::Segment),
+            last: as_of,
             direct: Vec::new(),
             cut: None,
         }
@@ -89,26 +96,52 @@ impl<M: RunMemory> Folding<M> {
         )
     }
 
-    pub(super) fn apply(&mut self, record: &Record<'_>, sequence: RoundSequence, at: TimestampMs) {
+    /// `settled`: as the record's round says.
+    pub(super) fn apply(
+        &mut self,
+        record: &Record<'_>,
+        sequence: RoundSequence,
+        settled: RoundSequence,
+        at: TimestampMs,
+    ) {
         if self.state.is_removed() {
             return;
         }
         if sequence > self.as_of {
-            if self.damage.is_some() && !matches!(record, Record::Removed { .. }) {
+            if self.damage.is_some() && !self.is_fenced_live && !matches!(record, Record::Removed { .. }) {
                 return;
             }
+            self.note_settled(sequence, settled);
             let before = self.end();
             if !self.settle_doubt(record, before) {
                 self.fence(DamageReason::JournalRound);
                 return;
             }
             if self.state.apply(record, at).is_err() {
-                self.refuse();
+                // The checkpoint that fenced it may have taken back already what a later record takes back.
+                if !self.is_fenced_live {
+                    self.refuse();
+                }
                 return;
             }
             self.note_extent(record, sequence, before);
         }
         self.collect(record, sequence);
+    }
+
+    /// No cut reaches below what is settled.
+    fn note_settled(&mut self, sequence: RoundSequence, settled: RoundSequence) {
+        if sequence > self.last {
+            if self.last <= settled {
+                self.state.flushed_to(self.state.offsets().end().get());
+            }
+            self.last = sequence;
+        }
+    }
+
+    /// Whether its direct writes are to be verified: one that cannot be trusted any more is not read for that.
+    pub(super) fn is_verified(&self) -> bool {
+        self.damage.is_none() || self.is_fenced_live
     }
 
     /// Keeps the bytes that the segment may lack.
@@ -226,6 +259,7 @@ impl<M: RunMemory> Folding<M> {
     }
 
     fn fence(&mut self, reason: DamageReason) {
+        self.is_fenced_live = false;
         let at = self.state.offsets().end().get();
         self.damage.get_or_insert(Damage { at, reason });
     }

@@ -1,5 +1,7 @@
 //! Crash sequences, each named after what breaks without its rule, and random ones.
 
+mod fenced;
+
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -566,42 +568,6 @@ fn bytes_that_only_a_lost_round_held_are_missed() {
         let damage = of(&found, 0).damage;
         assert_eq!(damage.map(|damage| damage.at), lost, "written up to {written}");
     }
-}
-
-/// A segment file failed, its bytes moved to the rescue file, and the journal went on and forgot them.
-#[test]
-fn rescued_bytes_of_a_failed_segment() {
-    let mut script = Script::new(1);
-    script.round(0, &[opened(0, 1), tail(0, 1, &A, &[batch(0)])]);
-    let mut rescue = Script::new(9);
-    rescue.round(0, &[opened(0, 1), tail(0, 1, &A, &[batch(0)])]);
-    let mut checkpoint = script.checkpoint();
-    checkpoint.head.tail = script.chain;
-    let damage = Some(Damage {
-        at: Offset::ZERO,
-        reason: DamageReason::Segment,
-    });
-    let state = script.states[&key(0)].clone();
-    let (as_of, floor) = (RoundSequence::new(5), RoundSequence::new(6));
-    checkpoint.entries.push(PartitionEntry {
-        state,
-        as_of,
-        floor,
-        damage,
-    });
-    let mut replay = Replay::new();
-    replay.add_checkpoint(checkpoint);
-    replay
-        .rescued_round(&Round::decode(&rescue.ring).unwrap())
-        .unwrap();
-    script.replay_into(&mut replay);
-    let recovered = replay.finish();
-    let found = of(&recovered, 0);
-    assert_eq!(
-        found.dirty.iter().map(|run| &run.bytes[..]).collect::<Vec<_>>(),
-        [A]
-    );
-    assert_eq!((found.damage, found.floor), (damage, floor));
 }
 
 /// A batch may carry bytes that look like a round, at a block's start; without the nonce they are nothing.
