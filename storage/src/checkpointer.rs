@@ -322,12 +322,15 @@ impl Collecting {
         let as_of = next.chain.sequence.previous();
         let state = shadow.unwrap_or(&log.state);
         let floor = log.dirty.since().unwrap_or(next);
-        let kept_from = log.dirty.rescued().unwrap_or(floor.chain.sequence);
+        let kept_from = match planted::has(Bug::CheckpointTooEarly) {
+            true => as_of.next(),
+            false => log.dirty.rescued().unwrap_or(floor.chain.sequence),
+        };
         // What never held anything goes without a word when it is deleted: nothing may bring it back.
         if !state.is_blank() || log.damage.is_some() {
             self.builder.add(state, as_of, kept_from, log.damage);
         }
-        if floor.head < self.floor.head && !planted::has(Bug::FloorTooHigh) {
+        if floor.head < self.floor.head {
             self.floor = floor;
         }
         self.as_of_max = self.as_of_max.max(as_of);

@@ -15,7 +15,6 @@
 
 use std::collections::VecDeque;
 
-use millstream_log::planted::{self, Bug};
 use millstream_log::{FilePosition, RoundSequence, SegmentId};
 
 use crate::journal::JournalPoint;
@@ -189,7 +188,7 @@ impl DirtyRuns {
 
     /// Where the next tail record must begin, if the segment's logged bytes end at `logged`.
     pub(crate) fn log_from(&self, logged: FilePosition) -> FilePosition {
-        if self.image_needed && !planted::has(Bug::NoBlockImage) {
+        if self.image_needed {
             logged.block_floor()
         } else {
             logged

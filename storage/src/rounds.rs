@@ -235,7 +235,7 @@ fn fill_tail(
         log.logged,
     );
     records.shadow = log.shadow.as_deref_mut();
-    records.push_tails(&log.chunks, from, end, filling);
+    records.push_tails(&log.chunks, image_from(from, log.logged), end, filling);
     log.dirty.logged(segment, from, end, filling.point);
     took(log, batches, taken, end);
     if taken < batches {
@@ -276,7 +276,7 @@ fn fill_direct(
     );
     records.shadow = log.shadow.as_deref_mut();
     if from < blocks.0 {
-        records.push_tails(&log.chunks, from, blocks.0, filling);
+        records.push_tails(&log.chunks, image_from(from, log.logged), blocks.0, filling);
         log.dirty.logged(segment, from, blocks.0, filling.point);
     }
     let mut crc = salt(segment);
@@ -309,6 +309,15 @@ fn fill_direct(
         Filled::Full
     } else {
         Filled::All
+    }
+}
+
+/// Where the tail of a round begins that is to hold the block being filled from `from` on, of which the journal held
+/// bytes up to `logged` once.
+fn image_from(from: FilePosition, logged: FilePosition) -> FilePosition {
+    match planted::has(Bug::NoBlockImage) {
+        true => logged,
+        false => from,
     }
 }
 

@@ -299,6 +299,10 @@ fn read_entries(
                         what,
                     });
                 }
+                if planted::has(Bug::MetadataDeletedOnDamage) {
+                    entries.clear();
+                    return Ok(LOG_HEADER);
+                }
                 break;
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_log::PartitionKey;
+use millstream_log::planted::{self, Bug};
 use millstream_machine::cluster::image::{ClusterImage, TopicFate as Fate, TopicImage};
 use millstream_machine::cluster::record::{MetadataRecord, decode_batch, encode_batch};
 use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
@@ -73,7 +74,7 @@ pub fn record_start(
         records.push(MetadataRecord::ClusterCreated {
             cluster_id: TopicId::new(booted.cluster).to_string(),
         });
-    } else if booted.unclean {
+    } else if booted.unclean && !planted::has(Bug::EpochsNotRaised) {
         tracing::info!("the last stop was not clean: leader epochs rise");
         records.push(MetadataRecord::UncleanStart {
             broker: BrokerId::new(node_id),

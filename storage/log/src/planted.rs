@@ -2,6 +2,7 @@
 //!
 //! Place: asked for where the rule is kept that the bug breaks. Without the feature `planted`, which only the search's
 //! own command sets, no bug can be planted and none of this is in the program.
+//! Invariant: a bug is found by what clients see or by what the log holds. A run that ends in a panic finds none.
 
 /// A rule of the log that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,67 +12,126 @@ pub enum Bug {
     RoundNotFlushed = 1,
     /// A direct write is vouched for by nobody's flush.
     DirectWriteNotFlushed,
+    /// A round's flush is taken to cover the direct writes beside it that are still in flight.
+    DirectWritesInFlightCovered,
     /// The journal lets go of bytes that were written behind and not flushed.
     WriteBehindNotFlushed,
     /// A round's checksum is not looked at.
     RoundCrcSkipped,
-    /// A stale round of the ring is taken for the next one.
-    ChainNotChecked,
+    /// What an earlier time round left in the ring is taken for the next round: neither its place in the chain
+    /// nor its incarnation is looked at.
+    StaleRoundTaken,
     /// Direct writes that no settled round vouches for are believed.
     ExtentsNotVerified,
+    /// A round that lies beyond the chain's end is taken for a settled one.
+    SettledTooHigh,
     /// A log whose end was not acknowledged is not cut.
     CutForgotten,
-    /// The checkpoint frees rounds whose bytes no segment holds.
-    FloorTooHigh,
+    /// A file that reaches beyond a cut is believed, and the log ends where its file does.
+    FileBelieved,
+    /// The checkpoint says that segments hold what only the journal holds.
+    CheckpointTooEarly,
     /// The ring's space is used again before the checkpoint that frees it is flushed.
     FreedBeforeCheckpoint,
     /// A checkpoint overwrites the only one that counts.
     OneCheckpointSlot,
+    /// A start goes on under the mark of the orderly end before it.
+    CleanMarkKept,
     /// A block that was padded is written again without being logged whole.
     NoBlockImage,
     /// The checkpoint knows no producers.
     ProducersForgotten,
+    /// What is known of producers stays when the batches that taught it are cut.
+    ProducersAheadOfLog,
     /// A moved log start is told and not logged.
     LogStartNotLogged,
-    /// A segment file's name is believed to be durable.
-    NamesNotSynced,
-    /// A start goes on in the last one's incarnation.
-    IncarnationNotRaised,
-    /// A metadata snapshot is renamed without a sync of its directory.
-    SnapshotNameNotSynced,
-    /// Blocks of producer ids are given out before they are in the metadata log.
-    ProducerIdsNotLogged,
-    /// Records are served before they are flushed.
-    UnflushedServed,
-    /// The last entry of the metadata log is taken for a torn one.
-    MetadataEntryDropped,
     /// A deletion forgets the partition and leaves it in the journal.
     RemovalNotLogged,
+    /// A segment file's name is believed to be durable.
+    NamesNotSynced,
+    /// A start goes on in the last one's incarnation, and gives segment ids out again.
+    IncarnationNotRaised,
+    /// Journals of another number of shards go before what was drained from them is in a checkpoint.
+    JournalsRetiredEarly,
+    /// Leader epochs stay as they were after an unclean end.
+    EpochsNotRaised,
+    /// Records are served before they are flushed.
+    UnflushedServed,
+    /// A metadata snapshot is renamed without a sync of its directory.
+    SnapshotNameNotSynced,
+    /// The last entry of the metadata log is taken for a torn one.
+    MetadataEntryDropped,
+    /// A torn entry of the metadata log takes all entries of its file with it.
+    MetadataDeletedOnDamage,
+    /// Blocks of producer ids are given out before they are in the metadata log.
+    ProducerIdsNotLogged,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 28] = [
         Bug::RoundNotFlushed,
         Bug::DirectWriteNotFlushed,
+        Bug::DirectWritesInFlightCovered,
         Bug::WriteBehindNotFlushed,
         Bug::RoundCrcSkipped,
-        Bug::ChainNotChecked,
+        Bug::StaleRoundTaken,
         Bug::ExtentsNotVerified,
+        Bug::SettledTooHigh,
         Bug::CutForgotten,
-        Bug::FloorTooHigh,
+        Bug::FileBelieved,
+        Bug::CheckpointTooEarly,
         Bug::FreedBeforeCheckpoint,
         Bug::OneCheckpointSlot,
+        Bug::CleanMarkKept,
         Bug::NoBlockImage,
         Bug::ProducersForgotten,
+        Bug::ProducersAheadOfLog,
         Bug::LogStartNotLogged,
+        Bug::RemovalNotLogged,
         Bug::NamesNotSynced,
         Bug::IncarnationNotRaised,
-        Bug::SnapshotNameNotSynced,
-        Bug::ProducerIdsNotLogged,
+        Bug::JournalsRetiredEarly,
+        Bug::EpochsNotRaised,
         Bug::UnflushedServed,
+        Bug::SnapshotNameNotSynced,
         Bug::MetadataEntryDropped,
-        Bug::RemovalNotLogged,
+        Bug::MetadataDeletedOnDamage,
+        Bug::ProducerIdsNotLogged,
     ];
+
+    /// The rule that it breaks.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Bug::RoundNotFlushed => "what is acknowledged was flushed",
+            Bug::DirectWriteNotFlushed => "a direct write has its own flush",
+            Bug::DirectWritesInFlightCovered => "no write's durability vouches for another write",
+            Bug::WriteBehindNotFlushed => "journal bytes stay until their segment is durable",
+            Bug::RoundCrcSkipped => "a round counts only whole",
+            Bug::StaleRoundTaken => "a round follows its chain and its incarnation",
+            Bug::ExtentsNotVerified => "unsettled direct writes are verified",
+            Bug::SettledTooHigh => "settled is what completed: a power cut alone fences nothing",
+            Bug::CutForgotten => "an unacknowledged end is cut, durably, before serving",
+            Bug::FileBelieved => "the log's end comes from checkpoint and journal alone",
+            Bug::CheckpointTooEarly => "the floor is the oldest round that is still needed",
+            Bug::FreedBeforeCheckpoint => "space is free once the checkpoint is durable",
+            Bug::OneCheckpointSlot => "two slots, in turn",
+            Bug::CleanMarkKept => "an end is orderly only until the next start",
+            Bug::NoBlockImage => "a block is written again only while the journal holds all of it",
+            Bug::ProducersForgotten => "checkpoint and journal hold all that is known of producers",
+            Bug::ProducersAheadOfLog => "producers are never ahead of their log",
+            Bug::LogStartNotLogged => "what was deleted stays deleted",
+            Bug::RemovalNotLogged => "a deletion is committed like data",
+            Bug::NamesNotSynced => "a directory entry is synced before it counts",
+            Bug::IncarnationNotRaised => "each start raises the incarnation; ids are never given twice",
+            Bug::JournalsRetiredEarly => "old journals go last",
+            Bug::EpochsNotRaised => "an unclean start raises leader epochs",
+            Bug::UnflushedServed => "the high watermark never passes what is flushed",
+            Bug::SnapshotNameNotSynced => "a rename counts once its directory is synced",
+            Bug::MetadataEntryDropped => "what the metadata log acknowledged stays",
+            Bug::MetadataDeletedOnDamage => "damage deletes nothing",
+            Bug::ProducerIdsNotLogged => "ids are given out once they are logged",
+        }
+    }
 }
 
 #[cfg(feature = "planted")]

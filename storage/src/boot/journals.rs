@@ -393,6 +393,9 @@ fn follow<R: Ring>(
                 step => step,
             },
             Step::End(end) => {
+                if planted::has(Bug::StaleRoundTaken) {
+                    take_stale(head, ring, replay, end)?;
+                }
                 points.end = Some(JournalPoint {
                     chain: end,
                     head: next.head,
@@ -407,6 +410,24 @@ fn follow<R: Ring>(
 /// As the ring's errors name them.
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
+
+/// Only where that bug is planted: takes whatever round lies behind the last one for its successor.
+fn take_stale<R: Ring>(
+    head: &CheckpointHead,
+    ring: &mut RingFile<'_, '_, R>,
+    replay: &mut Replay<RecoveredBytes>,
+    end: ChainPoint,
+) -> Result<(), OpenError> {
+    let at = end.position % head.ring_bytes;
+    let len = RoundHeader::decode(ring.bytes(at, BLOCK)).map_or(BLOCK, |header| header.padded_len());
+    match Round::decode(ring.bytes(at, len.min(head.ring_bytes - at))) {
+        Ok(round) if round.header.journal == head.journal => {
+            replay.apply_round(head.journal.id, &round).map_err(contradiction)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The generation of a new journal's checkpoint.
 pub(super) const FIRST_GENERATION: u64 = 1;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
-    Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
+    Cut, Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
     SegmentId, SegmentIds, layout,
 };
 use millstream_protocol::types::Offset;
@@ -97,7 +97,16 @@ impl Opening<'_> {
         ids: &mut [SegmentIds],
         unlinks: &mut BTreeSet<SegmentId>,
     ) -> bool {
-        let Some(cut) = partition.cut.take().filter(|_| !planted::has(Bug::CutForgotten)) else {
+        let is_forgotten = |cut: &Cut| {
+            let reached = layout::SEGMENT_DATA_AT + cut.byte_end.get();
+            let is_longer = self
+                .scan
+                .sizes
+                .get(&cut.segment)
+                .is_some_and(|size| *size > reached);
+            planted::has(Bug::CutForgotten) || planted::has(Bug::FileBelieved) && is_longer
+        };
+        let Some(cut) = partition.cut.take().filter(|cut| !is_forgotten(cut)) else {
             return false;
         };
         let key = partition.state.key();

@@ -117,6 +117,10 @@ impl Opening<'_> {
         for partition in partitions {
             by_shard[shard_of(partition.state.key(), self.shards)].push(partition);
         }
+        let retires_early = !stays && planted::has(Bug::JournalsRetiredEarly);
+        if retires_early {
+            self.retire(door, &old)?;
+        }
         let mut shards = Vec::new();
         for ((home, partitions), ids) in homes.into_iter().zip(by_shard).zip(ids) {
             let unlinks = if shards.is_empty() {
@@ -127,12 +131,15 @@ impl Opening<'_> {
             let was_cut = cut.contains(&shards.len());
             shards.push(self.shard(door, home, partitions, ids, unlinks, was_cut)?);
         }
-        if !stays {
-            for head in &old {
-                journals::retire(door, self.dir, head, self.now.wall)?;
-            }
+        if !stays && !retires_early {
+            self.retire(door, &old)?;
         }
         Ok((shards, !recovered.clean && !old.is_empty()))
+    }
+
+    fn retire<R: Ring>(&self, door: &mut Door<'_, R>, old: &[CheckpointHead]) -> Result<(), OpenError> {
+        old.iter()
+            .try_for_each(|head| journals::retire(door, self.dir, head, self.now.wall))
     }
 
     fn quarantine_unknown<R: Ring>(
@@ -204,7 +211,7 @@ impl Opening<'_> {
             generation: head.generation + 1,
             incarnation,
             raised_at: end.chain.sequence,
-            clean: false,
+            clean: planted::has(Bug::CleanMarkKept) && head.clean,
             written_at: self.now.wall,
             ..*head
         };

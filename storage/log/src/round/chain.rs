@@ -4,7 +4,6 @@ use super::{Round, RoundHeader};
 use crate::crc::crc32c;
 use crate::id::{Incarnation, JournalIdentity, RoundSequence};
 use crate::layout::BLOCK;
-use crate::planted::{self, Bug};
 
 /// Where a chain of rounds goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +145,16 @@ impl RoundReader {
             Incarnation::default()
         };
         let continues = header.journal == self.journal
-            && header.sequence == self.next.sequence
-            && (header.previous_crc == self.next.previous_crc || planted::has(Bug::ChainNotChecked))
-            && (header.incarnation >= self.incarnation.max(raised) || planted::has(Bug::ChainNotChecked))
+            && self.follows(&header, raised)
             && self.at + header.padded_len() <= self.ring_bytes;
         continues.then_some(header)
+    }
+
+    /// A stale round has another sequence, another predecessor, or an incarnation that is gone.
+    fn follows(&self, header: &RoundHeader, raised: Incarnation) -> bool {
+        header.sequence == self.next.sequence
+            && header.previous_crc == self.next.previous_crc
+            && header.incarnation >= self.incarnation.max(raised)
     }
 
     fn accept(&mut self, header: &RoundHeader) {
