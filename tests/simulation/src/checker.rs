@@ -100,11 +100,18 @@ impl<'a> Checker<'a> {
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
+        let mut epochs_seen: BTreeMap<String, Vec<(usize, i32)>> = BTreeMap::new();
         let mut here = self.call(&request, METADATA, |answer| {
             let topics = answer.topics.iter();
             let seen = topics.map(|topic| {
                 let name = topic.name.unwrap_or_default().to_owned();
-                (name, (topic.error_code, topic.topic_id, topic.partitions.len()))
+                let count = topic.partitions.len();
+                let epochs = topic.partitions.iter().map(|partition| {
+                    let index = usize::try_from(partition.partition_index).unwrap_or(usize::MAX);
+                    (index, partition.leader_epoch)
+                });
+                epochs_seen.insert(name.clone(), epochs.collect());
+                (name, (topic.error_code, topic.topic_id, count))
             });
             seen.collect::<BTreeMap<_, _>>()
         })?;
@@ -158,10 +165,33 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        match here.first_key_value() {
-            None => Ok(()),
-            Some((name, _)) => Err(format!("a topic that nobody made: {name}")),
+        if let Some((name, _)) = here.first_key_value() {
+            return Err(format!("a topic that nobody made: {name}"));
         }
+        for index in 0..self.model.topics.len() {
+            let seen = epochs_seen.remove(&self.model.topics[index].name);
+            self.verify_epochs(index, seen.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// What was read of the end that an unclean start cut may come again otherwise, in a later epoch.
+    fn verify_epochs(&mut self, index: usize, epochs: Vec<(usize, i32)>) -> Result<(), String> {
+        let topic = &mut self.model.topics[index];
+        for (partition, epoch) in epochs {
+            let Some(known) = topic.partitions.get_mut(partition) else {
+                continue;
+            };
+            let rises = self.machine.unclean;
+            if known.epoch > epoch || rises && known.epoch == epoch {
+                let (name, known) = (&topic.name, known.epoch);
+                return Err(format!(
+                    "{name}-{partition}: its leader epoch is {epoch}, it was {known}"
+                ));
+            }
+            known.epoch = epoch;
+        }
+        Ok(())
     }
 
     fn verify_configs(&mut self, index: usize) -> Result<(), String> {

@@ -303,7 +303,7 @@ fn now(world: &SimWorld, wall: i64) -> Now {
     }
 }
 
-const DIR: &str = "/data";
+pub const DIR: &str = "/data";
 const NODE: i32 = 1;
 const TURN: StdDuration = StdDuration::from_micros(2);
 const SPINS_MAX: u32 = 50;

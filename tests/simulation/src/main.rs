@@ -9,15 +9,18 @@
 //! `cargo test -p millstream-simulation` runs a fixed slice. A long search, a seed again:
 //! `cargo test --profile simulation -p millstream-simulation -- search COUNT [FROM]` and `… -- replay SEED`.
 //! The planted bugs: `cargo test --profile simulation -p millstream-simulation --features planted -- bugs COUNT`, each
-//! searched for by at most so many seeds.
+//! searched for by at most so many seeds; with a name behind it, that bug alone.
 
 #![forbid(unsafe_code)]
 
 mod answers;
+mod aside;
+mod boundaries;
 #[cfg(feature = "planted")]
 mod bugs;
 mod checker;
 mod client;
+mod durable;
 mod eyes;
 mod machine;
 mod metadata_disk;
@@ -43,7 +46,9 @@ fn main() -> std::process::ExitCode {
         ["search", count, from] => search::search(number(from), number(count)),
         ["replay", seed] => search::replay(number(seed)),
         #[cfg(feature = "planted")]
-        ["bugs", count] => bugs::bugs(number(count)),
+        ["bugs", count] => bugs::bugs(number(count), None),
+        #[cfg(feature = "planted")]
+        ["bugs", count, name] => bugs::bugs(number(count), Some(name)),
         #[cfg(feature = "planted")]
         ["report", count, bug_seeds] => report::report(0, number(count), number(bug_seeds)),
         #[cfg(feature = "planted")]

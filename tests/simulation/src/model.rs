@@ -52,7 +52,7 @@ pub enum TopicState {
     Deleting,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Partition {
     /// Batches that were acknowledged or served, by base offset.
     pub placed: BTreeMap<i64, u32>,
@@ -63,6 +63,21 @@ pub struct Partition {
     pub start_asked: i64,
     /// The furthest start that was told in this life: it does not go back before a crash.
     pub start_told: i64,
+    /// The leader epoch of the last start.
+    pub epoch: i32,
+}
+
+impl Default for Partition {
+    fn default() -> Partition {
+        Partition {
+            placed: BTreeMap::new(),
+            end_min: 0,
+            start_durable: 0,
+            start_asked: 0,
+            start_told: 0,
+            epoch: NO_EPOCH,
+        }
+    }
 }
 
 /// One batch that was sent.
@@ -316,6 +331,8 @@ impl Batch {
         self.times.len() as i64
     }
 }
+
+const NO_EPOCH: i32 = -1;
 
 /// What the first record says of its batch. It is written at a fixed place, for nobody looks at damaged bytes twice.
 fn batch_number(body: &[u8], count: i32) -> Option<u32> {

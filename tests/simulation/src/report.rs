@@ -42,6 +42,10 @@ fn page(summary: &Summary, caught: &[Caught]) -> String {
         total.images.to_string(),
     );
     row(
+        "of these, one at each flush boundary of a life",
+        total.boundaries.to_string(),
+    );
+    row(
         "bytes that a start read at most",
         total.start_read_max.to_string(),
     );
@@ -62,12 +66,13 @@ fn page(summary: &Summary, caught: &[Caught]) -> String {
         writeln!(page, "| {mark} | {times} |").expect("text grows");
     }
     page.push_str(BUGS);
-    for Caught { bug, by } in caught {
+    for Caught { bug, by, .. } in caught {
         let (seeds, what) = match by {
             Some((seed, what)) => ((seed + 1).to_string(), what.lines().next().unwrap_or_default()),
             None => ("not found".to_owned(), ""),
         };
-        writeln!(page, "| {bug:?} | {seeds} | {} |", what.replace('|', "/")).expect("text grows");
+        let (rule, what) = (bug.rule(), what.replace('|', "/"));
+        writeln!(page, "| {bug:?} | {rule} | {seeds} | {what} |").expect("text grows");
     }
     page
 }
@@ -90,8 +95,9 @@ served is read and held against what clients were told. `tests/simulation/src/ma
 const BUGS: &str = "
 ## Planted bugs
 
-Each breaks one rule of the log (`storage/log/src/planted.rs`); the checker is the same for all of them.
+Each breaks one rule of the log (`storage/log/src/planted.rs`); the checker is the same for all of them. Found is one by
+what clients saw or by what the broker said of its files: a run that ended in a panic does not count.
 
-| bug | found after seeds | by |
-|---|---:|---|
+| bug | the rule that it breaks | found after seeds | by |
+|---|---|---:|---|
 ";

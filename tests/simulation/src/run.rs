@@ -7,6 +7,8 @@ use millstream_fuzz::memory::measure;
 use millstream_ring::Ring;
 use millstream_ring::simulated::{DiskImage, OpKind, PowerCut, SimRing, SimWorld};
 
+use crate::aside::Aside;
+use crate::boundaries::{self, Boundaries};
 use crate::checker::{Checker, Found, POWER_LOST};
 use crate::eyes::{Armed, Eyes, Place};
 use crate::machine::{self, Machine};
@@ -25,6 +27,8 @@ pub struct Ended {
     pub crashes: u64,
     /// States of the disk that were started from and looked at whole.
     pub images: u64,
+    /// Those of a life that was crashed at every one.
+    pub boundaries: u64,
     /// The most that a start read, in bytes, and took of memory.
     pub start_read_max: u64,
     pub start_memory_max: u64,
@@ -44,6 +48,8 @@ pub struct Run {
     is_full: bool,
     /// Since when.
     full_since: Duration,
+    /// Of a life that is crashed at every boundary.
+    boundaries: Option<Boundaries>,
 }
 
 impl Run {
@@ -62,6 +68,7 @@ impl Run {
             fired: eyes.fired(),
             is_full: false,
             full_since: Duration::ZERO,
+            boundaries: None,
         }
     }
 
@@ -83,6 +90,9 @@ impl Run {
                 ));
             }
             self.arm_cut(&machine.world);
+            if self.seed.is_multiple_of(boundaries::SEEDS) && life == boundaries::LIFE {
+                self.boundaries = Some(Boundaries::watch(&machine.world));
+            }
             self.live(&mut machine)
                 .map_err(|error| format!("life {life}: {error}"))?;
             machine = self
@@ -107,7 +117,11 @@ impl Run {
     fn live(&mut self, machine: &mut Machine) -> Result<(), String> {
         self.turns = 0;
         let mut probe = machine.world.ring();
-        let until = self.work.requests + self.work.swarm.requests;
+        let requests = match self.boundaries {
+            Some(_) => boundaries::REQUESTS,
+            None => self.work.swarm.requests,
+        };
+        let until = self.work.requests + requests;
         let end = machine.world.now() + PATIENCE;
         let (mut asked, mut asked_at) = (self.work.requests, machine.world.now());
         while self.work.requests < until && !machine.world.is_off() {
@@ -147,6 +161,7 @@ impl Run {
     fn turn(&mut self, machine: &mut Machine) -> Result<(), String> {
         machine.turn(Duration::from_micros(300));
         self.work.model.hurt |= self.eyes.fired() > self.fired;
+        self.look_at_boundaries(machine.wall())?;
         if machine.world.is_off() {
             return Ok(());
         }
@@ -162,6 +177,34 @@ impl Run {
             ));
         }
         self.work.listen(machine.world.now())
+    }
+
+    /// Images of the boundaries that were passed since the last look. What clients know is what they knew before.
+    fn look_at_boundaries(&mut self, wall: i64) -> Result<(), String> {
+        let images = self.boundaries.as_ref().map(Boundaries::take);
+        for image in images.unwrap_or_default() {
+            self.ended.images += 1;
+            self.ended.boundaries += 1;
+            let (number, mut aside) = (self.ended.boundaries, self.aside(wall, self.ended.boundaries));
+            let result = aside.look(&image);
+            let result = result.and_then(|()| match aside.prng.one_in(4) {
+                true => aside
+                    .recover_twice(&image)
+                    .and_then(|()| aside.check_sidecars(&image)),
+                false => Ok(()),
+            });
+            result.map_err(|error| format!("crashed at boundary {number} of its life: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn aside(&self, wall: i64, salt: u64) -> Aside<'_> {
+        Aside {
+            work: &self.work,
+            wall,
+            prng: Prng::new(self.seed, 4 + salt),
+            eyes: &self.eyes,
+        }
     }
 
     /// Everything that was asked is answered.
@@ -233,6 +276,10 @@ impl Run {
     /// One life ends and another begins.
     fn end_life(&mut self, mut machine: Machine) -> Result<Machine, String> {
         self.eyes.arm(None);
+        self.look_at_boundaries(machine.wall())?;
+        if self.boundaries.take().is_some() {
+            self.eyes.mark("life crashed at every boundary");
+        }
         let was_off = machine.world.is_off();
         let draw = if was_off { 0 } else { self.prng.range(0, 4) };
         let world = machine.world.clone();
@@ -272,6 +319,11 @@ impl Run {
             3 if orderly => self.restarted(&world.image()),
             _ => {
                 let image = world.crash(self.prng.next());
+                if self.seed.is_multiple_of(ASIDE_SEEDS) && !self.work.model.hurt {
+                    let mut aside = self.aside(self.work.swarm.build.wall, self.ended.crashes);
+                    aside.check_sidecars(&image)?;
+                    aside.recover_twice(&image)?;
+                }
                 self.restarted(&image)
             }
         };
@@ -432,6 +484,8 @@ fn used_bytes(probe: &mut SimRing) -> u64 {
 
 /// As the ring's errors name it.
 const EIO: i32 = 5;
+/// One seed in so many has its crashes looked at below what is served, too.
+const ASIDE_SEEDS: u64 = 8;
 /// What a seed must have seen.
 const REQUESTS_MIN: u64 = 500;
 const CRASHES_MIN: u64 = 3;

@@ -38,6 +38,7 @@ impl Summary {
             "{:>12} crashes\n{:>12} states looked at",
             total.crashes, total.images
         );
+        println!("{:>12} of them at every boundary of a life", total.boundaries);
         println!("{:>12} bytes read by a start at most", total.start_read_max);
         println!(
             "{:>12} bytes of memory taken by a start at most\n",
@@ -193,7 +194,7 @@ pub fn run(seed: u64, eyes: &Eyes) -> Result<Ended, String> {
         Err(panic) => {
             let said = panic.downcast_ref::<String>().cloned();
             let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
-            Err(format!("a panic: {}", said.unwrap_or_default()))
+            Err(format!("{PANIC}{}", said.unwrap_or_default()))
         }
     }
 }
@@ -209,10 +210,13 @@ fn add(total: &mut Ended, ended: &Ended) {
     total.acknowledged += ended.acknowledged;
     total.crashes += ended.crashes;
     total.images += ended.images;
+    total.boundaries += ended.boundaries;
     total.start_read_max = total.start_read_max.max(ended.start_read_max);
     total.start_memory_max = total.start_memory_max.max(ended.start_memory_max);
 }
 
+/// How the failure of a seed begins that ended in a panic.
+pub const PANIC: &str = "a panic: ";
 const SLICE: u64 = 12;
 /// What these found has tests of its own: `broker/tests/turns/full_disk.rs`, and in `storage/src/housekeeping.rs`;
 /// 148, 392, 3900 and 6248 found flaws of the checker.
