@@ -137,11 +137,19 @@ impl ShardLogs {
             walk.after = Some(key);
             // What a clean checkpoint says must stay true: nothing is replayed after it.
             if walk.retains && self.shutdown == Shutdown::No {
+                self.forget_idle_producers(id, now);
                 self.retain(id, now);
             }
             self.rest_if_idle(id, now);
         }
         self.house.walk = Some(walk);
+    }
+
+    fn forget_idle_producers(&mut self, id: LogId, now: Now) {
+        if let Some(log) = self.logs.get_mut(id) {
+            let after = log.config.producer_id_expiration_ms;
+            log.state.expire_producers(now.wall, after);
+        }
     }
 
     /// By the clock; on a full disk with every walk, for what may go anyway should go now.
@@ -199,7 +207,18 @@ impl ShardLogs {
             if only && large && self.can_rest(id) {
                 self.lay_down(id);
             }
+            if !clean && self.cache_bytes > self.options.cache_bytes / 8 * 9 {
+                self.write_for_room(id);
+            }
             self.cache_order.push_back(id);
+        }
+    }
+
+    /// The cache is beyond its bound, and all that this log has in memory stays there until its oldest bytes are in
+    /// their segment. By the journal alone they could wait for gigabytes of direct writes behind them.
+    fn write_for_room(&mut self, id: LogId) {
+        if self.behind_bytes_in_flight < self.behind_bytes_max(self.journal.point().head) {
+            self.write_behind_one(id, true);
         }
     }
 

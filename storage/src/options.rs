@@ -13,6 +13,8 @@ pub struct StorageOptions {
     /// Memory of each shard for recently appended batches; what waits for the disk counts in it and may
     /// pass it.
     pub cache_bytes: u64,
+    /// Memory of each shard for bytes read back from segments; no more than a quarter of the cache's is taken.
+    pub read_bytes: u64,
     /// Appends of bytes that no segment holds yet are refused beyond this.
     pub dirty_bytes_max: u64,
     /// Appends are refused while the file system has less free space than this.
@@ -40,6 +42,7 @@ impl StorageOptions {
         StorageOptions {
             journal_bytes: journal_bytes / limits::JOURNAL_GRAIN * limits::JOURNAL_GRAIN,
             cache_bytes: limits::CACHE_BYTES_DEFAULT,
+            read_bytes: limits::CACHE_BYTES_DEFAULT / 4,
             dirty_bytes_max: limits::DIRTY_BYTES_MAX_DEFAULT,
             free_space_bytes_min: limits::FREE_SPACE_BYTES_MIN_DEFAULT,
             direct_write_bytes_min: limits::DIRECT_WRITE_BYTES_MIN_DEFAULT,

@@ -254,7 +254,8 @@ impl ShardLogs {
     pub fn is_congested(&self) -> bool {
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost;
-        let short = used > ring / 8 * 5 || self.dirty_bytes > self.options.dirty_bytes_max / 4 * 3;
+        // The other half is for what is on its way when this is noticed, from every shard.
+        let short = used > ring / 8 * 5 || self.dirty_bytes > self.options.dirty_bytes_max / 2;
         short && self.ops.in_flight() > 0
     }
 

@@ -74,7 +74,7 @@ impl ShardLogs {
 
     /// Bytes of write-behind that may be in flight: one piece until what holds up the ring is three eighths of it old,
     /// from then on the more the older it is.
-    fn behind_bytes_max(&self, head: u64) -> u64 {
+    pub(crate) fn behind_bytes_max(&self, head: u64) -> u64 {
         let ring = self.journal.ring_bytes();
         let age = head - self.oldest_dirty(head);
         if self.is_hurried() || age >= ring / 2 {
@@ -112,7 +112,7 @@ impl ShardLogs {
         !self.resting.is_empty() && self.behind_bytes_in_flight < SEGMENT_WRITE_BYTES_MAX
     }
 
-    fn write_behind_one(&mut self, id: LogId, rest: bool) {
+    pub(crate) fn write_behind_one(&mut self, id: LogId, rest: bool) {
         let bytes_max = self.behind_bytes_max(self.journal.point().head);
         let piece = write_behind_piece_bytes(self.journal.ring_bytes());
         let room = bytes_max.saturating_sub(self.behind_bytes_in_flight) / piece;

@@ -409,7 +409,7 @@ impl Opening<'_> {
             checkpointer,
             files: SegmentFiles::new(self.dir.to_owned(), self.options.open_segments_max),
             segment_ids,
-            reads: Reads::new(self.options.cache_bytes / 4),
+            reads: Reads::new(self.options.read_bytes.min(self.options.cache_bytes / 4)),
             indexes: Indexes::new(self.options.index_bytes),
             rescue: Rescue::new(
                 self.dir.join(layout::rescue(head.journal.id)),

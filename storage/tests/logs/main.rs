@@ -8,3 +8,4 @@ mod damage;
 mod direct_writes;
 mod failures;
 mod indexes;
+mod memory;

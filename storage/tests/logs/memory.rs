@@ -1,0 +1,67 @@
+//! What stays in memory: no more than the budget and what the disk still lacks, and producers for as long as was asked.
+
+use std::path::Path;
+use std::time::Duration;
+
+use millstream_log::{AppendError as AppendRefusal, LogConfig, SequenceError};
+use millstream_protocol::time::Duration as Span;
+use millstream_protocol::types::TimestampMs;
+use millstream_storage::AppendError;
+
+use crate::common::{DIR, Host, batch, batch_of, small_options, world};
+
+/// The first bytes of a log go through the journal, which the large ones after them hardly fill: all of them would
+/// stay in memory until it is.
+#[test]
+fn direct_writes_leave_memory_though_older_bytes_wait_in_the_journal() {
+    let world = world();
+    let mut options = small_options();
+    options.journal_bytes = 16 << 20;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let log = host.create(0);
+    host.append(log, &batch(&[b"small"])).unwrap();
+    host.flush(log);
+    for number in 0..200 {
+        host.append_patiently(log, &batch(&[&[number; 60_000]]));
+        host.flush(log);
+    }
+    (0..200).for_each(|_| host.turn(Duration::from_millis(1)));
+    let held = host.logs().cache_bytes();
+    assert!(held <= 2 * options.cache_bytes, "{held} bytes are in memory");
+    assert_eq!(host.read_all(log, 0, 1 << 20).unwrap().len(), 201);
+}
+
+#[test]
+fn producers_are_forgotten_when_their_time_is_over() {
+    let world = world();
+    let mut options = small_options();
+    options.retention_first_after = Span::ZERO;
+    options.retention_every = Span::from_millis(1);
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let config = LogConfig {
+        producer_id_expiration_ms: 60_000,
+        ..LogConfig::default()
+    };
+    let log = host.create_with(0, config);
+    host.append(log, &batch_of(7, 0, &[b"first"])).unwrap();
+    host.flush(log);
+    let later = |host: &mut Host<_>, milliseconds| {
+        host.now.wall = TimestampMs::new(host.now.wall.get() + milliseconds);
+        host.now.monotonic += Span::from_secs(2);
+        (0..20).for_each(|_| host.turn(Duration::from_millis(1)));
+    };
+    later(&mut host, 50_000);
+    let gap = host.append(log, &batch_of(7, 5, &[b"after a gap"]));
+    assert!(
+        matches!(
+            gap,
+            Err(AppendError::Refused(AppendRefusal::Sequence(
+                SequenceError::OutOfOrder { .. }
+            )))
+        ),
+        "{gap:?}"
+    );
+    later(&mut host, 20_000);
+    host.append(log, &batch_of(7, 5, &[b"as if it were new"]))
+        .unwrap();
+}
