@@ -26,9 +26,18 @@ pub const SEND_PIECES_MAX: usize = 512;
 /// Replies up to this size are copied together, so that consecutive ones leave in one piece.
 pub const SMALL_REPLY_MAX: usize = 4 * 1024;
 
+/// Records of one partition up to this size are copied into an answer where they would keep [`KEPT_SHARE`] times as
+/// much memory alive.
+pub const COPIED_RECORDS_MAX: usize = 64 * 1024;
+/// See [`COPIED_RECORDS_MAX`]; and the most that a slice of records is charged, in multiples of its length.
+pub const KEPT_SHARE: usize = 4;
+
 /// Room behind a frame in its buffer, so that the next frame's length arrives along.
 pub const FRAME_SPARE: usize = 4 * 1024;
-/// Bytes of one receive into a frame's buffer; credit is taken in these steps.
+/// Bytes of one receive into a frame's buffer: as many as it has already, within these. Memory is taken for each
+/// before it is begun, except for the least: a thousand connections that announce much and send nothing take none.
+pub const RECEIVE_CHUNK_MIN: usize = 16 * 1024;
+/// See [`RECEIVE_CHUNK_MIN`].
 pub const RECEIVE_CHUNK_MAX: usize = 1 << 20;
 
 /// Frames of one connection handled in one turn.
@@ -68,6 +77,9 @@ pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 pub const FRAME_RATE_MIN: usize = 64 * 1024;
 /// Time for the kernel to take a send; a client that does not read for so long is closed.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// While memory is short: time for a frame to grow by [`FRAME_RATE_MIN`], or for a client to read anything.
+pub const HOARDING_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Time that connections have to get their last replies at the end.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3);

@@ -19,7 +19,7 @@ pub struct Budget {
     pub reply_bytes: u64,
     /// Recent record batches kept for readers at the tail.
     pub cache_bytes: u64,
-    /// Accepted bytes that wait for their segment.
+    /// Accepted bytes that wait for their segment, beyond what has room in the cache.
     pub write_behind_bytes: u64,
     /// Cold reads and read-ahead.
     pub read_bytes: u64,
@@ -43,17 +43,19 @@ impl Budget {
         let usual = (profile.memory_bytes / 4).min(TOTAL_BYTES_USUAL_MAX);
         let total_bytes = memory.unwrap_or(usual).max(least);
         let shard = (total_bytes - PROCESS_BYTES) / shards_wide;
-        let part = |share: u64, least: u64| (shard * share / 100 / BLOCK * BLOCK).max(least);
+        let part = |of: u64, share: u64, least: u64| (of * share / 100 / BLOCK * BLOCK).max(least);
+        let request_bytes = part(shard, 25, REQUEST_BYTES_USUAL);
+        let rest = shard - SHARD_FIXED_BYTES - request_bytes;
         let journal = (JOURNALS_BYTES_MAX / shards_wide).min(JOURNAL_BYTES_MAX) / BLOCK * BLOCK;
         Budget {
             shards,
             total_bytes,
-            request_bytes: part(25, REQUEST_BYTES_USUAL),
-            reply_bytes: part(15, 4 << 20),
-            cache_bytes: part(35, 8 << 20),
+            request_bytes,
+            reply_bytes: part(rest, 20, 4 << 20),
+            cache_bytes: part(rest, 45, 8 << 20),
             // Write-behind drains the journal: more than a journal's worth can never wait.
-            write_behind_bytes: part(15, 8 << 20).min(journal),
-            read_bytes: part(10, 4 << 20),
+            write_behind_bytes: part(rest, 20, 8 << 20).min(journal),
+            read_bytes: part(rest, 15, 4 << 20),
             journal_bytes: journal,
             submissions: SUBMISSIONS,
             reads_in_flight: READS_IN_FLIGHT,
@@ -63,7 +65,8 @@ impl Budget {
 
     /// Bytes that one shard may hold in memory at most, by its parts.
     pub fn shard_bytes(&self) -> u64 {
-        self.request_bytes + self.reply_bytes + self.cache_bytes + self.write_behind_bytes + self.read_bytes
+        let shared_out = self.request_bytes + self.reply_bytes + self.cache_bytes;
+        SHARD_FIXED_BYTES + shared_out + self.write_behind_bytes + self.read_bytes
     }
 }
 
@@ -80,6 +83,9 @@ pub const REQUEST_BYTES_USUAL: u64 = 32 << 20;
 const TOTAL_BYTES_USUAL_MAX: u64 = 16 << 30;
 /// Code, stacks, metadata and the controller.
 const PROCESS_BYTES: u64 = 64 << 20;
+/// What a shard takes whatever it is granted: the ring's receive buffers, indexes, spare chunks, a round on its way to
+/// the journal, tables, and what the allocator keeps beside them.
+const SHARD_FIXED_BYTES: u64 = 48 << 20;
 /// The sum of the least parts in [`Budget::plan`], with room for their shares.
 const SHARD_BYTES_MIN: u64 = 128 << 20;
 const SUBMISSIONS: u32 = 1024;
@@ -87,7 +93,10 @@ const READS_IN_FLIGHT: u32 = 32;
 const WRITES_IN_FLIGHT: u32 = 8;
 
 const _: () = assert!(SUBMISSIONS.is_power_of_two());
-const _: () = assert!(REQUEST_BYTES_USUAL + (4 << 20) + (8 << 20) + (8 << 20) + (4 << 20) <= SHARD_BYTES_MIN);
+const _: () = assert!(
+    SHARD_FIXED_BYTES + REQUEST_BYTES_USUAL + (4 << 20) + (8 << 20) + (8 << 20) + (4 << 20)
+        <= SHARD_BYTES_MIN
+);
 
 #[cfg(test)]
 mod tests {

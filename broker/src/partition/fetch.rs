@@ -27,6 +27,8 @@ pub struct FetchTerms {
     pub round: u32,
     /// Bytes that this shard's reads may give together; the first that gives any may go beyond it with one batch.
     pub bytes_max: usize,
+    /// Whether it may: not where there is no memory for it.
+    pub one_at_least: bool,
     /// When a watch ends by itself.
     pub deadline: Instant,
     /// Read committed.
@@ -94,7 +96,7 @@ impl Shard {
         let mut pending = Vec::new();
         let mut answers = Vec::with_capacity(pieces.len());
         // A batch larger than the limits is given once, and a read that waits may be about to give it.
-        let mut given = false;
+        let mut given = !terms.one_at_least;
         for piece in pieces {
             let (answer, read) = self.read_piece(piece, terms.committed, left, !given);
             left = left.saturating_sub(match read {

@@ -1,6 +1,7 @@
 //! The memory of one shard for requests and replies, taken before it is used.
-//! Invariants: what is charged is what connections and calls hold; beyond the total only the holder of the reserve
-//! goes on receiving, so at least one frame is always completed, and every holder gets its turn.
+//! Invariants: what is charged is what connections and calls hold; frames are let in up to three quarters of the total,
+//! so that who sends much leaves room for what others read; beyond it only the holder of the reserve goes on receiving,
+//! so at least one frame is always completed, and every holder gets its turn.
 
 use std::collections::VecDeque;
 
@@ -35,7 +36,7 @@ impl Budget {
 
     /// May this connection receive so many bytes more of its frame? Otherwise it waits for [`Budget::next_waiting`].
     pub fn admit(&mut self, connection: Key, bytes: usize) -> bool {
-        if self.reserve == Some(connection) || self.used + bytes <= self.total {
+        if self.reserve == Some(connection) || self.used + bytes <= self.frames_max() {
             return true;
         }
         if self.reserve.is_none() {
@@ -55,11 +56,21 @@ impl Budget {
 
     /// A connection that waited and may ask again.
     pub fn next_waiting(&mut self) -> Option<Key> {
-        if self.reserve.is_some() && self.used >= self.total {
+        if self.reserve.is_some() && self.used >= self.frames_max() {
             None
         } else {
             self.waiting.pop_front()
         }
+    }
+
+    /// Somebody waits for memory, or soon will: who holds some and does not get on has to go.
+    pub fn is_short(&self) -> bool {
+        !self.waiting.is_empty() || self.used >= self.total / 8 * 7
+    }
+
+    /// What may be in use for one more piece of a frame to be let in, with it.
+    fn frames_max(&self) -> usize {
+        self.total - self.total / 4
     }
 
     /// Bytes left.
@@ -83,8 +94,9 @@ mod tests {
     #[test]
     fn one_frame_always_completes() {
         let mut budget = Budget::new(100);
-        assert!(budget.admit(key(1), 100));
-        budget.recharge(0, 100);
+        assert!(budget.admit(key(1), 75));
+        budget.recharge(0, 75);
+        assert_eq!(budget.available(), 25, "for what is read");
         assert!(budget.admit(key(2), 50), "takes the reserve");
         budget.recharge(0, 50);
         assert!(!budget.admit(key(1), 1));
@@ -93,6 +105,19 @@ mod tests {
         assert_eq!(budget.next_waiting(), None);
         budget.release_reserve(key(2));
         assert_eq!(budget.next_waiting(), Some(key(1)), "in the order of asking");
+    }
+
+    #[test]
+    fn it_is_short_before_it_is_used_up_and_while_somebody_waits() {
+        let mut budget = Budget::new(100);
+        budget.recharge(0, 80);
+        assert!(!budget.is_short());
+        budget.recharge(0, 10);
+        assert!(budget.is_short());
+        budget.recharge(50, 0);
+        assert!(!budget.is_short());
+        assert!(budget.admit(key(1), 100) && !budget.admit(key(2), 100));
+        assert!(budget.is_short());
     }
 
     #[test]

@@ -30,6 +30,16 @@ impl Quiet {
 }
 
 impl Shard {
+    /// A connection closed with so many bytes of a frame that will never be whole. Such memory comes in pieces that
+    /// differ in size: the allocator would keep it for a while, and the next pieces beside it.
+    pub(super) fn give_back_abandoned(&mut self, bytes: usize) {
+        self.abandoned_bytes += bytes;
+        if self.abandoned_bytes >= ABANDONED_BYTES_MAX {
+            self.abandoned_bytes = 0;
+            allocator::collect();
+        }
+    }
+
     /// Called with every sweep.
     pub(super) fn heed_quiet(&mut self, ring: &mut impl Ring) {
         let moved = self.counters.bytes_in + self.counters.bytes_out;
@@ -41,6 +51,8 @@ impl Shard {
     }
 }
 
+/// Bytes of frames that were given up, after which the allocator is asked to give back what it can.
+const ABANDONED_BYTES_MAX: usize = 8 << 20;
 /// Received and sent between two looks: less is no load.
 const QUIET_BYTES: u64 = 64 << 10;
 const QUIET_LOOKS: u32 = 2;

@@ -12,7 +12,7 @@ use super::messages::PeerMessage;
 use super::slab::Key;
 use super::state::{Lifecycle, Shard};
 use super::token::Tag;
-use crate::limits::{BYTES_PER_CONNECTION_TURN, FRAMES_PER_CONNECTION_TURN};
+use crate::limits::{BYTES_PER_CONNECTION_TURN, FRAMES_PER_CONNECTION_TURN, RECEIVE_CHUNK_MIN};
 use crate::server::connection::foreign::Foreign;
 use crate::server::connection::read::{FrameError, Want};
 use crate::server::connection::{Connection, NextRequest, Overdue, Phase};
@@ -100,6 +100,7 @@ impl Shard {
             return;
         };
         connection.receiving = false;
+        connection.granted = 0;
         if connection.phase == Phase::Closing {
             return;
         }
@@ -168,6 +169,7 @@ impl Shard {
         };
         self.budget.recharge(connection.charged, 0);
         self.budget.release_reserve(key);
+        self.give_back_abandoned(connection.read.held_bytes());
         self.cancel_waits(connection.waiting_call);
         self.table.connection_closed(self.id, connection.peer.ip());
         self.counters.connections_closed += 1;
@@ -305,10 +307,12 @@ impl Shard {
                     connection.starved = true;
                     return;
                 }
+                connection.granted = if limit > RECEIVE_CHUNK_MIN { limit } else { 0 };
                 Op::RecvInto { socket, buf, limit }
             }
         };
         connection.receiving = true;
+        self.recharge(key);
         ring.submit(Tag::Receive(key).token(), op);
     }
 
@@ -371,7 +375,7 @@ impl Shard {
     /// Looks at every connection's deadlines and at the listeners.
     pub(super) fn sweep(&mut self, ring: &mut impl Ring) {
         self.complaints_left = crate::limits::CLIENT_COMPLAINTS_PER_SECOND;
-        let idle = self.connection_limits.idle;
+        let (idle, short) = (self.connection_limits.idle, self.budget.is_short());
         let overdue: Vec<(Key, Overdue)> = self
             .connections
             .keys()
@@ -380,7 +384,9 @@ impl Shard {
             .filter_map(|key| {
                 Some((
                     key,
-                    self.connections.get_mut(key)?.sweep(self.now.monotonic, idle)?,
+                    self.connections
+                        .get_mut(key)?
+                        .sweep(self.now.monotonic, idle, short)?,
                 ))
             })
             .collect();
@@ -393,6 +399,10 @@ impl Shard {
                 Overdue::Idle => debug!(%peer, "closing a connection that is silent"),
                 Overdue::SlowFrame => self.complain(format_args!(
                     "closing {peer}: it began a request and does not send the rest of it"
+                )),
+                Overdue::Hoarding => self.complain(format_args!(
+                    "closing {peer}: others wait for memory, and it neither sends the rest of its request nor reads \
+                     what it is answered"
                 )),
                 Overdue::SlowReader => {
                     self.complain(format_args!(

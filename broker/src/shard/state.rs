@@ -74,6 +74,8 @@ pub struct Shard {
     pub(super) random: u64,
     pub(super) complaints_left: u32,
     pub(super) quiet: Quiet,
+    /// Of frames that were given up since the allocator was last asked to give back.
+    pub(super) abandoned_bytes: usize,
     pub(super) events: Vec<LogEvent>,
     /// Kept for their memory.
     pub(crate) waits: Vec<WaitFor>,
@@ -175,6 +177,7 @@ impl Shard {
             drain_until: Instant::MAX,
             random,
             quiet: Quiet::default(),
+            abandoned_bytes: 0,
             complaints_left: CLIENT_COMPLAINTS_PER_SECOND,
             events: Vec::new(),
             waits: Vec::new(),

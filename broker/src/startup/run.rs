@@ -57,6 +57,8 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let image = metadata::replay(contents)?;
     let mut options = StorageOptions::for_shards(cores.len());
     options.cache_bytes = memory.cache_bytes;
+    options.dirty_bytes_max = memory.dirty_bytes_max;
+    options.read_bytes = memory.read_bytes;
     options.free_space_bytes_min = config.free_space_bytes_min;
     options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
     options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");
@@ -100,7 +102,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let controller = controller
         .start()
         .map_err(|error| StartError::Thread(error.to_string()))?;
-    announce(&config, &addresses, &shards, &image, memory.request_bytes_max);
+    announce(&config, &addresses, &shards, &image, &memory);
 
     allocator::collect();
     while signals.wait() == Asked::Status {
@@ -341,8 +343,9 @@ fn announce(
     addresses: &[SocketAddr],
     shards: &Shards,
     image: &ClusterImage,
-    request_bytes_max: usize,
+    memory: &memory::MemoryPlan,
 ) {
+    let request_bytes_max = memory.request_bytes_max;
     let listening: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
     let configured = config
         .settings
@@ -354,6 +357,15 @@ fn announce(
             "socket.request.max.bytes is larger than this broker's memory for requests allows"
         );
     }
+    if config
+        .memory_bytes
+        .is_some_and(|granted| granted < memory.total_bytes)
+    {
+        tracing::warn!(
+            memory_bytes = memory.total_bytes,
+            "less memory is granted than so many shards need: they take the least that they can work with"
+        );
+    }
     tracing::info!(
         target: READY_TARGET,
         node = config.node_id,
@@ -362,6 +374,7 @@ fn announce(
         shards = shards.lines.len(),
         topics = image.topic_count(),
         partitions = image.partition_count(),
+        memory_bytes = memory.total_bytes,
         "ready on {}: an acknowledged record is flushed to the disk first (acks=1 and acks=all alike), unless its \
          topic sets flush.messages or flush.ms",
         listening.join(", ")

@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::{Slice, SocketId};
 
-use crate::limits::{FRAME_DEADLINE, FRAME_RATE_MIN, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL};
+use crate::limits::{
+    FRAME_DEADLINE, FRAME_RATE_MIN, HOARDING_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL,
+};
 use crate::shard::slab::Key;
 use pipeline::{Order, Pipeline, Reply, RequestSequence};
 use read::{FrameError, ReadSide, Want};
@@ -44,6 +46,8 @@ pub struct Connection {
     pub is_dirty: bool,
     /// The call of a fetch that waits for records.
     pub waiting_call: Option<Key>,
+    /// Bytes that the receive in flight may bring, where they were taken from the budget beforehand.
+    pub granted: usize,
     /// Bytes that the shard's budget is charged for it.
     pub charged: usize,
     /// When it last did something.
@@ -52,6 +56,10 @@ pub struct Connection {
     frame_sweeps: u64,
     /// Sweeps in a row that found the same send in flight.
     send_sweeps: u64,
+    /// Sweeps in a row that found a frame begun, while we would take more of it, and hardly grown.
+    stalled_sweeps: u64,
+    /// What its frame had at the last sweep.
+    frame_bytes: usize,
 }
 
 /// The life of a connection.
@@ -87,6 +95,8 @@ pub enum Overdue {
     SlowFrame,
     /// Replies that are not read.
     SlowReader,
+    /// Memory is short, and it keeps some for a frame or for replies without getting on.
+    Hoarding,
 }
 
 impl Connection {
@@ -113,10 +123,13 @@ impl Connection {
             is_ready: false,
             is_dirty: false,
             waiting_call: None,
+            granted: 0,
             charged: 0,
             last_active: now,
             frame_sweeps: 0,
             send_sweeps: 0,
+            stalled_sweeps: 0,
+            frame_bytes: 0,
         }
     }
 
@@ -217,11 +230,13 @@ impl Connection {
 
     /// Bytes that this connection keeps in memory.
     pub fn charge(&self) -> usize {
-        self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len()) + self.write.backlog()
+        let held = self.held.as_ref().map_or(0, |frame| frame.len());
+        self.granted + self.read.held_bytes() + held + self.write.kept_bytes()
     }
 
-    /// Looks at the deadlines; called every [`SWEEP_INTERVAL`]. `idle`: how long it may be silent.
-    pub fn sweep(&mut self, now: Instant, idle: Option<std::time::Duration>) -> Option<Overdue> {
+    /// Looks at the deadlines; called every [`SWEEP_INTERVAL`]. `idle`: how long it may be silent; `short`: others
+    /// wait for memory.
+    pub fn sweep(&mut self, now: Instant, idle: Option<std::time::Duration>, short: bool) -> Option<Overdue> {
         // Not whether a receive is in flight: one that has just ended is no excuse for who drips. What is the broker's
         // own slowness, or the client's in reading, does not count as a slow frame.
         let inside = self.held.is_none() && self.read.is_inside_frame();
@@ -236,6 +251,12 @@ impl Connection {
         } else {
             0
         };
+        let grown = self.read.held_bytes().saturating_sub(self.frame_bytes);
+        self.frame_bytes = self.read.held_bytes();
+        self.stalled_sweeps = match inside && !ours && grown < FRAME_RATE_MIN {
+            true => self.stalled_sweeps + 1,
+            false => 0,
+        };
         let sweeps = |span: std::time::Duration| span.as_secs() / SWEEP_INTERVAL.as_secs();
         if inside || !self.is_drained() {
             // Something happens, or is waited for by its own deadline.
@@ -246,6 +267,8 @@ impl Connection {
             Some(Overdue::SlowFrame)
         } else if self.send_sweeps > sweeps(SEND_DEADLINE) {
             Some(Overdue::SlowReader)
+        } else if short && self.stalled_sweeps.max(self.send_sweeps) > sweeps(HOARDING_DEADLINE) {
+            Some(Overdue::Hoarding)
         } else if idle.is_some_and(|idle| now.saturating_since(self.last_active) > Duration::from(idle)) {
             Some(Overdue::Idle)
         } else {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use millstream_ring::Slice;
 
-use crate::limits::{FRAME_SPARE, READ_AHEAD_MAX, RECEIVE_CHUNK_MAX};
+use crate::limits::{FRAME_SPARE, READ_AHEAD_MAX, RECEIVE_CHUNK_MAX, RECEIVE_CHUNK_MIN};
 
 /// The receiving half of a connection.
 #[derive(Debug)]
@@ -126,7 +126,10 @@ impl ReadSide {
         match &mut self.building {
             Some(frame) => match frame.buf.take() {
                 Some(buf) if frame.have < frame.total => {
-                    let limit = (buf.capacity() - frame.have).min(RECEIVE_CHUNK_MAX);
+                    // As much again as is there: a large frame takes few receives, and what is promised to one that
+                    // does not come is little.
+                    let step = frame.have.clamp(RECEIVE_CHUNK_MIN, RECEIVE_CHUNK_MAX);
+                    let limit = (buf.capacity() - frame.have).min(step);
                     Want::Into { buf, limit }
                 }
                 whole => {

@@ -1,24 +1,29 @@
 //! Bytes out: replies are joined into as few sends as the kernel needs.
-//! Invariants: one send is in flight at most; a slice is charged until the kernel gives it back; bytes leave in the
-//! order in which they were pushed, whatever a send leaves over.
+//! Invariants: one send is in flight at most; a slice is charged until the kernel gives it back, with what it keeps
+//! alive and not only with what it shows; bytes leave in the order in which they were pushed, whatever a send leaves
+//! over.
 
 use std::collections::VecDeque;
 
 use millstream_protocol::primitive::Writer;
 use millstream_ring::Slice;
 
-use crate::limits::{SEND_BYTES_MAX, SEND_PIECES_MAX};
+use crate::limits::{COPIED_RECORDS_MAX, KEPT_SHARE, SEND_BYTES_MAX, SEND_PIECES_MAX};
 
 /// The sending half of a connection.
 #[derive(Debug, Default)]
 pub struct WriteSide {
     queue: VecDeque<Slice>,
     queue_bytes: usize,
+    /// What the slices of `queue` are charged.
+    queue_kept: usize,
     /// Replies being encoded, one behind the other; they follow `queue`.
     tail: Encoded,
     in_flight: bool,
     /// Bytes in the kernel's hands.
     in_flight_bytes: usize,
+    /// What they are charged.
+    in_flight_kept: usize,
     /// The emptied list of an earlier send.
     spare: Vec<Slice>,
 }
@@ -64,7 +69,7 @@ impl Encoded {
                 missing = missing
                     .checked_sub(slice.len())
                     .expect("records fill their splice exactly");
-                push(slice);
+                push(free_of_waste(slice));
             }
         }
         if from < own.len() {
@@ -98,17 +103,20 @@ impl WriteSide {
             return None;
         }
         let mut pieces = std::mem::take(&mut self.spare);
-        let mut bytes = 0;
+        let (mut bytes, mut kept) = (0, 0);
         while pieces.len() < SEND_PIECES_MAX && bytes < SEND_BYTES_MAX {
             let Some(slice) = self.queue.pop_front() else {
                 break;
             };
             bytes += slice.len();
+            kept += kept_by(&slice);
             pieces.push(slice);
         }
         self.queue_bytes -= bytes;
+        self.queue_kept -= kept;
         self.in_flight = true;
         self.in_flight_bytes = bytes;
+        self.in_flight_kept = kept;
         Some(pieces)
     }
 
@@ -118,18 +126,20 @@ impl WriteSide {
         self.in_flight = false;
         self.queue_bytes += self.in_flight_bytes - n;
         self.in_flight_bytes = 0;
+        self.in_flight_kept = 0;
         let mut gone = n;
         let mut whole = 0;
         while whole < slices.len() && slices[whole].len() <= gone {
             gone -= slices[whole].len();
             whole += 1;
         }
-        for slice in slices.drain(whole..).rev() {
-            self.queue.push_front(slice);
-        }
         if gone > 0 {
-            let front = self.queue.front_mut().expect("a slice was sent in part");
-            *front = front.subslice(gone..front.len());
+            let part = &mut slices[whole];
+            *part = part.subslice(gone..part.len());
+        }
+        for slice in slices.drain(whole..).rev() {
+            self.queue_kept += kept_by(&slice);
+            self.queue.push_front(slice);
         }
         slices.clear();
         self.spare = slices;
@@ -142,6 +152,11 @@ impl WriteSide {
     /// Bytes not yet taken by the kernel.
     pub fn backlog(&self) -> usize {
         self.queue_bytes + self.tail.len() + self.in_flight_bytes
+    }
+
+    /// Bytes of memory that it keeps, the kernel's part included.
+    pub fn kept_bytes(&self) -> usize {
+        self.queue_kept + self.tail.len() + self.in_flight_kept
     }
 
     /// Something waits for [`WriteSide::take_send`].
@@ -158,8 +173,30 @@ impl WriteSide {
 
     fn enqueue(&mut self, encoded: Encoded) {
         self.queue_bytes += encoded.len();
-        encoded.into_slices(|slice| self.queue.push_back(slice));
+        encoded.into_slices(|slice| {
+            self.queue_kept += kept_by(&slice);
+            self.queue.push_back(slice);
+        });
     }
+}
+
+/// A few records of a large piece of memory are copied: who does not read its answers must not keep the piece. It
+/// costs what the kernel's own copy into the socket costs.
+fn free_of_waste(slice: Slice) -> Slice {
+    if slice.len() <= COPIED_RECORDS_MAX && slice.charged_bytes() >= KEPT_SHARE * slice.len() {
+        Slice::from(slice.to_vec())
+    } else {
+        slice
+    }
+}
+
+/// What a slice is charged: all that it keeps, but for a large piece, of which the cache has most users' parts, no
+/// more than some times what is sent of it.
+fn kept_by(slice: &Slice) -> usize {
+    slice
+        .charged_bytes()
+        .min(KEPT_SHARE * slice.len())
+        .max(slice.len())
 }
 
 /// A few small replies without growing.
@@ -212,6 +249,34 @@ mod tests {
         assert_eq!(joined(&pieces), b"head\x06ABCDEmid\x01\x03FG");
         side.sent(joined(&pieces).len(), pieces);
         assert_eq!(side.backlog(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_charged_and_a_little_of_much_is_copied() {
+        let large = Slice::from(vec![7; 16 * COPIED_RECORDS_MAX]);
+        let send = |len: usize| {
+            let mut side = WriteSide::default();
+            side.tail().writer.records_splice(len, false).unwrap();
+            side.tail().records = vec![large.subslice(0..len)];
+            let pieces = side.take_send().unwrap();
+            assert_eq!(side.backlog(), len + 4);
+            let kept = side.kept_bytes() - KEPT_SHARE * 4;
+            let shares = pieces[1].shares_memory_with(&large);
+            let half = side.backlog() / 2;
+            side.sent(half, pieces);
+            let rest = side.take_send().unwrap();
+            assert!(side.kept_bytes() >= len + 4 - half);
+            side.sent(len + 4 - half, rest);
+            assert_eq!((side.kept_bytes(), side.backlog()), (0, 0));
+            (shares, kept)
+        };
+        assert_eq!(send(1_000), (false, 1_000));
+        assert_eq!(send(COPIED_RECORDS_MAX), (false, COPIED_RECORDS_MAX));
+        assert_eq!(
+            send(COPIED_RECORDS_MAX + 1),
+            (true, KEPT_SHARE * (COPIED_RECORDS_MAX + 1))
+        );
+        assert_eq!(send(large.len()), (true, large.len()));
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub struct FetchCall {
     /// Shards that have not answered this round.
     outstanding: usize,
     parked: Option<ParkedId>,
+    /// Bytes that this round may read: what the client takes, and memory has room for.
+    room: usize,
+    /// Bytes of the shard's memory that this round's records are promised.
+    reserved: usize,
+    /// There was no memory for records in this round.
+    starved: bool,
 }
 
 /// One partition asked for.
@@ -177,9 +183,7 @@ fn targets<'a>(shard: &Shard, asks: impl Iterator<Item = (u32, &'a FetchPartitio
 impl FetchCall {
     fn new(shard: &Shard, to: ReplyTo, body: &FetchRequest<'_>) -> Self {
         let wait = Duration::from_millis(body.max_wait_ms.max(0) as u64).min(Duration::from(FETCH_WAIT_MAX));
-        // No more than memory allows; one batch is always given.
-        let room = shard.budget.available().clamp(FETCH_ROOM_MIN, FETCH_BYTES_MAX);
-        let room = room.min(shard.fetch_bytes_max);
+        let room = FETCH_BYTES_MAX.min(shard.fetch_bytes_max);
         Self {
             to,
             committed: body.isolation_level == READ_COMMITTED,
@@ -192,12 +196,23 @@ impl FetchCall {
             round: 0,
             outstanding: 0,
             parked: None,
+            room: 0,
+            reserved: 0,
+            starved: false,
         }
+    }
+
+    /// What the records of one round may take at most, save for one batch.
+    fn wanted(&self) -> usize {
+        let pieces = self.targets.iter().filter_map(|target| target.piece.ok());
+        let sum = pieces.fold(0usize, |sum, piece| sum.saturating_add(piece.bytes_max()));
+        sum.min(self.room)
     }
 
     fn terms(&self, bytes_max: usize) -> FetchTerms {
         FetchTerms {
             round: self.round,
+            one_at_least: !self.starved,
             bytes_max,
             deadline: self.deadline,
             committed: self.committed,
@@ -234,6 +249,17 @@ impl Shard {
             return;
         };
         call.round += 1;
+        // Memory for the records is taken before they are read: of what is left no more than a half, so that who asks
+        // for much leaves something to the next. Without any the client is told of no records, and asks again.
+        let before = call.reserved;
+        let left = self.budget.available() + before;
+        call.starved = left < FETCH_ROOM_MIN;
+        call.room = match call.starved {
+            true => 0,
+            false => call.bytes_max.min(FETCH_ROOM_MIN.max(left / 2)),
+        };
+        call.reserved = call.wanted();
+        self.budget.recharge(before, call.reserved);
         call.answers.clear();
         call.answers.resize_with(call.targets.len(), || None);
         let pieces = call.targets.iter().filter_map(|target| target.piece.ok());
@@ -242,7 +268,7 @@ impl Shard {
         let owners = groups.iter().filter(|pieces| !pieces.is_empty()).count();
         call.outstanding = owners;
         // Each of them may give one batch beyond its share; of those, the response takes one.
-        let terms = call.terms(call.bytes_max / owners.max(1));
+        let terms = call.terms(call.room / owners.max(1));
         if owners == 0 {
             self.decide_fetch(key);
             return;
@@ -304,7 +330,7 @@ impl Shard {
         let due = self.now.monotonic >= call.deadline || self.is_stopping();
         if due || call.is_satisfied() {
             self.end_fetch(key);
-        } else if call.is_postponed() {
+        } else if call.starved || call.is_postponed() {
             // What was not looked at may have been there all the time: nothing will tell of it.
             let again = call
                 .deadline
@@ -376,6 +402,7 @@ impl Shard {
             self.end_fetch(key);
             return false;
         };
+        self.budget.recharge(std::mem::take(&mut call.reserved), 0);
         self.counters.fetches_parked += 1;
         call.parked = Some(parked);
         if let Some(connection) = self.connections.get_mut(call.to.connection) {
@@ -387,7 +414,10 @@ impl Shard {
     /// Answers with what the last round has given.
     fn end_fetch(&mut self, key: Key) {
         if let Some(Call::Fetch(call)) = self.calls.remove(key) {
+            // From here on the connection is charged, with what there is.
+            self.budget.recharge(call.reserved, 0);
             respond(self, call);
+            self.feed_starved();
         }
     }
 
@@ -420,6 +450,7 @@ impl Shard {
             if let Some(parked) = call.parked {
                 self.partitions.purgatory.cancel(parked);
             }
+            self.budget.recharge(call.reserved, 0);
             self.calls.remove(key);
         }
     }
@@ -430,7 +461,7 @@ fn respond(shard: &mut Shard, call: FetchCall) {
         to,
         targets,
         mut answers,
-        bytes_max,
+        room: bytes_max,
         session,
         ..
     } = call;
@@ -525,5 +556,5 @@ const ONLY_THE_CLOCK: WaitFor = WaitFor {
     mark: Mark::CommittedForFetch,
     reaches: Offset::MAX,
 };
-/// Bytes that a fetch may ask for however scarce memory is.
+/// A fetch is given records only where there is memory for as much.
 const FETCH_ROOM_MIN: usize = 64 * 1024;
