@@ -134,6 +134,12 @@ impl Broker {
         self.status_bytes("VmHWM:")
     }
 
+    /// The most counts from now on.
+    pub fn forget_peak(&self) {
+        // "5" is the peak (proc_pid_clear_refs(5)).
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("a process of this user");
+    }
+
     /// What the process has open: sockets, and everything else.
     pub fn descriptors(&self) -> Descriptors {
         let folder = format!("/proc/{}/fd", self.pid());
