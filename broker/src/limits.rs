@@ -80,6 +80,8 @@ pub const SEND_DEADLINE: Duration = Duration::from_secs(60);
 
 /// While memory is short: time for a frame to grow by [`FRAME_RATE_MIN`], or for a client to read anything.
 pub const HOARDING_DEADLINE: Duration = Duration::from_secs(2);
+/// Who keeps less is left alone.
+pub const HOARDED_BYTES_MIN: usize = 4 * 1024;
 
 /// Time that connections have to get their last replies at the end.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3);

@@ -14,7 +14,8 @@ use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::{Slice, SocketId};
 
 use crate::limits::{
-    FRAME_DEADLINE, FRAME_RATE_MIN, HOARDING_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE, SWEEP_INTERVAL,
+    FRAME_DEADLINE, FRAME_RATE_MIN, HOARDED_BYTES_MIN, HOARDING_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE,
+    SWEEP_INTERVAL,
 };
 use crate::shard::slab::Key;
 use pipeline::{Order, Pipeline, Reply, RequestSequence};
@@ -267,7 +268,10 @@ impl Connection {
             Some(Overdue::SlowFrame)
         } else if self.send_sweeps > sweeps(SEND_DEADLINE) {
             Some(Overdue::SlowReader)
-        } else if short && self.stalled_sweeps.max(self.send_sweeps) > sweeps(HOARDING_DEADLINE) {
+        } else if short
+            && self.charge() >= HOARDED_BYTES_MIN
+            && self.stalled_sweeps.max(self.send_sweeps) > sweeps(HOARDING_DEADLINE)
+        {
             Some(Overdue::Hoarding)
         } else if idle.is_some_and(|idle| now.saturating_since(self.last_active) > Duration::from(idle)) {
             Some(Overdue::Idle)

@@ -250,15 +250,23 @@ impl Shard {
         };
         call.round += 1;
         // Memory for the records is taken before they are read: of what is left no more than a half, so that who asks
-        // for much leaves something to the next. Without any the client is told of no records, and asks again.
+        // for much leaves something to the next. Without any, who has read all earlier answers is given a little, for
+        // its connection's sake; who asks for more is told of no records, and asks again.
         let before = call.reserved;
         let left = self.budget.available() + before;
         call.starved = left < FETCH_ROOM_MIN;
         call.room = match call.starved {
+            true if self
+                .connections
+                .get(call.to.connection)
+                .is_some_and(|c| c.write.backlog() == 0) =>
+            {
+                call.bytes_max.min(STARVED_ROOM)
+            }
             true => 0,
             false => call.bytes_max.min(FETCH_ROOM_MIN.max(left / 2)),
         };
-        call.reserved = call.wanted();
+        call.reserved = if call.starved { 0 } else { call.wanted() };
         self.budget.recharge(before, call.reserved);
         call.answers.clear();
         call.answers.resize_with(call.targets.len(), || None);
@@ -556,5 +564,8 @@ const ONLY_THE_CLOCK: WaitFor = WaitFor {
     mark: Mark::CommittedForFetch,
     reaches: Offset::MAX,
 };
-/// A fetch is given records only where there is memory for as much.
+/// Bytes of records that a fetch is given where there is no memory for more: of what thousands of connections may have
+/// of it at a time, nobody runs short.
+const STARVED_ROOM: usize = 4 * 1024;
+/// A fetch is given more only where there is memory for as much.
 const FETCH_ROOM_MIN: usize = 64 * 1024;
