@@ -3,8 +3,8 @@
 //!
 //! What threads share in the engine: the flag of a sleeping ring ([`crate::waker`]), the list of receive buffers
 //! given back ([`crate::buffer`]), the reference counts of buffers, and the helper's answers. Everything else that
-//! crosses threads goes through queues of crates (rtrb between shards, flume to the controller and back) or an immutable
-//! image behind one of them. What atomics the broker has besides are hints, of which no memory and no order depends:
+//! crosses threads goes through queues of crates (rtrb between shards, flume to the controller and back), an immutable
+//! image too. What atomics the broker has besides are hints, of which no memory and no order depends:
 //! counts of connections and congested shards, the watchdog's pulses (it looks again within half a second), the number
 //! of records that a shard has installed, lost log lines. The provided ring's tail is shared with the kernel, whom no
 //! model plays.

@@ -22,6 +22,8 @@ pub enum SnapshotError {
         version: u8,
     },
     Malformed(DecodeError),
+    /// Of two topics with one id or name one would be served and the other forgotten.
+    TopicTwice,
 }
 
 impl ClusterImage {
@@ -58,13 +60,13 @@ impl ClusterImage {
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut r = Reader::new(bytes);
         match r.u8()? {
-            SNAPSHOT_VERSION => Ok(decode_version_0(&mut r)?),
+            SNAPSHOT_VERSION => decode_version_0(&mut r),
             version => Err(SnapshotError::UnknownVersion { version }),
         }
     }
 }
 
-fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, DecodeError> {
+fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, SnapshotError> {
     let mut image = ClusterImage::empty();
     image.records = u64::try_from(r.i64()?).map_err(|_| DecodeError::InvalidLength)?;
     let cluster_id = read_string(r)?;
@@ -79,16 +81,24 @@ fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, DecodeError> {
             .insert_mut(broker, Arc::new(read_configs(r)?));
     }
     for _ in 0..r.uvarint()? {
-        image.put(TopicImage {
+        let topic = TopicImage {
             id: r.topic_id()?,
             name: read_string(r)?.into(),
             partitions: read_partitions(r)?,
             unclean_starts_before: r.u32()?,
             configs: read_configs(r)?,
-        });
+        };
+        if image.topic(topic.id).is_some() || image.topic_by_name(&topic.name).is_some() {
+            return Err(SnapshotError::TopicTwice);
+        }
+        image.put(topic);
     }
     for _ in 0..r.uvarint()? {
-        image.deleted.insert_mut(r.topic_id()?, read_string(r)?.into());
+        let (id, name) = (r.topic_id()?, read_string(r)?);
+        if image.topic(id).is_some() {
+            return Err(SnapshotError::TopicTwice);
+        }
+        image.deleted.insert_mut(id, name.into());
     }
     r.finish()?;
     Ok(image)
@@ -114,6 +124,7 @@ impl fmt::Display for SnapshotError {
                 )
             }
             SnapshotError::Malformed(error) => write!(f, "the metadata snapshot is malformed: {error}"),
+            SnapshotError::TopicTwice => f.write_str("the metadata snapshot holds a topic twice"),
         }
     }
 }
@@ -124,7 +135,10 @@ const SNAPSHOT_VERSION: u8 = 0;
 
 #[cfg(test)]
 mod tests {
+    use millstream_protocol::types::TopicId;
+
     use super::*;
+    use crate::cluster::record::MetadataRecord;
     use crate::testing::{Random, one_of_each_record, topic_created};
 
     #[test]
@@ -141,6 +155,33 @@ mod tests {
         let next = again.apply(&more);
         assert_eq!(next.encode_snapshot(), image.apply(&more).encode_snapshot());
         assert_eq!(next.colliding_name("l_r"), Some("l.r"));
+    }
+
+    /// An image of such bytes would write a snapshot that nobody can read.
+    #[test]
+    fn a_topic_is_in_it_once() {
+        let image = ClusterImage::empty().apply(&[topic_created(1, "a", 1), topic_created(2, "b", 1)]);
+        let bytes = image.encode_snapshot();
+        let with = |old: &[u8], new: &[u8]| {
+            let at = bytes
+                .windows(old.len())
+                .rposition(|window| window == old)
+                .unwrap();
+            ClusterImage::decode_snapshot(&[&bytes[..at], new, &bytes[at + old.len()..]].concat())
+        };
+        assert!(with(b"b", b"c").is_ok());
+        assert_eq!(with(b"b", b"a").unwrap_err(), SnapshotError::TopicTwice);
+        assert_eq!(with(&[2; 16], &[1; 16]).unwrap_err(), SnapshotError::TopicTwice);
+        let image = image.apply(&[MetadataRecord::TopicDeleted {
+            id: TopicId::new([2; 16]),
+        }]);
+        let bytes = image.encode_snapshot();
+        let at = bytes.windows(16).rposition(|window| window == [2; 16]).unwrap();
+        let live = [&bytes[..at], &[1; 16], &bytes[at + 16..]].concat();
+        assert_eq!(
+            ClusterImage::decode_snapshot(&live).unwrap_err(),
+            SnapshotError::TopicTwice
+        );
     }
 
     #[test]
