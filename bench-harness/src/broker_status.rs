@@ -18,6 +18,9 @@ pub struct BrokerStatus {
     pub connections: u64,
     /// Partitions, a plain count.
     pub partitions: u64,
+    /// What a recovery would read of the journals.
+    pub journal_live: u64,
+    pub journal_size: u64,
 }
 
 impl BrokerStatus {
@@ -59,6 +62,8 @@ fn parse(log: &str) -> Option<BrokerStatus> {
         cache_limit: sum("cache_limit_bytes")?,
         connections: sum("connections")?,
         partitions: sum("partitions_led")?,
+        journal_live: sum("journal_live_bytes")?,
+        journal_size: sum("journal_bytes")?,
     })
 }
 
@@ -73,7 +78,7 @@ mod tests {
     fn the_answer_is_whole_or_awaited() {
         let process = r#"{"level":"INFO","message":"status of the process","shards":2,"resident_bytes":9}"#;
         let shard = r#"{"message":"status of a shard","shard":0,"cache_held_bytes":5,"cache_limit_bytes":7,
-            "connections":50,"partitions_led":3}"#
+            "connections":50,"partitions_led":3,"journal_live_bytes":1,"journal_bytes":4}"#
             .replace('\n', "");
         let half = format!("not JSON\n{process}\n{shard}\n");
         assert_eq!(parse(&half), None);
@@ -82,6 +87,8 @@ mod tests {
             cache_limit: 14,
             connections: 100,
             partitions: 6,
+            journal_live: 2,
+            journal_size: 8,
         };
         assert_eq!(parse(&format!("{half}{shard}\n")), Some(expected));
     }

@@ -48,6 +48,9 @@ pub struct SuiteArgs {
     /// Seconds that the broker is watched idle.
     #[arg(long, default_value_t = 60.0)]
     pub idle_seconds: f64,
+    /// Gigabytes that the start scenario writes before it stops the broker for the first time.
+    #[arg(long, default_value_t = 0.0)]
+    pub start_gb: f64,
     /// Write the JSON to this file as well.
     #[arg(long)]
     pub json_file: Option<PathBuf>,
@@ -78,6 +81,7 @@ pub fn run(args: &SuiteArgs) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&scratch)?;
     let mut arena = args.scenarios.arena(scratch, &stop)?;
     arena.idle = Duration::try_from_secs_f64(args.idle_seconds)?;
+    arena.start_bytes = (args.start_gb * 1e9) as u64;
     arena.command = args.command();
     let mut report = SuiteReport {
         stamp: Stamp::read(),
@@ -183,6 +187,9 @@ const EXAMPLES: &str = "\
 Examples:
   Everything, with a broker of its own on both cores:
     millstream-bench suite --broker-bin target/release/millstream --data-dir /var/tmp/suite
+  How long a start takes with 10 GB in the log:
+    millstream-bench suite --broker-bin target/release/millstream --data-dir /var/tmp/suite --only start \
+        --start-gb 10
   Two scenarios against a running broker:
     millstream-bench suite --brokers 127.0.0.1:9092 --only small-records,steady-rate";
 

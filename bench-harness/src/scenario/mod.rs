@@ -96,6 +96,8 @@ pub struct Arena<'a> {
     pub timing: Timing,
     /// How long a broker is watched idle.
     pub idle: Duration,
+    /// Bytes that are in the log before the start scenario's first stop.
+    pub start_bytes: u64,
     /// Whether the bare loop on the broker's ring is measured too.
     pub with_ring: bool,
     /// Directory of the bare loops' files.
@@ -111,6 +113,7 @@ impl<'a> Arena<'a> {
             command: None,
             timing,
             idle: Duration::from_secs(60),
+            start_bytes: 0,
             with_ring: false,
             scratch,
             stop,

@@ -16,6 +16,7 @@ use crate::scenario::produce_pair::BROKER;
 use crate::scenario::{Arena, Bound, Finding, Row, Run, Spread, Unit, many_partitions_batched};
 use crate::target::{Broker, BrokerCommand, Target};
 use crate::wire;
+use crate::workload::fill::fill;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
 
 pub const NAME: &str = "start";
@@ -29,6 +30,15 @@ pub fn run(arena: &mut Arena<'_>) -> Result<Finding, Box<dyn Error>> {
     let mut broker = Broker::start(&command)?;
     broker.wait_until_listening(PATIENCE)?;
     Admin::connect(broker.target().address)?.create_topic(TOPIC, SHAPE.partitions)?;
+    if arena.start_bytes > 0 {
+        fill(
+            broker.target(),
+            TOPIC,
+            SHAPE.partitions,
+            arena.start_bytes,
+            arena.stop,
+        )?;
+    }
     let mut acknowledged = Acknowledged::new();
     let outcome = load(
         broker.target(),
@@ -43,7 +53,7 @@ pub fn run(arena: &mut Arena<'_>) -> Result<Finding, Box<dyn Error>> {
     let mut times = Times::default();
     let mut notes = vec![format!(
         "{:.2} GB in {} partitions before the first start",
-        runs[0].outcome.bytes as f64 / 1e9,
+        (arena.start_bytes + runs[0].outcome.bytes) as f64 / 1e9,
         SHAPE.partitions
     )];
     for _ in 0..arena.timing.rounds {
@@ -59,7 +69,7 @@ pub fn run(arena: &mut Arena<'_>) -> Result<Finding, Box<dyn Error>> {
             took.as_millis()
         ));
         broker = times.clean.measure(&command, &acknowledged)?;
-        kill_under_load(broker, arena.timing.measure, &mut acknowledged)?;
+        notes.push(kill_under_load(broker, arena.timing.measure, &mut acknowledged)?);
         broker = times.killed.measure(&command, &acknowledged)?;
     }
     drop(broker);
@@ -132,26 +142,45 @@ fn load(
     )
 }
 
-/// `kill -9` in the middle of a load.
+/// `kill -9` in the middle of a load, when the journals are as full as they were seen in it. Tells how full.
 fn kill_under_load(
     broker: Broker,
     after: Duration,
     acknowledged: &mut Acknowledged,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<String, Box<dyn Error>> {
     let target = broker.target();
     std::thread::scope(|scope| {
         let killer = scope.spawn(move || {
-            std::thread::sleep(after);
-            broker.kill()
+            let fullest = wait_for_full_journals(&broker, after);
+            broker.kill().and(fullest)
         });
-        let result = load(target, after * 2, acknowledged, &AtomicBool::new(false));
-        killer.join().expect("the killer only sleeps and kills")?;
+        let result = load(target, after * 10, acknowledged, &AtomicBool::new(false));
+        let fullest = killer.join().expect("the killer only looks, sleeps and kills")?;
         match result {
-            Err(DriveError::Socket { .. }) => Ok(()),
+            Err(DriveError::Socket { .. }) => Ok(fullest),
             Err(error) => Err(error.into()),
             Ok(_) => Err("the load outlived the broker".into()),
         }
     })
+}
+
+/// Watches the journals for `span`, and then until they are nearly as full again.
+fn wait_for_full_journals(broker: &Broker, span: Duration) -> io::Result<String> {
+    let begun = Instant::now();
+    let mut fullest = 0;
+    loop {
+        let status = broker.status()?;
+        let is_full = status.journal_live >= fullest / 20 * 19;
+        fullest = fullest.max(status.journal_live);
+        if begun.elapsed() > span * 4 || begun.elapsed() > span && is_full {
+            return Ok(format!(
+                "killed with {} of {} MB of the journals live",
+                status.journal_live / 1_000_000,
+                status.journal_size / 1_000_000
+            ));
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
 }
 
 #[derive(Default)]
@@ -281,3 +310,4 @@ const FETCH_PARTITIONS: usize = 250;
 const FETCH_BYTES: i32 = 64 << 10;
 const START_MICROS_MAX: f64 = 1e6;
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_PAUSE: Duration = Duration::from_millis(50);

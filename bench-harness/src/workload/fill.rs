@@ -103,7 +103,7 @@ impl Workload for FillWorkload {
 const FILL_RECORDS: usize = 100;
 const FILL_RECORD_BYTES: usize = 1024;
 
-const FILL_PATIENCE: Duration = Duration::from_secs(120);
+const FILL_PATIENCE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
