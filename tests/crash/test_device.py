@@ -4,8 +4,9 @@ import time
 
 import pytest
 from conftest import after_power_returns
+from confluent_kafka import KafkaException
 from disks import Device, insist
-from load import Load
+from load import Load, read_all
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
@@ -25,6 +26,23 @@ def test_nothing_acknowledged_is_lost_when_writes_or_flushes_fail(scratch, mount
     load.wait_for(100)
     load.finish()
     after_power_returns(broker, device)
+    load.check()
+
+
+def test_what_cannot_be_read_is_an_error_and_comes_back_with_the_device(scratch, mounted):
+    device = Device(scratch)
+    broker = mounted(device)
+    load = Load(broker, "unreadable", segment_bytes=1 << 20)
+    load.wait_for(3000)
+    load.finish()
+    broker.stop()
+    broker.start()
+    device.forget_reads()
+    device.fail("read", once=False)
+    with pytest.raises((KafkaException, AssertionError)):
+        list(read_all(broker, load.histories[0].topic, seconds=3))
+    assert broker.process.poll() is None
+    device.heal()
     load.check()
 
 
