@@ -2,7 +2,8 @@
 //!
 //! What must hold after every image: each acknowledged record is there with its bytes at its offset; nothing that was
 //! never sent; offsets without holes; what was deleted stays deleted; a power cut alone fences nothing; recovery
-//! interrupted anywhere and begun again, or run twice, gives the same logs.
+//! interrupted anywhere and begun again, or run twice, gives the same logs. Of a partition that is fenced what lies
+//! below the fence is served, with its bytes, and nothing above it.
 
 use std::time::Duration;
 
@@ -156,8 +157,10 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
         if !partition.hurt {
             return fail(format!("fenced at {at} by a power cut alone: {:?}", host.report));
         }
-        read_what_is_served(host, partition, found.start)?;
-        return Ok(found);
+        let (next, _) = read_what_is_served(host, partition, found.start)?;
+        // To read may find more damage, further down.
+        let at = host.of(key).fenced_at(key).unwrap_or(at);
+        return ends_at_fence(partition, found.start, next, at).map(|()| found);
     }
     if offsets.flushed != offsets.end {
         return fail(format!("recovered as {offsets:?}: not all of it is flushed"));
@@ -182,8 +185,24 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
     }
     match read_what_is_served(host, partition, found.start)? {
         (next, None) if next == found.end => Ok(found),
-        (_, Some(ReadError::Fenced { .. })) if partition.hurt => Ok(found),
+        (next, Some(ReadError::Fenced { at })) if partition.hurt => {
+            ends_at_fence(partition, found.start, next, at).map(|()| found)
+        }
         (next, error) => fail(format!("reads end at {next} of {}: {error:?}", found.end)),
+    }
+}
+
+/// What lies below a fence and was acknowledged is served, and nothing that lies above it.
+fn ends_at_fence(partition: &Partition, start: i64, next: i64, at: Offset) -> Result<(), String> {
+    let ends = partition.sent.iter().map(|sent| sent.last + 1);
+    let below = ends.filter(|end| *end <= at.get()).max().unwrap_or(0);
+    let served = below.min(partition.flushed).max(start);
+    match (served..=at.get().max(start)).contains(&next) {
+        true => Ok(()),
+        false => Err(format!(
+            "partition {}: reads from {start} end at {next}, the fence is at {at}, and {} was acknowledged",
+            partition.key, partition.flushed
+        )),
     }
 }
 
