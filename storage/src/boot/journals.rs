@@ -264,7 +264,7 @@ fn replay_journal<R: Ring>(
 ) -> Result<Points, OpenError> {
     let id = head.journal.id;
     let mut points = Points::default();
-    if head.clean && !is_lone && !goes_on(door, dir, head)? {
+    if head.clean && !is_lone && (planted::has(Bug::CleanMarkKept) || !goes_on(door, dir, head)?) {
         points.end = Some(JournalPoint {
             chain: head.tail,
             head: 0,
