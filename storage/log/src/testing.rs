@@ -128,3 +128,12 @@ pub(crate) fn survives_changes<T, E>(bytes: &[u8], decode: impl Fn(&[u8]) -> Res
         let _ = decode(&changed);
     }
 }
+
+#[test]
+fn every_planted_bug_is_in_the_table_of_rules() {
+    let table = include_str!("../../../docs/log-rules.md");
+    for (number, bug) in crate::planted::Bug::ALL.iter().enumerate() {
+        assert!(table.contains(&alloc::format!("`{bug:?}`")), "{bug:?}");
+        assert_eq!(*bug as usize, number + 1, "all bugs are in the list, in order");
+    }
+}

@@ -95,7 +95,7 @@ served is read and held against what clients were told. `tests/simulation/src/ma
 const BUGS: &str = "
 ## Planted bugs
 
-Each breaks one rule of the log (`storage/log/src/planted.rs`); the checker is the same for all of them. Found is one by
+Each breaks one rule of the log ([log-rules.md](log-rules.md)); the checker is the same for all of them. Found is one by
 what clients saw or by what the broker said of its files: a run that ended in a panic does not count.
 
 | bug | the rule that it breaks | found after seeds | by |
