@@ -60,6 +60,8 @@ pub const CONTROLLER_QUEUE: usize = 4_096;
 pub const FETCH_SESSIONS_MAX: usize = 1_000;
 /// Partitions of all incremental fetch sessions of one shard.
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
+/// Memory for requests that there must be for each of them.
+pub const FETCH_SESSION_PARTITION_BYTES: usize = 512;
 /// Longest wait that a fetch may ask for.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
 /// A fetch that found too many reads waiting for the disk asks again after this long.

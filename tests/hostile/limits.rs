@@ -5,12 +5,61 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use millstream_protocol::message::api_versions::ApiVersionsRequest;
+use millstream_protocol::message::create_topics::{CreatableTopic, CreateTopicsRequest};
+use millstream_protocol::message::delete_topics::DeleteTopicsRequest;
 use millstream_protocol::message::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use millstream_tests::process::Broker;
-use millstream_tests::wire::Connection;
+use millstream_tests::process::{Broker, millstream};
+use millstream_tests::wire::{CREATE_TOPICS, Connection};
 use socket2::{Domain, Socket, Type};
+
+use super::bystander::write;
+
+/// Below the bound all goes on, at it Kafka's code comes, a start keeps it, and what is deleted makes room.
+#[test]
+fn topics_and_partitions_are_bounded() {
+    let mut broker = Broker::start(&["--set", "max.topics=3", "--set", "max.partitions=8"]);
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    assert_eq!(create(&mut client, "one", 4), 0);
+    assert_eq!(create(&mut client, "two", 5), POLICY_VIOLATION, "nine partitions");
+    assert_eq!(create(&mut client, "two", 3), 0);
+    assert_eq!(create(&mut client, "three", 1), 0);
+    assert_eq!(create(&mut client, "four", 1), POLICY_VIOLATION, "four topics");
+    assert_eq!(create(&mut client, &"x".repeat(250), 1), INVALID_TOPIC_EXCEPTION);
+    broker.terminate();
+    broker.restart();
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    assert_eq!(create(&mut client, "four", 1), POLICY_VIOLATION, "after a start");
+    assert_eq!(write(&mut client, "three", 0, "goes on"), (0, 0));
+    delete(&mut client, "three");
+    assert_eq!(create(&mut client, "four", 1), 0);
+}
+
+/// Every setting that the list of limits names is one that the broker prints.
+#[test]
+fn the_list_of_limits_names_settings_that_there_are() {
+    let printed = millstream()
+        .args(["start", "--print-config"])
+        .output()
+        .expect("a command that can be run");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    let list = include_str!("../../docs/limits.md");
+    let (_, list) = list.split_once("| what |").expect("the list");
+    let rows = list.lines().filter(|line| line.starts_with("| "));
+    let settings: Vec<&str> = rows
+        .filter_map(|row| row.split('|').nth(2)?.trim().strip_prefix('`')?.split('`').next())
+        .collect();
+    assert!(settings.len() >= 10, "{settings:?}");
+    for setting in settings {
+        let is_there = |line: &str| {
+            line.trim_start_matches("# ")
+                .trim_start_matches('"')
+                .starts_with(setting)
+        };
+        assert!(printed.lines().any(is_there), "{setting} is not printed");
+    }
+}
 
 #[test]
 fn connections_are_counted_by_address_and_in_all_and_silent_ones_are_closed() {
@@ -87,6 +136,30 @@ fn is_closed(mut stream: &TcpStream) -> bool {
     !matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
+fn create(connection: &mut Connection, name: &str, num_partitions: i32) -> i16 {
+    let topic = CreatableTopic {
+        name,
+        num_partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        ..CreateTopicsRequest::default()
+    };
+    let reply = connection.call(&request, CREATE_TOPICS).expect("a reply");
+    reply.read::<CreateTopicsRequest<'_>>().topics[0].error_code
+}
+
+fn delete(connection: &mut Connection, name: &str) {
+    let request = DeleteTopicsRequest {
+        topic_names: vec![name],
+        ..DeleteTopicsRequest::default()
+    };
+    let reply = connection.call(&request, 5).expect("a reply");
+    assert_eq!(reply.read::<DeleteTopicsRequest<'_>>().responses[0].error_code, 0);
+}
+
 fn alter(connection: &mut Connection, name: &str, value: &str) {
     let configs = vec![AlterableConfig {
         name,
@@ -110,5 +183,7 @@ fn alter(connection: &mut Connection, name: &str, value: &str) {
     );
 }
 
+const POLICY_VIOLATION: i16 = 44;
+const INVALID_TOPIC_EXCEPTION: i16 = 17;
 const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

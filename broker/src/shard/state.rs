@@ -28,8 +28,8 @@ use super::space;
 use super::table::ShardTable;
 use crate::controller::client::{ControllerClient, ToShard};
 use crate::limits::{
-    CALLS_MAX, CLIENT_COMPLAINTS_PER_SECOND, CONNECTIONS_MAX, FETCH_SESSION_PARTITIONS_MAX,
-    FETCH_SESSIONS_MAX, SWEEP_INTERVAL,
+    CALLS_MAX, CLIENT_COMPLAINTS_PER_SECOND, CONNECTIONS_MAX, FETCH_SESSION_PARTITION_BYTES,
+    FETCH_SESSION_PARTITIONS_MAX, FETCH_SESSIONS_MAX, SWEEP_INTERVAL,
 };
 use crate::partition::query::QueryOrigin;
 use crate::partition::service::Partitions;
@@ -149,6 +149,10 @@ impl Shard {
         // The setting is the broker's, a session its shard's.
         let slots = setting("max.incremental.fetch.session.cache.slots").div_ceil(table.shards());
         let sessions_max = slots.min(FETCH_SESSIONS_MAX);
+        let session_partitions_max = setting("max.incremental.fetch.session.partitions")
+            .div_ceil(table.shards())
+            .min(FETCH_SESSION_PARTITIONS_MAX)
+            .min(options.memory_bytes / FETCH_SESSION_PARTITION_BYTES);
         Self {
             id,
             options,
@@ -163,7 +167,7 @@ impl Shard {
             calls: Slab::new(CALLS_MAX),
             reads: Slab::new(CALLS_MAX),
             awaiting_flush: 0,
-            sessions: FetchSessions::new(id.0 as u16, sessions_max, FETCH_SESSION_PARTITIONS_MAX),
+            sessions: FetchSessions::new(id.0 as u16, sessions_max, session_partitions_max),
             fetch_bytes_max,
             budget,
             mail,

@@ -88,12 +88,17 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
         commands: commands.clone(),
     };
     let shards = crew.start(booted.shards, sockets)?;
+    let cluster_limits = ClusterLimits {
+        topics_max: u32::try_from(settings.number("max.topics")).unwrap_or(u32::MAX),
+        partitions_max: u64::try_from(settings.number("max.partitions")).unwrap_or(0),
+        ..ClusterLimits::default()
+    };
     let controller = ControllerThread::new(ControllerParts {
         store: metadata_log,
         image: image.clone(),
         settings,
         node: BrokerId::new(config.node_id),
-        limits: ClusterLimits::default(),
+        limits: cluster_limits,
         shards: shards.lines.clone(),
         commands: command_queue,
         snapshot_bytes: METADATA_LOG_BYTES_MAX,

@@ -230,8 +230,18 @@ configs! {
     /// The most incremental fetch sessions that the broker keeps.
     "max.incremental.fetch.session.cache.slots": Int = "1000", AtLeast(0), acted_on;
 
+    /// The most partitions of all incremental fetch sessions together; memory may allow fewer. Kafka has no such
+    /// setting.
+    "max.incremental.fetch.session.partitions": Int = "1000000", AtLeast(0), acted_on;
+
+    /// The most partitions of all topics together. Kafka has no such setting.
+    "max.partitions": Int = "200000", AtLeast(1), acted_on;
+
     /// The most partitions that one DescribeTopicPartitions answer holds.
     "max.request.partition.size.limit": Int = "2000", AtLeast(1), accepted;
+
+    /// The most topics. Kafka has no such setting.
+    "max.topics": Int = "100000", AtLeast(1), acted_on;
 
     /// max.message.bytes for topics that say nothing.
     "message.max.bytes": Int = "1048588", AtLeast(0), acted_on;
