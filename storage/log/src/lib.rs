@@ -36,6 +36,7 @@ mod recovery;
 mod retention;
 mod round;
 mod segment;
+mod segment_check;
 mod segment_header;
 mod sidecar;
 #[cfg(test)]
@@ -69,5 +70,6 @@ pub use round::{
     newest_settled,
 };
 pub use segment::Segment;
+pub use segment_check::{BadBytes, BadRange, SegmentCheck};
 pub use segment_header::SegmentHeader;
 pub use sidecar::Sidecar;

@@ -167,7 +167,7 @@ impl IndexRebuild {
     }
 }
 
-fn leader_epoch_of(header: &[u8; HEADER_LEN]) -> Option<LeaderEpoch> {
+pub(crate) fn leader_epoch_of(header: &[u8; HEADER_LEN]) -> Option<LeaderEpoch> {
     let field = header[LEADER_EPOCH].try_into().expect("four bytes");
     LeaderEpoch::checked(i32::from_be_bytes(field))
 }
@@ -175,10 +175,11 @@ fn leader_epoch_of(header: &[u8; HEADER_LEN]) -> Option<LeaderEpoch> {
 /// Partition leader epoch, big-endian: the field before the magic byte.
 const LEADER_EPOCH: Range<usize> = 12..16;
 /// First byte that a batch's own CRC covers.
-const COVERED_FROM: usize = 21;
+pub(crate) const COVERED_FROM: usize = 21;
 
+/// A segment to break, for this room's tests.
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -190,10 +191,10 @@ mod tests {
     use crate::id::SegmentId;
     use crate::testing::Chance;
 
-    const ID: SegmentId = SegmentId::new(5);
+    pub(crate) const ID: SegmentId = SegmentId::new(5);
 
     /// Epoch 3 up to offset 29, then epoch 7.
-    fn epochs() -> LeaderEpochs {
+    pub(crate) fn epochs() -> LeaderEpochs {
         let mut epochs = LeaderEpochs::default();
         epochs.assign(LeaderEpoch::new(3), Offset::ZERO);
         epochs.assign(LeaderEpoch::new(7), Offset::new(30));
@@ -201,7 +202,7 @@ mod tests {
     }
 
     /// A sealed segment with its live index, and its bytes.
-    fn sealed(batches: i64) -> (Segment, Vec<u8>) {
+    pub(crate) fn sealed(batches: i64) -> (Segment, Vec<u8>) {
         let mut chance = Chance(9);
         let mut segment = Segment::new(ID, Offset::ZERO);
         let mut bytes = Vec::new();
@@ -223,6 +224,16 @@ mod tests {
         segment.sealed = true;
         (segment, bytes)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use millstream_protocol::record::batch::BatchView;
+
+    use super::testing::{ID, epochs, sealed};
+    use super::*;
 
     fn rebuilt(
         segment: &Segment,
