@@ -81,11 +81,18 @@ pub enum OpenError {
         /// The newest format that this program knows.
         known: u32,
     },
+    /// Nothing in it is Millstream's. Only a look says so: a start makes a data directory of it.
+    NotADirectory {
+        /// The directory.
+        path: String,
+    },
     /// The identity file is not one of ours, or damaged.
     BadIdentity {
         /// What is wrong with it.
         what: String,
     },
+    /// The metadata lacks its end, and no power cut can have taken it: the directory was closed in good order.
+    MetadataLost,
     /// A file operation failed.
     Io {
         /// What was being done to which file.
@@ -119,15 +126,33 @@ impl fmt::Display for OpenError {
                 "the data directory has format {found}, this program knows formats up to {known}: \
                  start the newer version that wrote it"
             ),
-            OpenError::BadIdentity { what } => {
-                write!(f, "the data directory's identity file cannot be used: {what}")
+            OpenError::NotADirectory { path } => {
+                write!(
+                    f,
+                    "{path} is not a data directory of millstream; name one with --data-dir"
+                )
             }
+            OpenError::BadIdentity { what } => {
+                write!(
+                    f,
+                    "the data directory's identity file cannot be used: {what}. It never changes: put back the one of \
+                     any backup of this directory, and nothing is lost"
+                )
+            }
+            OpenError::MetadataLost => f.write_str(
+                "the end of the cluster's metadata cannot be read, and the directory was closed in good order: what it \
+                 said was acknowledged",
+            ),
             OpenError::Io { what, errno } => write!(f, "{what}: error {errno}"),
             OpenError::NoDirectIo { path } => write!(
                 f,
                 "{path} is on a file system without direct I/O (tmpfs?): choose a directory on ext4 or XFS"
             ),
-            OpenError::Damaged { what } => write!(f, "the data directory is damaged: {what}"),
+            OpenError::Damaged { what } => write!(
+                f,
+                "the data directory is damaged: {what}. Restore it from a backup, or move it away and start with an \
+                 empty one; `millstream log verify` tells what of it can be read"
+            ),
         }
     }
 }

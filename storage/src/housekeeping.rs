@@ -1,6 +1,6 @@
 //! What the clock, the operator and the memory budget ask for: retention, deletion, disk space, the cache.
 
-use millstream_log::{LogConfig, PartitionKey, Record};
+use millstream_log::{DamageReason, LogConfig, PartitionKey, Record};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::Offset;
 use millstream_ring::Ring;
@@ -341,6 +341,16 @@ impl ShardLogs {
     pub fn fenced_at(&self, key: PartitionKey) -> Option<Offset> {
         let log = self.logs.get(self.logs.find(key)?)?;
         log.damage.map(|damage| damage.at)
+    }
+
+    /// Where the log ends for a reader, although offsets beyond it may have been given out: records that only a lost
+    /// round of the journal told of. `None` where the end is known.
+    pub fn unknown_from(&self, key: PartitionKey) -> Option<Offset> {
+        let log = self.logs.get(self.logs.find(key)?)?;
+        let lost = log
+            .damage
+            .filter(|damage| damage.reason != DamageReason::Segment)?;
+        Some(lost.at)
     }
 }
 

@@ -14,8 +14,10 @@
 //! - A file counts as removed only when that is durable.
 
 mod descriptors;
+mod event;
 mod making;
 mod names;
+mod short;
 mod sidecars;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,8 +27,10 @@ use millstream_log::planted::{self, Bug};
 use millstream_log::{FilePosition, SegmentHeader, SegmentId, layout};
 use millstream_ring::{AlignedBuf, Completion, Done, FileId, IoError, Op, Ring, Slice};
 
+pub(crate) use self::event::{FileEvent, ReadResult};
 use self::making::reserve;
 use self::names::{FolderNames, NameChange};
+use self::short::ShortFiles;
 use self::sidecars::{SidecarFiles, SidecarOp};
 use crate::limits::DESCRIPTOR_LOOKS;
 use crate::ops::{Io, Meaning};
@@ -51,6 +55,7 @@ pub(crate) struct SegmentFiles {
     looks_in_vain: usize,
     /// The system refused a descriptor: none is asked for before one was given back, or some time went by.
     short_of_descriptors: bool,
+    short: ShortFiles,
     /// Files that wait for disk space.
     starved: Vec<SegmentId>,
     /// Files whose removal failed, and removals that could not be made durable: to be tried again.
@@ -153,41 +158,6 @@ pub(crate) enum FileWork {
     Trim { end: FilePosition },
 }
 
-/// What became of it.
-pub(crate) enum FileEvent {
-    /// The file could not be made.
-    MakeFailed { segment: SegmentId, error: IoError },
-    Written {
-        segment: SegmentId,
-        tag: u64,
-        len: u64,
-        result: Result<(), IoError>,
-    },
-    Read {
-        segment: SegmentId,
-        tag: u64,
-        result: Result<(AlignedBuf, usize), IoError>,
-    },
-    /// The name is gone, durably.
-    Removed(SegmentId),
-    /// Not yet, for this reason; tried again.
-    RemovalFailed { segment: SegmentId, error: IoError },
-    /// The file under this segment's name is not this segment's. All that waits for it has failed.
-    Foreign { segment: SegmentId, what: String },
-    SidecarSaved {
-        segment: SegmentId,
-        result: Result<(), IoError>,
-    },
-    SidecarLoaded {
-        segment: SegmentId,
-        result: Result<(AlignedBuf, usize), IoError>,
-    },
-    /// The disk did not have all the space that would have been of use: how much it has should be looked at.
-    LittleSpace,
-    /// A reservation found the disk full; its writes wait for [`SegmentFiles::retry_starved`].
-    NoSpace,
-}
-
 /// The meaning of a segment file's completion.
 pub(crate) enum FileOp {
     Opened(SegmentId),
@@ -218,6 +188,7 @@ impl SegmentFiles {
             looks_left: DESCRIPTOR_LOOKS,
             looks_in_vain: 0,
             short_of_descriptors: false,
+            short: ShortFiles::default(),
             starved: Vec::new(),
             unremoved: Vec::new(),
             unsynced: Vec::new(),

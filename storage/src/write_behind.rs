@@ -205,14 +205,12 @@ impl ShardLogs {
                 (WriteKind::Direct, id) => self.direct_written(id, segment, result, now, events),
                 (WriteKind::Behind, id) => self.behind_written(id, segment, len, result, events),
             },
-            FileEvent::Read {
-                segment,
-                tag: REBUILD_TAG,
-                result,
-            } => self.rebuild_read(segment, result, events),
+            FileEvent::Read { segment, tag, result } => match (tag, self.files.completed(segment, result)) {
+                (REBUILD_TAG, result) => self.rebuild_read(segment, result, events),
+                (tag, result) => self.reads.piece_read(segment, tag, result),
+            },
             FileEvent::SidecarSaved { segment, result } => self.sidecar_saved(segment, result, events),
             FileEvent::SidecarLoaded { segment, result } => self.sidecar_loaded(segment, result, events),
-            FileEvent::Read { segment, tag, result } => self.reads.piece_read(segment, tag, result),
             FileEvent::Removed(segment) => self.file_removed(segment, events),
             FileEvent::RemovalFailed { segment, error } => {
                 let reason = format!("removing segment {segment} failed: {error}; it is tried again");

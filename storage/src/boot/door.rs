@@ -19,6 +19,10 @@ pub(crate) struct Door<'a, R> {
     begun: VecDeque<(u64, Result<Done, IoError>)>,
     /// The ring does not answer any more.
     lost: bool,
+    /// Nothing is changed, see [`Door::to_look`].
+    looks: bool,
+    /// The file system has no direct I/O, which only a look does without.
+    is_buffered: bool,
 }
 
 impl<'a, R: Ring> Door<'a, R> {
@@ -30,6 +34,17 @@ impl<'a, R: Ring> Door<'a, R> {
             beginning: Vec::new(),
             begun: VecDeque::new(),
             lost: false,
+            looks: false,
+            is_buffered: false,
+        }
+    }
+
+    /// For a look at a directory that may belong to anybody: what a start would remove or make durable stays as it is,
+    /// and an operation that would write is a bug.
+    pub(crate) fn to_look(ring: &'a mut R) -> Door<'a, R> {
+        Door {
+            looks: true,
+            ..Door::new(ring)
         }
     }
 
@@ -53,6 +68,7 @@ impl<'a, R: Ring> Door<'a, R> {
             while in_flight < DEPTH
                 && let Some((index, op)) = ops.next()
             {
+                self.check(&op);
                 self.ring.submit(Token(index as u64), op);
                 in_flight += 1;
             }
@@ -75,6 +91,7 @@ impl<'a, R: Ring> Door<'a, R> {
 
     /// Starts an operation whose end [`Door::begun`] tells; others go on beside it.
     pub(crate) fn begin(&mut self, number: u64, op: Op) {
+        self.check(&op);
         self.beginning.push(number);
         self.ring.submit(Token(number | BEGUN), op);
     }
@@ -129,7 +146,18 @@ impl<'a, R: Ring> Door<'a, R> {
         }
     }
 
+    /// Makes what was written to the file durable.
+    pub(crate) fn flush(&mut self, path: &Path, file: FileId) -> Result<(), OpenError> {
+        if self.looks {
+            return Ok(());
+        }
+        self.must("cannot flush", path, Op::Datasync { file }).map(drop)
+    }
+
     pub(crate) fn sync_dir(&mut self, path: &Path) -> Result<(), OpenError> {
+        if self.looks {
+            return Ok(());
+        }
         self.must(
             "cannot sync the directory",
             path,
@@ -140,18 +168,28 @@ impl<'a, R: Ring> Door<'a, R> {
         .map(drop)
     }
 
-    /// Opens a file past the page cache; tells its size.
-    pub(crate) fn open(&mut self, path: &Path, create: bool) -> Result<(FileId, u64), OpenError> {
-        let options = OpenOptions {
-            write: true,
+    /// How files are opened: past the page cache.
+    pub(crate) fn options(&self, create: bool) -> OpenOptions {
+        OpenOptions {
+            write: !self.looks,
             create,
-            direct: true,
+            direct: !self.is_buffered,
             ..OpenOptions::default()
-        };
-        match self.run(Op::OpenFile {
+        }
+    }
+
+    /// Opens a file past the page cache; tells its size. A look takes what a file system without direct I/O has.
+    pub(crate) fn open(&mut self, path: &Path, create: bool) -> Result<(FileId, u64), OpenError> {
+        let open = |options| Op::OpenFile {
             path: path.to_owned(),
             options,
-        }) {
+        };
+        let mut opened = self.run(open(self.options(create)));
+        if self.looks && matches!(&opened, Err(error) if error.kind() == IoErrorKind::Unsupported) {
+            self.is_buffered = true;
+            opened = self.run(open(self.options(create)));
+        }
+        match opened {
             Ok(Done::Opened { file, size }) => Ok((file, size)),
             Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
             Err(error) if error.kind() == IoErrorKind::Unsupported => Err(OpenError::NoDirectIo {
@@ -185,6 +223,9 @@ impl<'a, R: Ring> Door<'a, R> {
 
     /// Removes a file, if it is there.
     pub(crate) fn unlink(&mut self, path: &Path) -> Result<(), OpenError> {
+        if self.looks {
+            return Ok(());
+        }
         match self.run(Op::Unlink {
             path: path.to_owned(),
         }) {
@@ -290,6 +331,22 @@ impl<'a, R: Ring> Door<'a, R> {
                 errno: ENOSPC,
             }),
         }
+    }
+}
+
+impl<R> Door<'_, R> {
+    /// Whether nothing may be changed.
+    pub(crate) fn looks(&self) -> bool {
+        self.looks
+    }
+
+    fn check(&self, op: &Op) {
+        let reads = match op {
+            Op::OpenFile { options, .. } => !(options.write || options.create || options.create_new),
+            Op::Read { .. } | Op::CloseFile { .. } | Op::List { .. } => true,
+            _ => false,
+        };
+        assert!(reads || !self.looks, "a look changes nothing");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_log::{FilePosition, PartitionKey, SegmentHeader, SegmentId, layout};
-use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
+use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, Ring};
 
 use super::door::Door;
 use crate::error::OpenError;
@@ -17,25 +17,30 @@ pub(super) struct SegmentScan {
     pub(super) sizes: BTreeMap<SegmentId, u64>,
     /// Segments that have a sidecar index, or had.
     pub(super) sidecars: BTreeSet<SegmentId>,
+    /// Paths below the data directory of what is no segment's or lies in another one's folder: nobody looks for it.
+    pub(super) others: Vec<String>,
 }
 
 impl SegmentScan {
     pub(super) fn new<R: Ring>(door: &mut Door<'_, R>, dir: &Path) -> Result<SegmentScan, OpenError> {
         let mut sizes = BTreeMap::new();
         let mut sidecars = BTreeSet::new();
+        let mut others = Vec::new();
         let mut failure = None;
         let ops = folders(dir).map(|path| Op::List { path });
-        door.run_all(ops, |_, result| match result {
+        door.run_all(ops, |low, result| match result {
             Ok(Done::Listed(entries)) => {
+                let folder = layout::segment_folder(SegmentId::new(low as u64));
+                let is_home = |segment| layout::segment_folder(segment) == folder;
                 for entry in entries {
                     match layout::FileName::parse(&entry.name) {
-                        Some(layout::FileName::Segment(segment)) => {
+                        Some(layout::FileName::Segment(segment)) if is_home(segment) => {
                             sizes.insert(segment, entry.size);
                         }
-                        Some(layout::FileName::Sidecar(segment)) => {
+                        Some(layout::FileName::Sidecar(segment)) if is_home(segment) => {
                             sidecars.insert(segment);
                         }
-                        _ => {}
+                        _ => others.push(format!("{}/{folder}/{}", layout::SEGMENTS, entry.name)),
                     }
                 }
             }
@@ -52,6 +57,7 @@ impl SegmentScan {
                 dir: dir.to_owned(),
                 sizes,
                 sidecars,
+                others,
             }),
         }
     }
@@ -153,7 +159,7 @@ fn read_group<R: Ring>(dir: &Path, door: &mut Door<'_, R>, stretches: &[Stretch]
     let mut segments: Vec<SegmentId> = stretches.iter().map(|stretch| stretch.segment).collect();
     segments.dedup();
     let mut files = open_segments(dir, door, &segments);
-    if flush {
+    if flush && !door.looks() {
         let open: Vec<usize> = (0..files.len()).filter(|at| files[*at].is_ok()).collect();
         let ops: Vec<Op> = open
             .iter()
@@ -247,13 +253,10 @@ fn open_segments<R: Ring>(
 ) -> Vec<Result<FileId, IoErrorKind>> {
     let mut files: Vec<Result<FileId, IoErrorKind>> =
         segments.iter().map(|_| Err(IoErrorKind::Other)).collect();
+    let options = door.options(false);
     let ops = segments.iter().map(|segment| Op::OpenFile {
         path: dir.join(layout::segment(*segment)),
-        options: OpenOptions {
-            write: true,
-            direct: true,
-            ..OpenOptions::default()
-        },
+        options,
     });
     door.run_all(ops, |index, result| {
         files[index] = match result {

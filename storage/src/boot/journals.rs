@@ -9,30 +9,34 @@ use std::path::Path;
 
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
-    Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, FormatError, JournalId,
-    JournalIdentity, Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, Step,
-    crc32c_append, layout, newest_settled, salt,
+    Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, JournalId, JournalIdentity,
+    Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, RunMemory, Step, crc32c_append,
+    layout, newest_settled, salt,
 };
 use millstream_protocol::types::TimestampMs;
-use millstream_ring::{AlignedBuf, AllocateMode, Op, Ring};
+use millstream_ring::{AlignedBuf, AllocateMode, FileId, Op, Ring};
 
 use super::door::Door;
 use super::files::{Found, Stretch, read_stretches};
 use super::recovered_bytes::RecoveredBytes;
 use super::ring_file::RingFile;
+use super::slots::{ConcatBytes, read_checkpoint, read_slot};
+use super::told::{Finding, Means, Told};
 use crate::error::OpenError;
 use crate::journal::JournalPoint;
 use crate::limits::{BLOCK, CHECKPOINT_RESERVE, round_bytes_max};
 
 /// What the journals told.
-pub(super) struct Replayed {
-    pub(super) recovered: Recovered<RecoveredBytes>,
+pub(super) struct Replayed<M = RecoveredBytes> {
+    pub(super) recovered: Recovered<M>,
     /// For each journal: where its rounds begin.
     pub(super) points: BTreeMap<JournalId, Points>,
     /// No journal has this id or a higher one.
     pub(super) next_id: u64,
     /// For each journal with a rescue file: where its rounds end.
     pub(super) rescue_ends: BTreeMap<JournalId, u64>,
+    /// A checkpoint is lost: there may be segments of which nothing here tells. Only a look gets this far.
+    pub(super) is_blind: bool,
 }
 
 /// Places in a journal, on the scale of [`JournalPoint::head`].
@@ -52,39 +56,51 @@ impl Points {
 }
 
 /// Reads all checkpoints, then all journals, and replays them.
-pub(super) fn replay<R: Ring>(
+pub(super) fn replay<R: Ring, M: RunMemory>(
     door: &mut Door<'_, R>,
     dir: &Path,
-    report: &mut Vec<String>,
-) -> Result<Replayed, OpenError> {
-    let (ids, mut next_id) = clean_up(door, dir)?;
+    told: &mut Told<'_>,
+) -> Result<Replayed<M>, OpenError> {
+    let (ids, mut next_id) = clean_up(door, dir, told)?;
     let mut replay = Replay::default();
     let mut points = BTreeMap::new();
-    let mut heads = Vec::new();
+    let (mut heads, mut is_blind) = (Vec::new(), false);
     for (id, has_journal) in ids {
         next_id = next_id.max(id.get() + 1);
-        let (checkpoint, is_lone) = read_checkpoint(door, dir, id, report)?;
+        let (checkpoint, is_lone) = match read_checkpoint(door, dir, id, told) {
+            Ok(found) => found,
+            Err(error) => {
+                is_blind = true;
+                told.refuse(&layout::checkpoint(id, 0), error)?;
+                continue;
+            }
+        };
         if checkpoint.head.retired {
+            told.mention(|| retired(id));
             remove(door, dir, id, has_journal)?;
             continue;
         }
-        if !has_journal {
-            return Err(OpenError::Damaged {
-                what: format!("{} is missing", layout::journal(id)),
-            });
+        if has_journal {
+            heads.push((checkpoint.head, is_lone));
+        } else {
+            let what = format!(
+                "{} is missing: records that only it held are lost, and nothing tells which",
+                layout::journal(id)
+            );
+            told.refuse(&layout::journal(id), OpenError::Damaged { what })?;
         }
-        heads.push((checkpoint.head, is_lone));
         replay.add_checkpoint(checkpoint);
     }
     let mut rescue_ends = BTreeMap::new();
     for (head, is_lone) in &heads {
-        if let Some(end) = replay_rescue(door, dir, head.journal, &mut replay)? {
-            rescue_ends.insert(head.journal.id, end);
+        let id = head.journal.id;
+        if let Some(end) = replay_rescue(door, dir, head.journal, &mut replay, told)? {
+            rescue_ends.insert(id, end);
         }
-        points.insert(
-            head.journal.id,
-            replay_journal(door, dir, head, *is_lone, &mut replay, report)?,
-        );
+        match replay_journal(door, dir, head, *is_lone, &mut replay, told) {
+            Ok(found) => drop(points.insert(id, found)),
+            Err(error) => told.refuse(&layout::journal(id), error)?,
+        }
     }
     verify_extents(door, dir, &mut replay);
     Ok(Replayed {
@@ -92,11 +108,12 @@ pub(super) fn replay<R: Ring>(
         points,
         next_id,
         rescue_ends,
+        is_blind,
     })
 }
 
 /// Direct writes that may not have completed are compared with what the journals say of them.
-fn verify_extents<R: Ring>(door: &mut Door<'_, R>, dir: &Path, replay: &mut Replay<RecoveredBytes>) {
+fn verify_extents<R: Ring, M: RunMemory>(door: &mut Door<'_, R>, dir: &Path, replay: &mut Replay<M>) {
     let checks = replay.extents_to_verify();
     let stretches: Vec<Stretch> = checks
         .iter()
@@ -133,6 +150,7 @@ fn verify_extents<R: Ring>(door: &mut Door<'_, R>, dir: &Path, replay: &mut Repl
 fn clean_up<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
+    told: &mut Told<'_>,
 ) -> Result<(BTreeMap<JournalId, bool>, u64), OpenError> {
     let mut ids: BTreeMap<JournalId, bool> = BTreeMap::new();
     let mut unfinished = Vec::new();
@@ -148,6 +166,15 @@ fn clean_up<R: Ring>(
     let next_id = unfinished.iter().map(|id| id.get() + 1).max().unwrap_or(1);
     for id in unfinished {
         ids.remove(&id);
+        told.mention(|| {
+            let what =
+                "the making of this journal was interrupted before anything was written to it".to_owned();
+            Finding::of_file(
+                format!("{}{UNFINISHED}", layout::journal(id)),
+                what,
+                Means::Removed,
+            )
+        });
         door.unlink(&dir.join(layout::checkpoint(id, 0)))?;
         door.unlink(&dir.join(layout::checkpoint(id, 1)))?;
         door.sync_dir(dir)?;
@@ -157,78 +184,18 @@ fn clean_up<R: Ring>(
     Ok((ids, next_id))
 }
 
-/// The newest checkpoint that can be read; and whether the other slot holds one that cannot.
-fn read_checkpoint<R: Ring>(
-    door: &mut Door<'_, R>,
-    dir: &Path,
-    id: JournalId,
-    report: &mut Vec<String>,
-) -> Result<(Checkpoint, bool), OpenError> {
-    let mut slots = Vec::new();
-    let (mut is_unread, mut is_torn) = (false, false);
-    for slot in 0..2 {
-        let (decoded, is_empty) = read_slot(door, dir, id, slot, report)?;
-        is_unread |= decoded.is_err() && is_empty.is_some();
-        is_torn |= decoded.is_err() && is_empty == Some(false);
-        slots.push(decoded);
-    }
-    let (b, a) = (slots.pop().expect("two slots"), slots.pop().expect("two slots"));
-    let newest = Checkpoint::newest(a, b).map_err(|(a, b)| OpenError::Damaged {
-        what: format!("both slots of {}: {a}; {b}", layout::checkpoint(id, 0)),
-    })?;
-    // The slot that no checkpoint has been written to yet is not one that was lost.
-    let is_first = newest.head.generation == FIRST_GENERATION;
-    Ok((newest, is_torn || is_unread && !is_first))
-}
-
-/// What a slot holds of this journal; and whether all of it is zero, `None` where there is no such file. [`make`]
-/// flushes the slots' space; where a power cut brings up what lay there before nevertheless, it is a checkpoint of a
-/// journal that is gone, or the first one of a journal of the same id whose making was interrupted: that had the
-/// other slot.
-fn read_slot<R: Ring>(
-    door: &mut Door<'_, R>,
-    dir: &Path,
-    id: JournalId,
-    slot: usize,
-    report: &mut Vec<String>,
-) -> Result<(Result<Checkpoint, FormatError>, Option<bool>), OpenError> {
-    let path = dir.join(layout::checkpoint(id, slot));
-    let bytes = match door.open(&path, false) {
-        Ok((file, size)) => {
-            let bytes = door.read_all(&path, file, size);
-            door.close(file);
-            bytes
-        }
-        Err(OpenError::Io { errno: ENOENT, .. }) => return Ok((Err(FormatError::Short), None)),
-        Err(error) => Err(error),
-    };
-    let bytes = match bytes {
-        Ok(bytes) => bytes.concat_bytes(),
-        // One that the device cannot read is as good as one that is torn.
-        Err(OpenError::Io { what, errno: EIO }) => {
-            report.push(what);
-            return Ok((Err(FormatError::Short), Some(false)));
-        }
-        Err(error) => return Err(error),
-    };
-    let decoded = Checkpoint::decode(&bytes).and_then(|checkpoint| {
-        if checkpoint.head.journal.id != id {
-            Err(FormatError::Field("journal"))
-        } else if Checkpoint::slot(checkpoint.head.generation) != slot {
-            Err(FormatError::Field("generation"))
-        } else {
-            Ok(checkpoint)
-        }
-    });
-    Ok((decoded, Some(bytes.iter().all(|byte| *byte == 0))))
+fn retired(id: JournalId) -> Finding {
+    let what = "this journal was drained and belongs to no shard any more".to_owned();
+    Finding::of_file(layout::journal(id), what, Means::Removed)
 }
 
 /// Takes in what the rescue file holds; tells where its rounds end.
-fn replay_rescue<R: Ring>(
+fn replay_rescue<R: Ring, M: RunMemory>(
     door: &mut Door<'_, R>,
     dir: &Path,
     journal: JournalIdentity,
-    replay: &mut Replay<RecoveredBytes>,
+    replay: &mut Replay<M>,
+    told: &mut Told<'_>,
 ) -> Result<Option<u64>, OpenError> {
     let path = dir.join(layout::rescue(journal.id));
     let Some(entry) = door
@@ -249,39 +216,51 @@ fn replay_rescue<R: Ring>(
         replay.rescued_round(&round).map_err(contradiction)?;
         at += round.header.padded_len();
     }
+    if bytes[at as usize..].iter().any(|byte| *byte != 0) {
+        let what = format!(
+            "from byte {at} on no round can be read: bytes of partitions that are out of service may be lost with it"
+        );
+        told.warn(Finding::of_file(layout::rescue(journal.id), what, Means::Fenced).at(at));
+    }
     Ok(Some(at))
 }
 
 /// Replays one journal; tells where its rounds lie. `is_lone`: the other slot cannot be read. A power cut leaves that
 /// where it was being written, and then this one and the journal hold everything; otherwise it was the newest.
-fn replay_journal<R: Ring>(
+fn replay_journal<R: Ring, M: RunMemory>(
     door: &mut Door<'_, R>,
     dir: &Path,
     head: &CheckpointHead,
     is_lone: bool,
-    replay: &mut Replay<RecoveredBytes>,
-    report: &mut Vec<String>,
+    replay: &mut Replay<M>,
+    told: &mut Told<'_>,
 ) -> Result<Points, OpenError> {
     let id = head.journal.id;
     let mut points = Points::default();
-    if head.clean && !is_lone && (planted::has(Bug::CleanMarkKept) || !goes_on(door, dir, head)?) {
+    let path = dir.join(layout::journal(id));
+    let (file, size) = door.open(&path, false)?;
+    if size < head.ring_bytes {
+        return Err(OpenError::Damaged {
+            what: format!(
+                "{} has {size} bytes of {}: records that only the rest held are lost, and nothing tells which",
+                layout::journal(id),
+                head.ring_bytes
+            ),
+        });
+    }
+    if head.clean && !is_lone && (planted::has(Bug::CleanMarkKept) || !goes_on(door, file, head)) {
+        // Nothing follows an orderly end.
         points.end = Some(JournalPoint {
             chain: head.tail,
             head: 0,
         });
         replay.chain_ended(id, head.tail, &[]).map_err(contradiction)?;
+        door.close(file);
         return Ok(points);
-    }
-    let path = dir.join(layout::journal(id));
-    let (file, size) = door.open(&path, false)?;
-    if size < head.ring_bytes {
-        return Err(OpenError::Damaged {
-            what: format!("{} is shorter than it was made", path.display()),
-        });
     }
     // A process that was killed may have left rounds in the device's cache alone: what is trusted from here on
     // must survive a power cut, too.
-    door.must("cannot flush", &path, Op::Datasync { file })?;
+    door.flush(&path, file)?;
     let mut ring = RingFile::new(door, file, head.ring_bytes, head.tail.position);
     let end = follow(id, head, &mut ring, replay, &mut points)?;
     // Where the newest checkpoint cannot be read the chain's beginning is in doubt, and any round may tell.
@@ -295,20 +274,35 @@ fn replay_journal<R: Ring>(
     while let Look::Need { at, len } = look {
         look = beyond.step(at, ring.bytes(at, len));
     }
+    let has_begun = beyond.is_virgin();
     let headers = beyond.into_headers();
+    // What is durable stays in the ring until it is written over, by rounds of the same journal.
+    if points.rounds.is_empty() && headers.is_empty() && !has_begun {
+        return Err(OpenError::Damaged {
+            what: format!(
+                "{} holds none of its rounds: it was overwritten, or another file has its name; records that only it \
+                 held are lost, and nothing tells which",
+                layout::journal(id)
+            ),
+        });
+    }
     let ended = replay.chain_ended(id, end, &headers).map_err(contradiction)?;
     let newer = |(_, header): &(u64, RoundHeader)| header.incarnation > head.incarnation;
     if is_lone && (headers.iter().any(newer) || matches!(ended, ChainEnd::Damaged { .. })) {
         return Err(OpenError::Damaged {
-            what: format!("the newest checkpoint of {} cannot be read", path.display()),
+            what: format!(
+                "the newest checkpoint of {} cannot be read, and the journal goes on from it: what the older one says \
+                 is out of date",
+                layout::journal(id)
+            ),
         });
     }
     if let ChainEnd::Damaged { later } = ended {
-        report.push(format!(
-            "{}: round {} is damaged; what followed is judged by itself",
-            path.display(),
+        let what = format!(
+            "round {} is damaged; what followed is judged by itself",
             end.sequence
-        ));
+        );
+        told.warn(Finding::of_file(layout::journal(id), what, Means::Rebuilt).at(end.position));
         for at in later {
             let Ok(header) = RoundHeader::decode(ring.bytes(at, BLOCK)) else {
                 continue;
@@ -319,9 +313,11 @@ fn replay_journal<R: Ring>(
             }
         }
     }
-    let unreadable = ring.close();
+    let unreadable = ring.unreadable();
+    drop(ring);
     if unreadable > 0 {
-        report.push(format!("{}: {unreadable} blocks cannot be read", path.display()));
+        let what = format!("{unreadable} blocks cannot be read by the device");
+        told.warn(Finding::of_file(layout::journal(id), what, Means::Rebuilt));
     }
     door.close(file);
     Ok(points)
@@ -329,34 +325,26 @@ fn replay_journal<R: Ring>(
 
 /// Whether a round follows an orderly end. Then the checkpoint of a later start never reached the disk, although the
 /// device said so, and the chain goes on from here.
-fn goes_on<R: Ring>(door: &mut Door<'_, R>, dir: &Path, head: &CheckpointHead) -> Result<bool, OpenError> {
-    let path = dir.join(layout::journal(head.journal.id));
-    let (file, _) = door.open(&path, false)?;
-    let mut follows = false;
+fn goes_on<R: Ring>(door: &mut Door<'_, R>, file: FileId, head: &CheckpointHead) -> bool {
     // One that does not fit before the ring's end begins at its start.
-    for at in [head.tail.position, 0] {
+    [head.tail.position, 0].into_iter().any(|at| {
         let mut block = AlignedBuf::zeroed(BLOCK as usize);
         // A block that cannot be read may be one.
-        let read = match at < head.ring_bytes {
-            true => door.read_blocks(file, at, &mut block),
-            false => Ok(0),
-        };
+        let is_unread = at < head.ring_bytes && door.read_blocks(file, at, &mut block).is_err();
         let header = newest_settled(head.journal, &block);
-        follows |= read.is_err()
-            || header.is_some_and(|header| {
-                header.sequence == head.tail.sequence && header.previous_crc == head.tail.previous_crc
-            });
-    }
-    door.close(file);
-    Ok(follows)
+        let follows = header.is_some_and(|header| {
+            header.sequence == head.tail.sequence && header.previous_crc == head.tail.previous_crc
+        });
+        is_unread || follows
+    })
 }
 
 /// Replays the chain; tells where it ends.
-fn follow<R: Ring>(
+fn follow<R: Ring, M: RunMemory>(
     id: JournalId,
     head: &CheckpointHead,
     ring: &mut RingFile<'_, '_, R>,
-    replay: &mut Replay<RecoveredBytes>,
+    replay: &mut Replay<M>,
     points: &mut Points,
 ) -> Result<ChainPoint, OpenError> {
     let mut reader = replay.reader(id).expect("the journal is known and not retired");
@@ -407,15 +395,11 @@ fn follow<R: Ring>(
     }
 }
 
-/// As the ring's errors name them.
-const ENOENT: i32 = 2;
-const EIO: i32 = 5;
-
 /// Only where that bug is planted: takes whatever round lies behind the last one for its successor.
-fn take_stale<R: Ring>(
+fn take_stale<R: Ring, M: RunMemory>(
     head: &CheckpointHead,
     ring: &mut RingFile<'_, '_, R>,
-    replay: &mut Replay<RecoveredBytes>,
+    replay: &mut Replay<M>,
     end: ChainPoint,
 ) -> Result<(), OpenError> {
     let at = end.position % head.ring_bytes;
@@ -428,10 +412,8 @@ fn take_stale<R: Ring>(
     }
 }
 
-/// The generation of a new journal's checkpoint.
-pub(super) const FIRST_GENERATION: u64 = 1;
-
-/// Makes a journal: a zeroed ring, and a checkpoint in its second slot ([`FIRST_GENERATION`]). Last it gets its name.
+/// Makes a journal: a zeroed ring, and a checkpoint in its second slot ([`super::slots::FIRST_GENERATION`]). Last it
+/// gets its name.
 pub(super) fn make<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
@@ -527,7 +509,7 @@ fn remove<R: Ring>(
     // The slot of the older generation first: alone it would bring the journal back.
     let mut generations = Vec::new();
     for slot in 0..2 {
-        let (decoded, _) = read_slot(door, dir, id, slot, &mut Vec::new())?;
+        let (decoded, _) = read_slot(door, dir, id, slot, &mut Told::Start(&mut Vec::new()))?;
         let generation = decoded.map_or(0, |checkpoint| checkpoint.head.generation);
         generations.push((generation, dir.join(layout::checkpoint(id, slot))));
     }
@@ -549,20 +531,4 @@ fn contradiction(error: ReplayError) -> OpenError {
     }
 }
 
-/// Buffers that were read, as one run of bytes.
-trait ConcatBytes {
-    fn concat_bytes(self) -> Vec<u8>;
-}
-
-impl ConcatBytes for Vec<AlignedBuf> {
-    fn concat_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.iter().map(|buf| buf.len()).sum());
-        // Each buffer is freed as soon as it was copied.
-        for buf in self {
-            bytes.extend_from_slice(&buf);
-        }
-        bytes
-    }
-}
-
-const UNFINISHED: &str = ".new";
+pub(super) const UNFINISHED: &str = ".new";

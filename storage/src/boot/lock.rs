@@ -42,6 +42,28 @@ impl DirectoryLock {
         })
     }
 
+    /// Keeps a start away as long as this lives, and changes nothing: a directory without a lock file has no broker.
+    /// Any number of processes may look.
+    pub fn to_look(dir: &Path) -> Result<DirectoryLock, OpenError> {
+        let path = dir.join(layout::LOCK);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(DirectoryLock::none()),
+            Err(error) => {
+                return Err(OpenError::Io {
+                    what: format!("cannot open {}: {error}", path.display()),
+                    errno: error.raw_os_error().unwrap_or(0),
+                });
+            }
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(DirectoryLock { _file: Some(file) }),
+            Err(_) => Err(OpenError::Locked {
+                path: path.display().to_string(),
+            }),
+        }
+    }
+
     /// For a simulated disk, which no second process can see.
     pub(crate) fn none() -> DirectoryLock {
         DirectoryLock { _file: None }

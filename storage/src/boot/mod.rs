@@ -12,13 +12,17 @@
 mod accept;
 mod door;
 mod files;
+mod inspect;
 mod journals;
 mod last_block;
 mod lock;
+mod look;
 mod partitions;
 mod recovered_bytes;
 mod ring_file;
 mod shards;
+mod slots;
+mod told;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,10 +32,14 @@ use millstream_protocol::types::TopicId;
 use millstream_ring::{AlignedBuf, Ring};
 
 pub use self::accept::AcceptedLoss;
+pub use self::inspect::{Inspected, Watch, inspect};
 pub use self::lock::DirectoryLock;
+pub use self::look::{Looked, look};
+pub use self::told::{Finding, Means};
 
 use self::door::Door;
 use self::files::SegmentScan;
+use self::told::Told;
 use crate::error::OpenError;
 use crate::event::{Now, SpaceReport, SpaceState};
 use crate::limits::{BLOCK, JOURNAL_BYTES_MIN};
@@ -58,6 +66,17 @@ pub trait KnownTopics {
 
     /// For the report.
     fn name(&self, topic: TopicId) -> Option<String>;
+
+    /// The end of the metadata cannot be read. After a power cut it may be something that was never committed; after an
+    /// orderly end it was.
+    fn lacks_its_end(&self) -> bool {
+        false
+    }
+
+    /// The cluster that it is about; `None` before the first start.
+    fn cluster(&self) -> Option<[u8; 16]> {
+        None
+    }
 }
 
 /// For a directory of which nobody knows more.
@@ -136,8 +155,12 @@ pub fn open_accepting<R: Ring>(
         DirectoryLock::none()
     };
     let identity = open_identity(&mut door, dir, &mut random, now)?;
+    belongs(&identity, topics)?;
     let (mut report, mut deleted) = (Vec::new(), BTreeSet::new());
-    let mut found = journals::replay(&mut door, dir, &mut report)?;
+    let mut found = journals::replay(&mut door, dir, &mut Told::Start(&mut report))?;
+    if topics.lacks_its_end() && found.recovered.clean && !found.recovered.journals.is_empty() {
+        return Err(OpenError::MetadataLost);
+    }
     accept::accept_losses(&mut found.recovered.partitions, losses);
     let scan = SegmentScan::new(&mut door, dir)?;
     let opening = shards::Opening {
@@ -189,23 +212,15 @@ fn open_identity<R: Ring>(
         let (file, _) = door.open(&path, false)?;
         let bufs = door.read_all(&path, file, entry.size)?;
         door.close(file);
-        let block: &[u8] = bufs.first().map_or(&[], |buf| buf);
-        return Identity::decode(block).map_err(|error| match error {
-            FormatError::NewerVersion(found) => OpenError::NewerFormat {
-                found,
-                known: layout::FORMAT_VERSION,
-            },
-            other => OpenError::BadIdentity {
-                what: format!("{}: {other}", path.display()),
-            },
-        });
+        return decode_identity(&path, bufs.first().map_or(&[], |buf| buf));
     }
     if names
         .iter()
         .any(|entry| layout::FileName::parse(&entry.name).is_some())
     {
-        let what = format!("{} is missing, and the directory is not empty", path.display());
-        return Err(OpenError::BadIdentity { what });
+        return Err(OpenError::BadIdentity {
+            what: missing_identity(dir),
+        });
     }
     files::make_folders(door, dir)?;
     let identity = Identity {
@@ -223,6 +238,38 @@ fn open_identity<R: Ring>(
     door.rename(&unfinished, &path)?;
     door.sync_dir(dir)?;
     Ok(identity)
+}
+
+fn decode_identity(path: &Path, block: &[u8]) -> Result<Identity, OpenError> {
+    Identity::decode(block).map_err(|error| match error {
+        FormatError::NewerVersion(found) => OpenError::NewerFormat {
+            found,
+            known: layout::FORMAT_VERSION,
+        },
+        other => OpenError::BadIdentity {
+            what: format!("{}: {other}", path.display()),
+        },
+    })
+}
+
+/// An identity and metadata of two clusters: one of them was put here from elsewhere.
+fn belongs(identity: &Identity, topics: &dyn KnownTopics) -> Result<(), OpenError> {
+    let uuid = |id: [u8; 16]| TopicId::new(id).to_string();
+    match topics.cluster() {
+        Some(cluster) if cluster != identity.cluster => Err(OpenError::BadIdentity {
+            what: format!(
+                "it is of cluster {}, and the metadata of cluster {}",
+                uuid(identity.cluster),
+                uuid(cluster)
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn missing_identity(dir: &Path) -> String {
+    let path = dir.join(layout::IDENTITY);
+    format!("{} is missing, and the directory is not empty", path.display())
 }
 
 /// Identities and nonces from the seed (SplitMix64: Steele, Lea, Flood 2014).

@@ -5,45 +5,15 @@ use std::collections::BTreeSet;
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
     Cut, Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
-    SegmentId, SegmentIds, layout,
+    RunMemory, Segment, SegmentId, SegmentIds, layout,
 };
 use millstream_protocol::types::Offset;
 
-use super::TopicFate;
 use super::shards::{Opening, RecoveredPartition};
+use super::{KnownTopics, TopicFate};
 use crate::shard_logs::shard_of;
 
 impl Opening<'_> {
-    /// A journal that lost a settled round may have lost all that told of a partition: one that the metadata knows and
-    /// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
-    pub(super) fn add_lost(&self, found: &mut Vec<RecoveredPartition>, journals: &[RecoveredJournal]) {
-        if journals.iter().all(|journal| journal.resume.is_some()) {
-            return;
-        }
-        let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
-        let unknown = self
-            .topics
-            .partitions()
-            .into_iter()
-            .filter(|key| !known.contains(key));
-        found.extend(unknown.filter_map(|key| {
-            // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
-            let owner = &journals[shard_of(key, journals.len())];
-            let is_doubted = owner.resume.is_none() || journals.len() != self.shards;
-            is_doubted.then(|| RecoveredPartition {
-                state: PartitionState::new(key),
-                home: owner.head.journal.id,
-                dirty: Vec::new(),
-                floor: RoundSequence::default(),
-                cut: None,
-                damage: Some(Damage {
-                    at: Offset::ZERO,
-                    reason: DamageReason::JournalRound,
-                }),
-            })
-        }));
-    }
-
     pub(super) fn tell_damage(&mut self, key: PartitionKey, damage: Damage) {
         self.report.push(format!(
             "partition {} is damaged from offset {} on and not served: {}. What can be kept of it is kept by \
@@ -125,22 +95,29 @@ impl Opening<'_> {
         true
     }
 
+    /// The partition's segments whose files end before bytes that were durable in them: readers will meet the damage.
+    pub(super) fn shortened(&mut self, partition: &RecoveredPartition) -> Vec<SegmentId> {
+        let mut found = Vec::new();
+        for segment in partition.state.segments() {
+            let Some(size) = self.scan.sizes.get(&segment.id).copied() else {
+                continue;
+            };
+            let written = layout::SEGMENT_DATA_AT + segment.written.get();
+            if segment.written > FilePosition::ZERO && has_file(partition, segment) && size < written {
+                self.report.push(format!(
+                    "partition {}: the file {} ends at byte {size} of {written}: what lay beyond is lost",
+                    self.named(partition.state.key()),
+                    layout::segment(segment.id)
+                ));
+                found.push(segment.id);
+            }
+        }
+        found
+    }
+
     /// A segment whose file should hold bytes and is not there takes its partition out of service.
     pub(super) fn miss(&mut self, partition: &mut RecoveredPartition) {
-        let here = |id: SegmentId| self.scan.sizes.contains_key(&id);
-        let start = partition.state.offsets().start().get();
-        let missing = partition.state.segments().iter().find(|segment| {
-            let first_dirty = partition
-                .dirty
-                .iter()
-                .filter(|run| run.segment == segment.id)
-                .map(|run| run.position)
-                .min();
-            let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
-            // One that lies below the log's start may have been dropped in a round that is lost.
-            let is_served = segment.end_offset > start || !segment.sealed;
-            in_file && is_served && !here(segment.id)
-        });
+        let missing = first_missing(partition, |id| self.scan.sizes.contains_key(&id));
         let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
             return;
         };
@@ -158,7 +135,62 @@ impl Opening<'_> {
     }
 }
 
-fn reason_of(damage: Damage) -> &'static str {
+/// A journal that lost a settled round may have lost all that told of a partition: one that the metadata knows and
+/// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
+pub(super) fn lost_partitions<M: RunMemory>(
+    topics: &dyn KnownTopics,
+    found: &[millstream_log::RecoveredPartition<M>],
+    journals: &[RecoveredJournal],
+    shards: usize,
+) -> Vec<millstream_log::RecoveredPartition<M>> {
+    if journals.iter().all(|journal| journal.resume.is_some()) {
+        return Vec::new();
+    }
+    let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
+    let unknown = topics.partitions().into_iter().filter(|key| !known.contains(key));
+    let lost = unknown.filter_map(|key| {
+        // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
+        let owner = &journals[shard_of(key, journals.len())];
+        let is_doubted = owner.resume.is_none() || journals.len() != shards;
+        is_doubted.then(|| millstream_log::RecoveredPartition {
+            state: PartitionState::new(key),
+            home: owner.head.journal.id,
+            dirty: Vec::new(),
+            floor: RoundSequence::default(),
+            cut: None,
+            damage: Some(Damage {
+                at: Offset::ZERO,
+                reason: DamageReason::JournalRound,
+            }),
+        })
+    });
+    lost.collect()
+}
+
+/// The first segment whose file should hold bytes that are served and is not there.
+pub(super) fn first_missing<M: RunMemory>(
+    partition: &millstream_log::RecoveredPartition<M>,
+    is_here: impl Fn(SegmentId) -> bool,
+) -> Option<&Segment> {
+    let start = partition.state.offsets().start().get();
+    partition.state.segments().iter().find(|segment| {
+        // One that lies below the log's start may have been dropped in a round that is lost.
+        let is_served = segment.end_offset > start || !segment.sealed;
+        has_file(partition, segment) && is_served && !is_here(segment.id)
+    })
+}
+
+/// Whether the segment's file holds bytes that no journal does.
+pub(super) fn has_file<M: RunMemory>(
+    partition: &millstream_log::RecoveredPartition<M>,
+    segment: &Segment,
+) -> bool {
+    let runs = partition.dirty.iter().filter(|run| run.segment == segment.id);
+    let first_dirty = runs.map(|run| run.position).min();
+    first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO
+}
+
+pub(super) fn reason_of(damage: Damage) -> &'static str {
     match damage.reason {
         DamageReason::JournalRound => {
             "a round of the journal that may have held acknowledged records cannot be read"

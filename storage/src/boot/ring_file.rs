@@ -12,7 +12,7 @@ use super::door::Door;
 use crate::limits::BLOCK;
 
 /// See the module's page.
-pub(super) struct RingFile<'d, 'r, R> {
+pub(super) struct RingFile<'d, 'r, R: Ring> {
     door: &'d mut Door<'r, R>,
     file: FileId,
     ring_bytes: u64,
@@ -64,11 +64,8 @@ impl<'d, 'r, R: Ring> RingFile<'d, 'r, R> {
         &self.joined
     }
 
-    /// Ends what is on its way; tells how many blocks could not be read.
-    pub(super) fn close(mut self) -> u64 {
-        while !self.ahead.is_empty() {
-            self.pass();
-        }
+    /// How many blocks could not be read so far.
+    pub(super) fn unreadable(&self) -> u64 {
         self.unreadable
     }
 
@@ -172,6 +169,15 @@ impl<'d, 'r, R: Ring> RingFile<'d, 'r, R> {
     /// All pieces are equally long, save the last of the ring.
     fn len(&self, place: u64) -> u64 {
         PIECE.min(self.ring_bytes - place * PIECE)
+    }
+}
+
+/// What is on its way is waited for: whoever uses the door next knows nothing of it.
+impl<R: Ring> Drop for RingFile<'_, '_, R> {
+    fn drop(&mut self) {
+        while !self.ahead.is_empty() {
+            self.pass();
+        }
     }
 }
 

@@ -18,7 +18,9 @@ use super::door::Door;
 use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
 use super::last_block;
+use super::partitions::lost_partitions;
 use super::recovered_bytes::RecoveredBytes;
+use super::slots::FIRST_GENERATION;
 use super::{KnownTopics, Random};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::Growth;
@@ -77,6 +79,7 @@ impl Opening<'_> {
             mut points,
             next_id,
             rescue_ends,
+            is_blind: _,
         } = replayed;
         let incarnation = match planted::has(Bug::IncarnationNotRaised) {
             true => recovered.incarnation,
@@ -84,7 +87,12 @@ impl Opening<'_> {
         };
         let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
         let mut found = recovered.partitions;
-        self.add_lost(&mut found, &recovered.journals);
+        found.extend(lost_partitions(
+            self.topics,
+            &found,
+            &recovered.journals,
+            self.shards,
+        ));
         let mut partitions = self.kept(found, &mut unlinks);
         let mut ids: Vec<SegmentIds> = (0..self.shards)
             .map(|shard| SegmentIds::new(incarnation, shard as u16))
@@ -234,7 +242,7 @@ impl Opening<'_> {
             let chain = ChainPoint::first(identity);
             let end = JournalPoint { chain, head: 0 };
             let head = CheckpointHead {
-                generation: journals::FIRST_GENERATION,
+                generation: FIRST_GENERATION,
                 journal: identity,
                 ring_bytes: self.options.journal_bytes,
                 incarnation,
@@ -464,6 +472,10 @@ impl Opening<'_> {
         let mut logs = Vec::with_capacity(partitions.len());
         let mut ends_in_its_file = Vec::new();
         for partition in partitions {
+            let short = self.shortened(&partition);
+            short
+                .into_iter()
+                .for_each(|segment| shard.files.found_short(segment));
             for segment in partition.state.segments() {
                 if self.scan.sizes.contains_key(&segment.id) {
                     shard.files.found(SegmentHeader {

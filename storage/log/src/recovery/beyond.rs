@@ -103,6 +103,11 @@ impl Beyond {
         }
     }
 
+    /// Whether nothing has been written over yet: the ring begins with the journal's first round, or has none.
+    pub fn is_virgin(&self) -> bool {
+        self.is_virgin == Some(true)
+    }
+
     /// All headers of this journal that were met, with their places.
     pub fn into_headers(self) -> Vec<(u64, RoundHeader)> {
         self.headers
