@@ -22,6 +22,9 @@ pub trait MetadataDisk {
     /// Writes `bytes` from `at` on, which is the file's end; durable.
     fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// As [`MetadataDisk::append`], but the bytes are durable at some later time, or never.
+    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Cuts a file to `len` bytes; durable.
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
 
@@ -44,13 +47,18 @@ pub struct HostDirectory {
 }
 
 impl HostDirectory {
+    /// A directory that is there, or whose listing fails.
+    pub fn existing(path: &Path) -> HostDirectory {
+        HostDirectory {
+            path: path.into(),
+            open: None,
+        }
+    }
+
     /// Makes the directory, durably, unless it is there.
     pub fn make(path: &Path) -> io::Result<HostDirectory> {
         make_durably(path)?;
-        Ok(HostDirectory {
-            path: path.into(),
-            open: None,
-        })
+        Ok(Self::existing(path))
     }
 
     fn writable(&mut self, name: &str) -> io::Result<&File> {
@@ -84,6 +92,10 @@ impl MetadataDisk for HostDirectory {
         let file = self.writable(name)?;
         file.write_all_at(bytes, at)?;
         file.sync_data()
+    }
+
+    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writable(name)?.write_all_at(bytes, at)
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {

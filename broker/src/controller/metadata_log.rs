@@ -9,12 +9,16 @@
 //! ```text
 //! log:      "MSMETLOG" · version u32 · base sequence u64 · crc32c u32 of the bytes before · entries
 //! entry:    length u32 of the payload · crc32c u32 of what follows · sequence u64 · payload
+//! mark:     0xffffffff · crc32c u32 of the sequence · sequence u64
 //! snapshot: "MSMETSNP" · version u32 · sequence u64 · length u64 · payload · crc32c u32 of the bytes before
 //! ```
-//! All numbers little-endian. An entry's sequence is its predecessor's plus one.
+//! All numbers little-endian. An entry's sequence is its predecessor's plus one. The mark stands behind the last entry
+//! and names its sequence; the next entry is written over it.
 //!
 //! Invariants: an entry is written only when all before it are durable, so damage can be a torn write only at the very
-//! end: that is cut. Damage before a valid entry is not a torn write: the store refuses to open. After a failed write
+//! end: that is cut. Damage before a valid entry is not a torn write: the store refuses to open. So it does where the
+//! mark says that the entry was durable: it is written after the entry's sync, itself without one, so that what was
+//! acknowledged is not taken for torn after anything but a power cut at that moment. After a failed write
 //! or sync nothing is appended until a restart has looked at what is there.
 
 use std::fmt;
@@ -46,6 +50,9 @@ pub struct MetadataLog<D = HostDirectory> {
     bytes: u64,
     /// Sequence of the last entry.
     last: u64,
+    /// Something lies behind the entries: it is cut off before the first one is added, and not earlier, so that a start
+    /// that is refused changes nothing.
+    torn: bool,
     /// A write failed: what the file holds is not known.
     poisoned: bool,
     /// The store is ours as long as this lives.
@@ -58,8 +65,22 @@ pub struct Contents {
     pub snapshot: Option<Vec<u8>>,
     /// In order, after the snapshot.
     pub entries: Vec<Vec<u8>>,
-    /// Bytes of a torn last entry that were cut off.
+    /// Bytes of a torn last entry, which the next entry is written over.
     pub torn_bytes: u64,
+    /// The file of the entries, and where they end in it, exclusive.
+    pub log: PathBuf,
+    pub end: u64,
+}
+
+/// What a store's files hold, and where entries go on.
+struct Store {
+    contents: Contents,
+    base: u64,
+    /// The file that entries go to.
+    file: String,
+    is_there: bool,
+    /// Exclusive end of its whole entries, or 0 where its header is not whole either.
+    good: u64,
 }
 
 /// Why a store cannot be opened.
@@ -87,64 +108,88 @@ pub enum MetadataLogError {
 }
 
 impl MetadataLog {
-    /// Opens or creates the store of a directory of the host, which nobody else has open. See
-    /// [`MetadataLog::open_on`].
-    pub fn open(directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
+    /// Opens the store of a directory of the host, which nobody else has open; creates it unless `is_begun`: then it
+    /// has held entries, and one without a log has lost them. See [`MetadataLog::open_on`].
+    pub fn open(directory: &Path, is_begun: bool) -> Result<(Self, Contents), MetadataLogError> {
+        if is_begun {
+            Self::look(directory)?;
+        }
         let disk = HostDirectory::make(directory).map_err(|error| io_error(directory, error))?;
-        let lock = lock(&directory.join("lock"))?;
+        let lock = lock(&directory.join(LOCK))?;
         let (mut log, contents) = Self::open_on(disk, directory)?;
         log._lock = Some(lock);
         Ok((log, contents))
     }
+
+    /// Whether a store has files of this name.
+    pub fn is_name(name: &str) -> bool {
+        let numbered = ["snapshot-", "log-"]
+            .iter()
+            .find_map(|kind| name.strip_prefix(kind));
+        let is_number = |rest: &str| rest.len() == 20 && rest.bytes().all(|byte| byte.is_ascii_digit());
+        name == LOCK || name == UNFINISHED_SNAPSHOT || numbered.is_some_and(is_number)
+    }
+
+    /// What a store that has held entries holds; nothing is changed. Whoever has it open may be writing.
+    pub fn look(directory: &Path) -> Result<Contents, MetadataLogError> {
+        let store = read_store(&mut HostDirectory::existing(directory), directory)?;
+        if store.good == 0 {
+            return Err(MetadataLogError::Damaged {
+                path: directory.join(store.file),
+                at: 0,
+                what: match store.is_there {
+                    true => "the file ends within its header",
+                    false => "the file is missing",
+                },
+            });
+        }
+        Ok(store.contents)
+    }
 }
 
 impl<D: MetadataDisk> MetadataLog<D> {
-    /// Opens or creates the store. A torn end is cut, durably. `directory` is what errors call the place.
+    /// Opens or creates the store. A torn end is cut when the next entry comes. `directory` is what errors call the
+    /// place.
     pub fn open_on(mut disk: D, directory: &Path) -> Result<(Self, Contents), MetadataLogError> {
         let fail = |error| io_error(directory, error);
         // A process that was killed may have made files whose names no sync has made durable.
         disk.sync_names().map_err(fail)?;
-        let names = disk.list().map_err(fail)?;
-        let base = newest_snapshot(&names);
-        let mut contents = Contents::default();
-        if base > 0 {
-            let file = name("snapshot", base);
-            let bytes = disk.read(&file).map_err(fail)?;
-            contents.snapshot = Some(read_snapshot(&directory.join(file), &bytes, base)?);
-        }
-        let file = name("log", base);
+        let Store {
+            contents,
+            base,
+            file,
+            is_there,
+            mut good,
+        } = read_store(&mut disk, directory)?;
         let path = directory.join(&file);
         let fail = |error| io_error(&path, error);
-        if !names.contains(&file) {
-            if base > 0 {
-                let what = "the log that belongs to the snapshot is missing";
-                return Err(MetadataLogError::Damaged { path, at: 0, what });
-            }
-            disk.create(&file, &log_header(base))
-                .and_then(|()| disk.sync_names())
-                .map_err(fail)?;
-        }
-        let bytes = disk.read(&file).map_err(fail)?;
-        let good = if bytes.len() < LOG_HEADER {
-            // A crash between the file's creation and its first sync.
+        if good == 0 {
+            // The first start, or a crash between the file's creation and its first sync.
             disk.create(&file, &log_header(base)).map_err(fail)?;
-            LOG_HEADER
-        } else {
-            check_log_header(&path, &bytes, base)?;
-            read_entries(&path, &bytes, base, &mut contents.entries)?
-        };
-        contents.torn_bytes = bytes.len().saturating_sub(good) as u64;
-        disk.truncate(&file, good as u64).map_err(fail)?;
+            good = LOG_HEADER as u64;
+        }
+        if !is_there {
+            disk.sync_names().map_err(fail)?;
+        }
         remove_older(&mut disk, base);
-        let log = Self {
+        let mut log = Self {
             disk,
             file,
-            bytes: good as u64,
+            bytes: good,
             last: base + contents.entries.len() as u64,
+            torn: contents.torn_bytes > 0,
             poisoned: false,
             _lock: None,
         };
+        if !log.torn && !contents.entries.is_empty() {
+            log.mark();
+        }
         Ok((log, contents))
+    }
+
+    /// Says that the last entry is durable. Nothing is lost where that fails: an entry without a mark may be torn.
+    fn mark(&mut self) {
+        let _ = self.disk.append_loosely(&self.file, self.bytes, &mark(self.last));
     }
 
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
@@ -169,9 +214,14 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
             let mut entry = length.to_le_bytes().to_vec();
             entry.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
             entry.extend_from_slice(&body);
+            if log.torn {
+                log.disk.truncate(&log.file, log.bytes)?;
+                log.torn = false;
+            }
             log.disk.append(&log.file, log.bytes, &entry)?;
             log.last += 1;
             log.bytes += entry.len() as u64;
+            log.mark();
             Ok(log.last)
         })
     }
@@ -197,7 +247,7 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
             if !planted::has(Bug::SnapshotNameNotSynced) {
                 log.disk.sync_names()?;
             }
-            log.bytes = LOG_HEADER as u64;
+            (log.bytes, log.torn) = (LOG_HEADER as u64, false);
             remove_older(&mut log.disk, log.last);
             Ok(())
         })
@@ -230,6 +280,62 @@ impl fmt::Display for MetadataLogError {
             ),
         }
     }
+}
+
+/// Reads the newest snapshot and the entries after it; changes nothing.
+fn read_store(disk: &mut impl MetadataDisk, directory: &Path) -> Result<Store, MetadataLogError> {
+    let fail = |error| io_error(directory, error);
+    let names = disk.list().map_err(fail)?;
+    let base = newest(&names, "snapshot-");
+    let mut contents = Contents::default();
+    if base > 0 {
+        let file = name("snapshot", base);
+        let bytes = disk.read(&file).map_err(fail)?;
+        contents.snapshot = Some(read_snapshot(&directory.join(file), &bytes, base)?);
+    }
+    let file = name("log", base);
+    let path = directory.join(&file);
+    let damaged = |what| MetadataLogError::Damaged {
+        path: path.clone(),
+        at: 0,
+        what,
+    };
+    let is_there = names.contains(&file);
+    if !is_there && newest(&names, "log-") > base {
+        return Err(damaged(
+            "it is missing, and so is the snapshot that the newest log belongs to",
+        ));
+    }
+    if !is_there && base > 0 {
+        return Err(damaged("the log that belongs to the snapshot is missing"));
+    }
+    let bytes = match is_there {
+        true => disk.read(&file).map_err(|error| io_error(&path, error))?,
+        false => Vec::new(),
+    };
+    let mut good = 0;
+    if bytes.len() >= LOG_HEADER {
+        check_log_header(&path, &bytes, base)?;
+        good = read_entries(&path, &bytes, base, &mut contents.entries)?;
+    } else if base > 0 {
+        // It was whole before the snapshot got its name.
+        return Err(damaged("the file ends within its header"));
+    }
+    // So few bytes are no entry: it is the mark, whole or not.
+    let last = base + contents.entries.len() as u64;
+    let rest = bytes.len().saturating_sub(good);
+    contents.torn_bytes = match mark_at(&bytes[good..]) == Some(last) || rest <= MARK_LEN {
+        true => rest.saturating_sub(MARK_LEN) as u64,
+        false => rest as u64,
+    };
+    (contents.log, contents.end) = (path, good as u64);
+    Ok(Store {
+        contents,
+        base,
+        file,
+        is_there,
+        good: good as u64,
+    })
 }
 
 fn lock(path: &Path) -> Result<File, MetadataLogError> {
@@ -285,25 +391,28 @@ fn read_entries(
     while at < bytes.len() {
         let next = base + entries.len() as u64 + 1;
         match entry_at(bytes, at) {
-            Some((sequence, payload)) if sequence == next && !is_dropped(bytes, at, payload) => {
+            Some((_, payload)) if is_dropped(bytes, at, payload) => break,
+            Some((sequence, payload)) if sequence == next => {
                 entries.push(payload.to_vec());
                 at += ENTRY_HEADER + payload.len();
             }
             _ => {
-                let later = (at + 1..bytes.len()).any(|at| is_later_entry(bytes, at, next));
-                if later {
-                    let what = "an entry is unreadable, and valid entries follow it";
-                    return Err(MetadataLogError::Damaged {
-                        path: path.into(),
-                        at: at as u64,
-                        what,
-                    });
-                }
-                if planted::has(Bug::MetadataDeletedOnDamage) {
+                let is_marked = |at: usize| mark_at(&bytes[at..]).is_some_and(|sequence| sequence >= next);
+                let what = if (at + 1..bytes.len()).any(|at| is_later_entry(bytes, at, next)) {
+                    "an entry is unreadable, and valid entries follow it"
+                } else if (at..bytes.len()).any(is_marked) {
+                    "the last entry is unreadable, and it was whole once"
+                } else if planted::has(Bug::MetadataDeletedOnDamage) {
                     entries.clear();
                     return Ok(LOG_HEADER);
-                }
-                break;
+                } else {
+                    break;
+                };
+                return Err(MetadataLogError::Damaged {
+                    path: path.into(),
+                    at: at as u64,
+                    what,
+                });
             }
         }
     }
@@ -324,7 +433,23 @@ fn is_later_entry(bytes: &[u8], at: usize, missing: u64) -> bool {
 
 /// Only where that bug is planted.
 fn is_dropped(bytes: &[u8], at: usize, payload: &[u8]) -> bool {
-    planted::has(Bug::MetadataEntryDropped) && at + ENTRY_HEADER + payload.len() == bytes.len()
+    let end = at + ENTRY_HEADER + payload.len();
+    planted::has(Bug::MetadataEntryDropped) && end + MARK_LEN >= bytes.len()
+}
+
+/// The sequence that a mark at the beginning of `bytes` names.
+pub fn mark_at(bytes: &[u8]) -> Option<u64> {
+    let bytes = bytes.get(..MARK_LEN).filter(|bytes| bytes[..4] == [0xff; 4])?;
+    let sequence = u64_at(bytes, 8);
+    (bytes == mark(sequence)).then_some(sequence)
+}
+
+fn mark(sequence: u64) -> [u8; MARK_LEN] {
+    let mut mark = [0xff; MARK_LEN];
+    mark[8..].copy_from_slice(&sequence.to_le_bytes());
+    let crc = crc32c::crc32c(&mark[8..]);
+    mark[4..8].copy_from_slice(&crc.to_le_bytes());
+    mark
 }
 
 fn entry_at(bytes: &[u8], at: usize) -> Option<(u64, &[u8])> {
@@ -370,11 +495,11 @@ fn check_version(path: &Path, found: u32) -> Result<(), MetadataLogError> {
     Ok(())
 }
 
-/// The sequence of the newest snapshot, 0 when there is none.
-fn newest_snapshot(names: &[String]) -> u64 {
+/// The number of the newest file of a kind, 0 when there is none.
+fn newest(names: &[String], kind: &str) -> u64 {
     names
         .iter()
-        .filter_map(|file| file.strip_prefix("snapshot-")?.parse().ok())
+        .filter_map(|file| file.strip_prefix(kind)?.parse().ok())
         .max()
         .unwrap_or(0)
 }
@@ -413,12 +538,17 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// The store's directory, below the data directory.
+pub const METADATA: &str = "metadata";
+/// Held by the process that has the store open.
+const LOCK: &str = "lock";
 const LOG_MAGIC: &[u8; 8] = b"MSMETLOG";
 const SNAPSHOT_MAGIC: &[u8; 8] = b"MSMETSNP";
 const VERSION: u32 = 1;
 const UNFINISHED_SNAPSHOT: &str = "snapshot.tmp";
 const LOG_HEADER: usize = 24;
 const ENTRY_HEADER: usize = 16;
+pub const MARK_LEN: usize = 16;
 const SNAPSHOT_HEADER: usize = 28;
 /// Bytes of one batch of records.
 const ENTRY_MAX: u32 = 16 << 20;
@@ -451,7 +581,7 @@ mod tests {
     }
 
     fn filled(directory: &Directory, entries: &[&[u8]]) {
-        let (mut log, _) = MetadataLog::open(&directory.0).unwrap();
+        let (mut log, _) = MetadataLog::open(&directory.0, false).unwrap();
         for entry in entries {
             log.append(entry).unwrap();
         }
@@ -461,12 +591,12 @@ mod tests {
     fn entries_and_snapshots_come_back() {
         let directory = Directory::new("back");
         filled(&directory, &[b"a", b"bc", b""]);
-        let (mut log, contents) = MetadataLog::open(&directory.0).unwrap();
+        let (mut log, contents) = MetadataLog::open(&directory.0, false).unwrap();
         assert_eq!(contents.entries, [b"a".to_vec(), b"bc".to_vec(), b"".to_vec()]);
         log.replace(b"state").unwrap();
         assert_eq!(log.append(b"d").unwrap(), 4);
         drop(log);
-        let (_, contents) = MetadataLog::open(&directory.0).unwrap();
+        let (_, contents) = MetadataLog::open(&directory.0, false).unwrap();
         assert_eq!(contents.snapshot.as_deref(), Some(&b"state"[..]));
         assert_eq!(contents.entries, [b"d".to_vec()]);
         assert_eq!(
@@ -482,15 +612,16 @@ mod tests {
         filled(&directory, &[b"first", b"second"]);
         let whole = fs::read(directory.log_path(0)).unwrap();
         let first_end = LOG_HEADER + ENTRY_HEADER + 5;
-        for cut in first_end..whole.len() {
+        for cut in first_end..whole.len() - MARK_LEN {
             fs::write(directory.log_path(0), &whole[..cut]).unwrap();
-            let (mut log, contents) = MetadataLog::open(&directory.0).unwrap();
+            let (mut log, contents) = MetadataLog::open(&directory.0, false).unwrap();
             assert_eq!(contents.entries, [b"first".to_vec()], "cut at {cut}");
-            assert_eq!(contents.torn_bytes, (cut - first_end) as u64);
+            let torn = Some(cut - first_end).filter(|torn| *torn > MARK_LEN);
+            assert_eq!(contents.torn_bytes, torn.unwrap_or(0) as u64);
             assert_eq!(log.append(b"again").unwrap(), 2);
         }
         fs::write(directory.log_path(0), &whole[..10]).unwrap();
-        assert_eq!(MetadataLog::open(&directory.0).unwrap().1.entries.len(), 0);
+        assert_eq!(MetadataLog::open(&directory.0, false).unwrap().1.entries.len(), 0);
     }
 
     #[test]
@@ -498,12 +629,11 @@ mod tests {
         let directory = Directory::new("damage");
         filled(&directory, &[b"first", b"second", b"third"]);
         let whole = fs::read(directory.log_path(0)).unwrap();
-        let last_start = whole.len() - ENTRY_HEADER - 5;
-        for at in 0..last_start {
+        for at in 0..whole.len() - MARK_LEN {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             fs::write(directory.log_path(0), &bytes).unwrap();
-            let opened = MetadataLog::open(&directory.0);
+            let opened = MetadataLog::open(&directory.0, false);
             assert!(
                 matches!(opened, Err(MetadataLogError::Damaged { .. })),
                 "byte {at}"
@@ -527,7 +657,7 @@ mod tests {
         bytes[LOG_HEADER + 20] ^= 1;
         fs::write(directory.log_path(0), &bytes).unwrap();
         let begun = std::time::Instant::now();
-        let opened = MetadataLog::open(&directory.0);
+        let opened = MetadataLog::open(&directory.0, false);
         assert!(matches!(opened, Err(MetadataLogError::Damaged { at: 24, .. })));
         // Nothing valid follows: every place is looked at.
         bytes.truncate(torn);
@@ -535,7 +665,7 @@ mod tests {
             entry[4] ^= 1;
         }
         fs::write(directory.log_path(0), &bytes).unwrap();
-        let (_, contents) = MetadataLog::open(&directory.0).unwrap();
+        let (_, contents) = MetadataLog::open(&directory.0, false).unwrap();
         assert_eq!(contents.torn_bytes, (torn - LOG_HEADER) as u64);
         assert!(
             begun.elapsed() < std::time::Duration::from_secs(10),
@@ -544,12 +674,64 @@ mod tests {
         );
     }
 
+    /// A power cut may take the mark and leave the entry, or leave what the mark stood on torn.
+    #[test]
+    fn an_entry_without_its_mark_may_be_torn() {
+        let directory = Directory::new("mark");
+        filled(&directory, &[b"first", b"second"]);
+        let whole = fs::read(directory.log_path(0)).unwrap();
+        let end = whole.len() - MARK_LEN;
+        assert_eq!(mark_at(&whole[end..]), Some(2));
+        for len in end..whole.len() {
+            fs::write(directory.log_path(0), &whole[..len]).unwrap();
+            let contents = MetadataLog::open(&directory.0, true).unwrap().1;
+            assert_eq!((contents.entries.len(), contents.torn_bytes), (2, 0));
+            assert_eq!(
+                fs::read(directory.log_path(0)).unwrap(),
+                whole,
+                "it is marked again"
+            );
+        }
+        let mut torn = whole[..end].to_vec();
+        torn[end - 1] ^= 1;
+        fs::write(directory.log_path(0), &torn).unwrap();
+        assert_eq!(MetadataLog::open(&directory.0, true).unwrap().1.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_store_that_has_begun_is_never_begun_anew() {
+        let directory = Directory::new("begun");
+        let is_refused = |directory: &Directory| {
+            let before: Vec<_> = fs::read_dir(&directory.0).into_iter().flatten().collect();
+            let opened = MetadataLog::open(&directory.0, true);
+            let after: Vec<_> = fs::read_dir(&directory.0).into_iter().flatten().collect();
+            assert_eq!(before.len(), after.len(), "nothing is made");
+            opened.is_err()
+        };
+        assert!(is_refused(&directory), "no directory");
+        filled(&directory, &[b"x"]);
+        let log = directory.log_path(0);
+        let whole = fs::read(&log).unwrap();
+        fs::write(&log, &whole[..LOG_HEADER - 1]).unwrap();
+        assert!(is_refused(&directory), "less than a header");
+        fs::remove_file(&log).unwrap();
+        assert!(is_refused(&directory), "no log");
+        fs::write(&log, &whole).unwrap();
+        MetadataLog::open(&directory.0, true)
+            .unwrap()
+            .0
+            .replace(b"state")
+            .unwrap();
+        fs::remove_file(directory.0.join(name("snapshot", 1))).unwrap();
+        assert!(is_refused(&directory), "no snapshot");
+    }
+
     #[test]
     fn a_second_process_is_refused() {
         let directory = Directory::new("lock");
-        let _first = MetadataLog::open(&directory.0).unwrap();
+        let _first = MetadataLog::open(&directory.0, false).unwrap();
         assert!(matches!(
-            MetadataLog::open(&directory.0),
+            MetadataLog::open(&directory.0, false),
             Err(MetadataLogError::Locked { .. })
         ));
     }
@@ -564,7 +746,7 @@ mod tests {
         bytes[20..24].copy_from_slice(&crc);
         fs::write(directory.log_path(0), &bytes).unwrap();
         assert!(matches!(
-            MetadataLog::open(&directory.0),
+            MetadataLog::open(&directory.0, false),
             Err(MetadataLogError::NewerFormat { found: 2, .. })
         ));
     }
@@ -573,7 +755,7 @@ mod tests {
     fn a_damaged_snapshot_is_refused() {
         let directory = Directory::new("snapshot");
         filled(&directory, &[b"x"]);
-        MetadataLog::open(&directory.0)
+        MetadataLog::open(&directory.0, false)
             .unwrap()
             .0
             .replace(b"state")
@@ -583,7 +765,7 @@ mod tests {
         bytes[SNAPSHOT_HEADER] ^= 1;
         fs::write(&path, &bytes).unwrap();
         assert!(matches!(
-            MetadataLog::open(&directory.0),
+            MetadataLog::open(&directory.0, false),
             Err(MetadataLogError::Damaged { .. })
         ));
     }

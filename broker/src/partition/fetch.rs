@@ -162,7 +162,7 @@ impl Shard {
         let plan = match piece.ask(committed).plan(&owned.marks, owned.rules.leader_epoch) {
             Ok(plan) => plan,
             Err(error @ FetchError::OffsetOutOfRange) => {
-                answer.error = error.code();
+                answer.error = self.beyond_known(piece).unwrap_or(error.code());
                 return (answer, None);
             }
             Err(error) => return refuse(error.code()),
@@ -179,8 +179,12 @@ impl Shard {
             }
         }
         let max_bytes = piece.bytes_max().min(bytes_left);
+        if plan.is_empty() {
+            answer.error = self.beyond_known(piece).unwrap_or(ErrorCode::None);
+            return (answer, None);
+        }
         // Where no batch fits, none is read to find that out.
-        if plan.is_empty() || max_bytes < HEADER_LEN && !first {
+        if max_bytes < HEADER_LEN && !first {
             return (answer, None);
         }
         let Ok(read) = self.reads.insert(PendingRead::starting()) else {
@@ -199,6 +203,12 @@ impl Shard {
         }
         self.reads.remove(read);
         (answer, None)
+    }
+
+    /// What is told to who asks for offsets that may have been lost: neither to wait for them nor to begin elsewhere.
+    fn beyond_known(&self, piece: &FetchPiece) -> Option<ErrorCode> {
+        let from = self.partitions.logs.unknown_from(piece.partition)?;
+        (piece.offset >= from.get()).then(|| error::read(&ReadError::Fenced { at: from }))
     }
 
     /// A read from the disk ended.

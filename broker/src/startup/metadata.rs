@@ -19,7 +19,7 @@ pub fn replay(contents: Contents) -> Result<Arc<ClusterImage>, StartError> {
     if contents.torn_bytes > 0 {
         tracing::warn!(
             bytes = contents.torn_bytes,
-            "cut a torn entry off the metadata log"
+            "the last entry of the metadata log is torn and does not count"
         );
     }
     let mut image = match &contents.snapshot {
@@ -34,11 +34,31 @@ pub fn replay(contents: Contents) -> Result<Arc<ClusterImage>, StartError> {
 }
 
 /// What the storage asks when it starts.
-pub struct TopicsOf<'a>(pub &'a ClusterImage);
+pub struct TopicsOf<'a> {
+    image: &'a ClusterImage,
+    lacks_its_end: bool,
+}
+
+impl<'a> TopicsOf<'a> {
+    pub fn new(image: &'a ClusterImage) -> TopicsOf<'a> {
+        TopicsOf {
+            image,
+            lacks_its_end: false,
+        }
+    }
+
+    /// Of metadata whose last entry is torn, if `is_torn`.
+    pub fn torn(image: &'a ClusterImage, is_torn: bool) -> TopicsOf<'a> {
+        TopicsOf {
+            image,
+            lacks_its_end: is_torn,
+        }
+    }
+}
 
 impl KnownTopics for TopicsOf<'_> {
     fn fate(&self, topic: TopicId) -> TopicFate {
-        match self.0.fate(topic) {
+        match self.image.fate(topic) {
             Fate::Live => TopicFate::Live,
             Fate::Deleted => TopicFate::Deleted,
             Fate::Unknown => TopicFate::Unknown,
@@ -53,11 +73,20 @@ impl KnownTopics for TopicsOf<'_> {
                 partition: PartitionIndex::new(index),
             })
         };
-        self.0.topics().flat_map(of_topic).collect()
+        self.image.topics().flat_map(of_topic).collect()
     }
 
     fn name(&self, topic: TopicId) -> Option<String> {
-        self.0.topic(topic).map(|topic| topic.name.to_string())
+        self.image.topic(topic).map(|topic| topic.name.to_string())
+    }
+
+    fn lacks_its_end(&self) -> bool {
+        self.lacks_its_end
+    }
+
+    fn cluster(&self) -> Option<[u8; 16]> {
+        let id = self.image.cluster_id()?;
+        TopicId::from_base64(id).map(TopicId::get)
     }
 }
 
@@ -147,7 +176,7 @@ mod tests {
         let mut ring = SimWorld::new(1, SimOptions::default()).ring();
         let mut options = StorageOptions::for_shards(1);
         options.lock = false;
-        let topics = TopicsOf(&image);
+        let topics = TopicsOf::new(&image);
         let mut booted =
             millstream_storage::open(&mut ring, Path::new("/d"), &options, 1, &topics, 1, clock::now())
                 .unwrap();

@@ -15,16 +15,17 @@ use millstream_protocol::time::Duration;
 use millstream_protocol::types::{BrokerId, TopicId};
 use millstream_ring::uring::{UringOptions, UringRing};
 use millstream_ring::{DetachedSocket, Ring, Waker};
-use millstream_storage::{Booted, ShardLogs, SpaceState, StorageOptions};
+use millstream_storage::{Booted, OpenError, ShardLogs, SpaceState, StorageOptions};
 use millstream_tuning::resident::Resident;
 
 use super::config::BrokerConfig;
 use super::error::StartError;
+use super::metadata::TopicsOf;
 use super::signals::{Asked, Signals};
 use super::{checks, kernel, memory, metadata, running};
 use crate::controller::client::{self, ControllerClient, ShardLine, ToShard, UnwiredLine};
 use crate::controller::command::Command;
-use crate::controller::metadata_log::{Contents, MetadataLog};
+use crate::controller::metadata_log::{Contents, METADATA, MetadataLog};
 use crate::controller::thread::{ControllerParts, ControllerThread};
 use crate::limits::{CONTROLLER_QUEUE, METADATA_LOG_BYTES_MAX};
 use crate::shard::mailbox::{self, Mailboxes, ShardId};
@@ -54,6 +55,10 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let memory = memory::plan(config.memory_bytes, cores.len(), &settings);
 
     let (mut metadata_log, contents) = open_metadata(&config.data_dir)?;
+    let (end, is_torn) = (
+        format!("{} to {} bytes", contents.log.display(), contents.end),
+        contents.torn_bytes > 0,
+    );
     let image = metadata::replay(contents)?;
     let mut options = StorageOptions::for_shards(cores.len());
     options.cache_bytes = memory.cache_bytes;
@@ -62,7 +67,8 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     options.free_space_bytes_min = config.free_space_bytes_min;
     options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
     options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");
-    let booted = open_storage(&mut ring, &config.data_dir, &options, cores.len(), &image)?;
+    let topics = TopicsOf::torn(&image, is_torn);
+    let booted = open_storage(&mut ring, &config.data_dir, &options, cores.len(), &topics, &end)?;
     drop(ring);
     let image = metadata::record_start(&mut metadata_log, image, &booted, config.node_id)?;
 
@@ -315,7 +321,10 @@ fn settings(config: &BrokerConfig) -> Result<BrokerSettings, StartError> {
 }
 
 fn open_metadata(data_dir: &Path) -> Result<(MetadataLog, Contents), StartError> {
-    MetadataLog::open(&data_dir.join("metadata")).map_err(|error| StartError::Storage(error.to_string()))
+    // The identity is made when the metadata log is there.
+    let is_begun = data_dir.join(millstream_log::layout::IDENTITY).exists();
+    MetadataLog::open(&data_dir.join(METADATA), is_begun)
+        .map_err(|error| StartError::Storage(error.to_string()))
 }
 
 fn open_storage(
@@ -323,12 +332,17 @@ fn open_storage(
     data_dir: &Path,
     options: &StorageOptions,
     shards: usize,
-    image: &ClusterImage,
+    topics: &TopicsOf<'_>,
+    metadata_end: &str,
 ) -> Result<Booted, StartError> {
-    let topics = metadata::TopicsOf(image);
     let seed = random()?;
-    let booted = millstream_storage::open(ring, data_dir, options, shards, &topics, seed, clock::now())
-        .map_err(|error| StartError::Storage(error.to_string()))?;
+    let booted = millstream_storage::open(ring, data_dir, options, shards, topics, seed, clock::now());
+    let booted = booted.map_err(|error| match error {
+        OpenError::MetadataLost => StartError::Storage(format!(
+            "{error}. Restore the directory {METADATA} from a backup; or, to give it up, cut {metadata_end}"
+        )),
+        error => StartError::Storage(error.to_string()),
+    })?;
     for line in &booted.report {
         tracing::warn!("{line}");
     }

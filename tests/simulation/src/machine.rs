@@ -99,7 +99,7 @@ impl Machine {
             Path::new(DIR),
             &build.storage,
             build.shards,
-            &metadata::TopicsOf(&image),
+            &metadata::TopicsOf::torn(&image, metadata_torn),
             mix(seed),
             now,
         )

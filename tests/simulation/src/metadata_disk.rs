@@ -81,6 +81,11 @@ impl SimDirectory {
             };
             done += n;
         }
+        Ok(())
+    }
+
+    fn write_durably(&mut self, file: FileId, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write(file, at, bytes)?;
         self.run(Op::Datasync { file })?;
         Ok(())
     }
@@ -126,11 +131,17 @@ impl MetadataDisk for SimDirectory {
         };
         self.with_file(name, options, |directory, file, _| {
             directory.run(Op::Truncate { file, len: 0 })?;
-            directory.write(file, 0, bytes)
+            directory.write_durably(file, 0, bytes)
         })
     }
 
     fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.with_file(name, WRITE, |directory, file, _| {
+            directory.write_durably(file, at, bytes)
+        })
+    }
+
+    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.with_file(name, WRITE, |directory, file, _| directory.write(file, at, bytes))
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::sink::Sink;
 use crate::cli::{Exit, Failure};
+use crate::controller::metadata_log::{MARK_LEN, mark_at};
 
 /// What lies in the directory `metadata`.
 #[derive(Debug, Default)]
@@ -112,10 +113,11 @@ impl LogFile {
             });
             at += ENTRY_HEADER_LEN + payload.len();
         }
+        let mark = mark_at(&bytes[at..]).map_or(0, |_| MARK_LEN);
         Ok(LogFile {
             path: path.to_owned(),
             entries,
-            rest: bytes.len() - at,
+            rest: bytes.len() - at - mark,
         })
     }
 
@@ -256,7 +258,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("millstream-metadata-dump-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         assert!(Metadata::read(&directory).unwrap().log.is_none());
-        let (mut log, _) = MetadataLog::open(&directory).unwrap();
+        let (mut log, _) = MetadataLog::open(&directory, false).unwrap();
         log.append(&created("one")).unwrap();
         let metadata = Metadata::read(&directory).unwrap();
         assert_eq!(metadata.image().cluster_id(), Some("one"));
@@ -269,7 +271,7 @@ mod tests {
         log.append(&created("two")).unwrap();
         let path = metadata.log.unwrap().path;
         let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        fs::write(&path, &whole[..whole.len() - MARK_LEN - 1]).unwrap();
         let torn = LogFile::read(&path).unwrap();
         assert!(torn.entries.is_empty() && torn.rest > 0);
         fs::remove_dir_all(&directory).unwrap();

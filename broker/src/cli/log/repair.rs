@@ -126,7 +126,7 @@ fn accept(directory: &DataDirectory, losses: &[Loss]) -> Result<(), Failure> {
     if let Some(head) = heads.first() {
         options.journal_bytes = head.ring_bytes;
     }
-    let topics = TopicsOf(&directory.image);
+    let topics = TopicsOf::new(&directory.image);
     let wall = position::now();
     let seed = wall as u64 ^ (u64::from(std::process::id()) << 32);
     let now = Now {

@@ -57,7 +57,7 @@ impl Host {
             MetadataLog::open_on(disk.clone(), place).map_err(|error| error.to_string())?;
         let image = metadata::replay(contents).map_err(|error| error.to_string())?;
         let mut ring = world.ring();
-        let topics = metadata::TopicsOf(&image);
+        let topics = metadata::TopicsOf::new(&image);
         let dir = Path::new(DIR);
         let booted = millstream_storage::open(&mut ring, dir, &options(), shards, &topics, 7, now)
             .map_err(|error| error.to_string())?;
@@ -273,6 +273,10 @@ impl MetadataDisk for MemoryDisk {
         self.truncate(name, at)?;
         self.0.borrow_mut().entry(name.into()).or_default().extend(bytes);
         Ok(())
+    }
+
+    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.append(name, at, bytes)
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
