@@ -22,6 +22,8 @@ pub enum Exit {
     Exists = 5,
     /// The data that was read is damaged.
     Damaged = 6,
+    /// What was to be looked at cannot be: it is in use, of a newer format, or no data directory.
+    Unseen = 7,
 }
 
 impl From<Exit> for ExitCode {

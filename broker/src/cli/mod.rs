@@ -85,7 +85,7 @@ Exit codes:
   0  done                                  4  no such topic, partition or offset
   1  refused or failed                     5  it exists already
   2  wrong usage or configuration          6  damaged data was found
-  3  no broker could be reached";
+  3  no broker could be reached            7  a data directory could not be looked at";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! `millstream log …`: a data directory looked at, and repaired, while no broker needs to run.
 //!
-//! Everything but `repair` only reads, through ordinary buffered files: a broker may hold the directory
-//! meanwhile, and what it writes at that moment may look torn.
+//! Everything but `repair` only reads. `dump` does so through ordinary buffered files: a broker may hold the directory
+//! meanwhile, and what it writes at that moment may look torn. `verify` keeps brokers away while it reads.
 
 mod batches;
 mod directory;
@@ -13,6 +13,8 @@ mod repair;
 mod sidecar_dump;
 mod sink;
 mod state_dump;
+mod verdict;
+mod verify;
 
 use super::Failure;
 
@@ -27,12 +29,14 @@ pub struct LogArgs {
 #[derive(Debug, clap::Subcommand)]
 enum LogCommand {
     Dump(dump::DumpArgs),
+    Verify(verify::VerifyArgs),
     Repair(repair::RepairArgs),
 }
 
 pub fn run(args: &LogArgs) -> Result<(), Failure> {
     match &args.command {
         LogCommand::Dump(args) => dump::run(args),
+        LogCommand::Verify(args) => verify::run(args),
         LogCommand::Repair(args) => repair::run(args),
     }
 }
@@ -41,4 +45,5 @@ const AFTER_HELP: &str = "\
 Examples:
   millstream log dump
   millstream log dump --data-dir /var/lib/millstream --topic orders --records
+  millstream log verify
   millstream log repair";
