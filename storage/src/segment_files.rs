@@ -90,6 +90,8 @@ struct SegmentFile {
     wants_open: bool,
     /// The last attempt to open it found no descriptor.
     refused: bool,
+    /// The file system takes no writes any more: it is opened for reads alone, as long as nothing else is wanted.
+    read_only: bool,
     removal: Removal,
     /// That its removal failed was told.
     removal_failed: bool,
@@ -394,6 +396,9 @@ impl SegmentFiles {
             return self.pump_removal(segment, io);
         }
         match file.descriptor {
+            Descriptor::Open(id) if file.read_only && file.wants_work() && !file.wants_reads_only() => {
+                self.give_up_reading(segment, id, io);
+            }
             Descriptor::Open(id) => self.pump_open(segment, id, io),
             Descriptor::Unchecked(id) => self.check_header(segment, id, io),
             Descriptor::Bad(id) => self.close(segment, id, io),
@@ -448,7 +453,7 @@ impl SegmentFiles {
             file.in_flight += 1;
             submit_work(segment, id, work, io);
         }
-        if made && file.wanted_end.max(file.hoped_end) > file.reserved_end {
+        if made && !file.read_only && file.wanted_end.max(file.hoped_end) > file.reserved_end {
             reserve(segment, file, id, io);
         }
     }
@@ -486,6 +491,7 @@ impl SegmentFile {
             used: false,
             wants_open: false,
             refused: false,
+            read_only: false,
             removal: Removal::No,
             removal_failed: false,
         }

@@ -52,6 +52,19 @@ def test_a_file_system_that_goes_read_only_is_told_of_and_loses_nothing(scratch,
     load.check()
 
 
+def test_a_file_system_that_is_read_only_is_read(scratch, mounted):
+    disk = Disk(scratch)
+    broker = mounted(disk)
+    load = Load(broker, "read-only", segment_bytes=1 << 20)
+    load.wait_for(300)
+    load.finish()
+    # No file is open, and no record in memory.
+    broker.stop()
+    broker.start()
+    disk.fail_with_error()
+    load.check()
+
+
 def test_a_file_system_without_direct_io_is_refused_with_a_way_out(scratch, mounted):
     mounted(Disk(scratch))
     folder = os.path.join(scratch, "ramfs")

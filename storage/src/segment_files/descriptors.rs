@@ -7,7 +7,7 @@ use millstream_log::{SegmentHeader, SegmentId};
 use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring};
 
 use super::names::NameChange;
-use super::{Descriptor, EIO, FileEvent, FileOp, FileWork, SegmentFiles, Stage};
+use super::{Descriptor, EIO, FileEvent, FileOp, FileWork, SegmentFile, SegmentFiles, Stage};
 use crate::limits::BLOCK;
 use crate::ops::{Io, Meaning};
 
@@ -24,7 +24,7 @@ impl SegmentFiles {
         file.descriptor = Descriptor::Opening;
         let create = matches!(file.stage, Stage::Wanted { .. });
         let options = OpenOptions {
-            write: true,
+            write: !file.read_only,
             create,
             direct: true,
             ..OpenOptions::default()
@@ -83,6 +83,8 @@ impl SegmentFiles {
             Err(error) => {
                 file.descriptor = Descriptor::Closed;
                 let again = std::mem::replace(&mut file.refused, true);
+                let reads_only = file.wants_reads_only() && !file.read_only;
+                file.read_only = false;
                 self.open.retain(|open| *open != segment);
                 match error.kind() {
                     IoErrorKind::NoDescriptors | IoErrorKind::NoMemory => {
@@ -91,6 +93,10 @@ impl SegmentFiles {
                         if again || !self.has_idle() {
                             self.fail_reads(segment, error, events);
                         }
+                    }
+                    _ if error.errno == EROFS && reads_only => {
+                        self.file(segment).read_only = true;
+                        self.ready.push(segment);
                     }
                     _ => self.fail_waiting(segment, error, events),
                 }
@@ -107,6 +113,15 @@ impl SegmentFiles {
         self.file(segment).descriptor = Descriptor::Closing;
         io.submit(Meaning::File(FileOp::Closed(segment)), Op::CloseFile { file: id });
         self.open.retain(|open| *open != segment);
+    }
+
+    /// More than reads is wanted of a file that is open for reads alone: it is opened anew when they have ended.
+    pub(super) fn give_up_reading<R: Ring>(&mut self, segment: SegmentId, id: FileId, io: &mut Io<'_, R>) {
+        let file = self.file(segment);
+        if file.in_flight == 0 {
+            file.read_only = false;
+            self.close(segment, id, io);
+        }
     }
 
     pub(super) fn check_header<R: Ring>(&mut self, segment: SegmentId, id: FileId, io: &mut Io<'_, R>) {
@@ -202,6 +217,20 @@ impl SegmentFiles {
     }
 }
 
+impl SegmentFile {
+    /// All that it is wanted for is reads of what it holds.
+    pub(super) fn wants_reads_only(&self) -> bool {
+        matches!(self.stage, Stage::Absent | Stage::Made)
+            && !self.waiting.is_empty()
+            && self
+                .waiting
+                .iter()
+                .all(|work| matches!(work, FileWork::Read { .. }))
+            && !self.wants_open
+            && self.wanted_end <= self.reserved_end
+    }
+}
+
 /// Whether a file's first block is the one that its segment began with.
 fn judge(block: &[u8], expected: Option<SegmentHeader>) -> Result<(), String> {
     match SegmentHeader::decode(block) {
@@ -213,3 +242,5 @@ fn judge(block: &[u8], expected: Option<SegmentHeader>) -> Result<(), String> {
         Err(error) => Err(format!("does not begin as a segment does: {error}")),
     }
 }
+
+const EROFS: i32 = 30;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use millstream_protocol::record::batch::Batches;
 use millstream_protocol::types::{LeaderEpoch, Offset};
-use millstream_ring::Slice;
 use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
+use millstream_ring::{IoError, Slice};
 use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_READS_MAX, READ_AHEAD_PIECES};
 use millstream_storage::{LogId, ReadError, ReadId, ReadOutcome};
 
@@ -107,6 +107,27 @@ fn cold_reads_at_once_are_bounded_in_memory_and_served_in_the_order_of_asking() 
         reads.borrow().len(),
         LOGS * LARGE.div_ceil(COLD_PIECE_BYTES as usize)
     );
+}
+
+/// A file system that takes no writes any more refuses to open a file for them; what it holds is read all the same.
+#[test]
+fn a_file_that_opens_for_reads_alone_is_read() {
+    let (world, mut host, logs) = cold_logs(2, 1);
+    let refused = Rc::new(RefCell::new(Vec::new()));
+    let noted = refused.clone();
+    world.fail_when(move |op| {
+        let asks = op.kind == OpKind::Open && is_segment(op.path);
+        let first = asks && !noted.borrow().contains(&op.path.to_owned());
+        first.then(|| {
+            noted.borrow_mut().push(op.path.to_owned());
+            IoError::new(EROFS)
+        })
+    });
+    for (number, log) in logs.iter().enumerate() {
+        begin(&mut host, *log, 1, true, number as u64);
+        assert_eq!(end_of(&mut host, number as u64), large_batch(number as i32, 0));
+    }
+    assert_eq!(refused.borrow().len(), 2);
 }
 
 /// Where none of them fits beside another, nor within the memory for all.
@@ -296,3 +317,4 @@ const BATCHES: i64 = 80;
 const VALUE_BYTES: usize = 50_000;
 const LOGS: usize = 48;
 const LARGE: usize = 900_000;
+const EROFS: i32 = 30;
