@@ -140,10 +140,7 @@ impl Shard {
         current_leader_epoch: i32,
         isolation: Isolation,
     ) -> Result<Option<QueryAnswer>, ErrorCode> {
-        let (_, owned) = self
-            .partitions
-            .find(partition)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let (_, owned) = self.partitions.find_told(partition)?;
         let (log, epoch) = (owned.log, owned.rules.leader_epoch);
         check_epoch(LeaderEpoch::checked(current_leader_epoch), epoch).map_err(|error| error.code())?;
         match spec.answer(&owned.marks, isolation) {
@@ -239,10 +236,7 @@ impl Shard {
         leader_epoch: i32,
         current_leader_epoch: i32,
     ) -> Result<QueryAnswer, ErrorCode> {
-        let (_, owned) = self
-            .partitions
-            .find(partition)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let (_, owned) = self.partitions.find_told(partition)?;
         let current = owned.rules.leader_epoch;
         check_epoch(LeaderEpoch::checked(current_leader_epoch), current).map_err(|error| error.code())?;
         let nothing = QueryAnswer::error(ErrorCode::None);
@@ -277,10 +271,7 @@ impl Shard {
         before: i64,
         deadline: Instant,
     ) -> Result<Option<QueryAnswer>, ErrorCode> {
-        let (slot, owned) = self
-            .partitions
-            .find(partition)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let (slot, owned) = self.partitions.find_told(partition)?;
         if self.lifecycle >= Lifecycle::Flushing {
             return Err(ErrorCode::NotLeaderOrFollower);
         }

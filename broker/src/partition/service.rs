@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use millstream_log::PartitionKey;
 use millstream_machine::partition::watermark::{Moved, Watermarks};
 use millstream_machine::purgatory::{Mark, PartitionSlot, Purgatory, Released};
+use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{Offset, TopicId};
 use millstream_ring::{Completion, Ring};
@@ -59,6 +60,15 @@ impl Partitions {
                 .as_ref()
                 .expect("an indexed slot is used"),
         ))
+    }
+
+    /// As [`Partitions::find`], for who asks for its offsets: of a log that has lost them nobody may be told any.
+    pub fn find_told(&self, key: PartitionKey) -> Result<(PartitionSlot, &Partition), ErrorCode> {
+        let (slot, partition) = self.find(key).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        match self.logs.unknown_from(key).is_some() {
+            true => Err(ErrorCode::KafkaStorageError),
+            false => Ok((slot, partition)),
+        }
     }
 
     pub fn get(&self, slot: PartitionSlot) -> Option<&Partition> {

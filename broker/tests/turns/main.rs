@@ -2,6 +2,7 @@
 //! flush and a full disk have files of their own.
 
 mod allocations;
+mod damage;
 mod fetching;
 mod flushing;
 mod full_disk;
