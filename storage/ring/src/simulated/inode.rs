@@ -41,6 +41,8 @@ pub(super) struct Inode {
 struct Dirty {
     durable: Sector,
     versions: Vec<(OpNumber, Sector)>,
+    /// What should be durable, where the device lied about that.
+    truth: Option<Sector>,
 }
 
 impl Inode {
@@ -117,6 +119,7 @@ impl Inode {
         }
         self.size = len;
         self.lies.cut(len);
+        self.bad.split_off(&len.div_ceil(SECTOR as u64));
         self.sizes.push((op, len));
         let gone = self.pages.split_off(&len.div_ceil(PAGE as u64));
         let first = len.div_ceil(PAGE as u64);
@@ -133,6 +136,7 @@ impl Inode {
         for (sector, dirty) in self.dirty.range_mut(sectors) {
             if let Some(last) = dirty.versions.iter().rposition(|(op, _)| covered(*op)) {
                 dirty.durable = dirty.versions[last].1;
+                dirty.truth = None;
                 dirty.versions.drain(..=last);
             }
             if dirty.versions.is_empty() {
@@ -238,8 +242,17 @@ impl Inode {
             pick => self.sizes[pick as usize - 1].1,
         };
         let mut pages = self.pages.clone();
+        let mut lies = self.lies.clone();
         for (sector, dirty) in &self.dirty {
             let content = survivor(dirty, prng);
+            if let Some(truth) = dirty.truth
+                && dirty
+                    .versions
+                    .last()
+                    .is_some_and(|(_, newest)| *newest != content)
+            {
+                lies.note(*sector, truth);
+            }
             let page = pages
                 .get_mut(&(sector / SECTORS))
                 .expect("a dirty sector has a page");
@@ -253,13 +266,17 @@ impl Inode {
                 _ => drop(pages.insert(*number, stale(prng))),
             }
         }
+        // A length that the device had called durable is lost with the write that it forgot.
+        for sector in size / SECTOR as u64..lies.end().unwrap_or(0).div_ceil(SECTOR as u64) {
+            lies.note(sector, sector_of(&pages, sector));
+        }
         pages.split_off(&size.div_ceil(PAGE as u64));
         Inode {
             pages,
             size,
             durable_size: size,
             bad: self.bad.clone(),
-            lies: self.lies.clone(),
+            lies,
             ..Inode::default()
         }
     }
@@ -281,6 +298,7 @@ impl Inode {
         let dirty = dirty.or_insert_with(|| Dirty {
             durable: *place,
             versions: Vec::new(),
+            truth: None,
         });
         if let Some(truth) = self.lies.truth(sector).filter(|_| bytes.len() < SECTOR) {
             // The host's cache knows what the rest of the sector should be, and writes all of it.
@@ -289,15 +307,11 @@ impl Inode {
         place[within..within + bytes.len()].copy_from_slice(bytes);
         dirty.versions.push((op, *place));
         self.bad.remove(&sector);
-        self.lies.written(sector);
+        dirty.truth = self.lies.written(sector).or(dirty.truth);
     }
 
     fn sector(&self, sector: u64) -> Sector {
-        let start = (sector % SECTORS) as usize * SECTOR;
-        let page = self.pages.get(&(sector / SECTORS));
-        page.map_or([0; SECTOR], |page| {
-            page[start..start + SECTOR].try_into().expect("a sector")
-        })
+        sector_of(&self.pages, sector)
     }
 
     fn grow(&mut self, op: OpNumber, end: u64) {
@@ -306,6 +320,14 @@ impl Inode {
             self.sizes.push((op, end));
         }
     }
+}
+
+fn sector_of(pages: &BTreeMap<u64, Page>, sector: u64) -> Sector {
+    let start = (sector % SECTORS) as usize * SECTOR;
+    let page = pages.get(&(sector / SECTORS));
+    page.map_or([0; SECTOR], |page| {
+        page[start..start + SECTOR].try_into().expect("a sector")
+    })
 }
 
 /// The sectors of a range, each with its part of it.
@@ -432,6 +454,75 @@ mod tests {
         inode.write(4, 8 * SECTOR as u64 + 10, &[8; 5]);
         assert_eq!(inode.lies().count(), 0, "what is written again is no lie");
         assert_eq!(inode.read(PAGE as u64 + 5, 6).unwrap(), [4, 4, 4, 4, 4, 8]);
+    }
+
+    #[test]
+    fn a_lie_comes_back_where_what_was_written_over_it_does_not_survive() {
+        let mut inode = Inode::default();
+        inode.write(1, 0, &[1; SECTOR]);
+        inode.flush(None, |_| true);
+        inode.lose(0, &[2; SECTOR]);
+        inode.write(2, 100, &[3; 10]);
+        assert_eq!(
+            inode.read(99, 3),
+            Some(vec![2, 3, 3]),
+            "the host's cache knows better"
+        );
+        let mut seen = [0; 2];
+        for seed in 0..50 {
+            let mut after = crash(&inode, seed);
+            let lies = after.lies().count();
+            seen[lies] += 1;
+            assert_eq!(
+                lies == 0,
+                after.read(0, SECTOR) == inode.read(0, SECTOR),
+                "{seed}"
+            );
+            after.heal(0);
+            assert_eq!(after.read(0, 1), Some(vec![2]));
+        }
+        assert!(seen[0] > 5 && seen[1] > 5, "{seen:?}");
+        inode.flush(None, |_| true);
+        assert_eq!(crash(&inode, 0).lies().count(), 0);
+    }
+
+    #[test]
+    fn a_lost_length_is_a_lie_as_well() {
+        let mut inode = Inode::default();
+        inode.write(1, 0, &[1; 100]);
+        inode.flush(None, |_| true);
+        inode.lose(100, &[2; 100]);
+        inode.write(2, 200, &[3; 10]);
+        for seed in 0..20 {
+            let mut after = crash(&inode, seed);
+            let lies: Vec<u64> = after.lies().collect();
+            lies.iter().for_each(|sector| after.heal(*sector));
+            let bytes = after.read(0, 300).unwrap();
+            assert!(
+                bytes.len() >= 200 && bytes[100..200] == [2; 100],
+                "{seed}: {}",
+                bytes.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_takes_only_the_lies_behind_it() {
+        let mut inode = Inode::default();
+        inode.write(1, 0, &[1; 1000]);
+        inode.spoil(1);
+        inode.truncate(2, 1000);
+        assert_eq!(
+            (inode.lies().collect::<Vec<_>>(), inode.read(0, 1000)),
+            (vec![1], None)
+        );
+        inode.truncate(3, 512);
+        assert_eq!(
+            (inode.lies().count(), inode.read(0, 512)),
+            (0, Some(vec![1; 512]))
+        );
+        inode.write(4, 512, &[2; 10]);
+        assert_eq!(inode.read(512, 10), Some(vec![2; 10]));
     }
 
     #[test]

@@ -27,15 +27,17 @@ impl Lies {
         self.end = self.end.max(Some(at));
     }
 
-    pub(super) fn written(&mut self, sector: u64) {
-        if !self.sectors.is_empty() {
-            self.sectors.remove(&sector);
+    /// What the sector should have held until now, if it lied.
+    pub(super) fn written(&mut self, sector: u64) -> Option<Sector> {
+        match self.sectors.is_empty() {
+            true => None,
+            false => self.sectors.remove(&sector),
         }
     }
 
     /// The file was cut.
     pub(super) fn cut(&mut self, len: u64) {
-        self.sectors.split_off(&(len / SECTOR as u64));
+        self.sectors.split_off(&len.div_ceil(SECTOR as u64));
         self.end = self.end.filter(|end| *end <= len);
     }
 
