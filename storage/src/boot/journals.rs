@@ -450,12 +450,11 @@ pub(super) fn make<R: Ring>(
         door.close(file);
     }
     write_checkpoint(door, dir, head, builder, unlinks)?;
-    door.sync_dir(dir)?;
     door.rename(&path, &dir.join(layout::journal(id)))?;
     door.sync_dir(dir)
 }
 
-/// Writes a checkpoint into its slot, durably.
+/// Writes a checkpoint into its slot, durably; the slot's name with it, which may have been missing.
 pub(super) fn write_checkpoint<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
@@ -475,7 +474,7 @@ pub(super) fn write_checkpoint<R: Ring>(
     let (file, _) = door.open(&path, true)?;
     door.write(&path, file, 0, buf)?;
     door.close(file);
-    Ok(())
+    door.sync_dir(dir)
 }
 
 /// Says durably that a journal is no shard's any more, then removes it.

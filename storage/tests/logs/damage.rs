@@ -127,6 +127,27 @@ fn a_checkpoint_slot_that_cannot_be_read_is_as_one_that_is_torn() {
     }
 }
 
+/// A start that makes a missing slot anew syncs its name as well: else a power cut takes the newest checkpoint away, and
+/// what is left is one that the journal has gone on from.
+#[test]
+fn a_slot_that_was_missing_is_there_after_a_power_cut() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    drop(host);
+    let mut image = world.image();
+    let newest = newest_slot(&image);
+    let older = slots().into_iter().find(|slot| *slot != newest).unwrap();
+    image.remove(&older);
+    for seed in 0..20 {
+        let (world, mut host) = restart(&image);
+        append(&mut host, 0, b"kept");
+        drop(host);
+        let (_, mut host) = restart(&world.crash(seed));
+        assert_eq!(end(&mut host, 0), 2, "{:?}", host.report);
+    }
+}
+
 /// A read that stops in the middle of a file is gone on with; only the file's end is its end.
 #[test]
 fn reads_of_a_start_that_stop_in_the_middle_cost_nothing() {
