@@ -25,16 +25,16 @@ pub fn fill(address: SocketAddr) {
     let large = batch(&vec![1; LARGE]);
     let small = batch(&vec![2; SMALL]);
     for partition in 0..PARTITIONS {
-        let (bytes, count) = match partition % 2 {
-            0 => (&large, LARGE_COUNT),
-            _ => (&small, SMALL_COUNT),
+        let (bytes, count, in_flight) = match partition % 2 {
+            0 => (&large, LARGE_COUNT, 8),
+            _ => (&small, SMALL_COUNT, 60),
         };
         let mut waiting = 0;
         for _ in 0..count {
             let sent = connection.send(&produce(TOPIC, partition as i32, bytes, 1), PRODUCE);
             sent.expect("the broker reads");
             waiting += 1;
-            if waiting == 60 {
+            if waiting == in_flight {
                 take(&mut connection);
                 waiting -= 1;
             }
