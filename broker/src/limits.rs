@@ -32,6 +32,9 @@ pub const COPIED_RECORDS_MAX: usize = 64 * 1024;
 /// See [`COPIED_RECORDS_MAX`]; and the most that a slice of records is charged, in multiples of its length.
 pub const KEPT_SHARE: usize = 4;
 
+/// Memory for requests and replies that a shard must have for each element (topic, partition …) of one request.
+pub const REQUEST_ELEMENT_BYTES: usize = 1024;
+
 /// Room behind a frame in its buffer, so that the next frame's length arrives along.
 pub const FRAME_SPARE: usize = 4 * 1024;
 /// Bytes of one receive into a frame's buffer: as many as it has already, within these. Memory is taken for each

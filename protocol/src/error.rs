@@ -219,6 +219,8 @@ pub enum DecodeError {
     InvalidVarint,
     /// A string that is not UTF-8.
     InvalidString,
+    /// More elements than this reader takes.
+    TooManyElements,
     /// An API key that is not in the table.
     UnknownApi(i16),
     /// A version outside the API's range in the table.
@@ -233,6 +235,9 @@ impl fmt::Display for DecodeError {
             DecodeError::InvalidLength => f.write_str("a length is negative or null where it must not be"),
             DecodeError::InvalidVarint => f.write_str("a variable-length integer is too long"),
             DecodeError::InvalidString => f.write_str("a string is not UTF-8"),
+            DecodeError::TooManyElements => {
+                f.write_str("a request of more topics, partitions or other elements than memory allows")
+            }
             DecodeError::UnknownApi(key) => write!(f, "no API has key {key}"),
             DecodeError::UnsupportedVersion(version) => write!(f, "version {version} is not supported"),
         }

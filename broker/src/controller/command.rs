@@ -69,9 +69,13 @@ pub struct Body {
 }
 
 impl Body {
-    /// The rest of a frame, of which `decoded` tells that it decodes.
-    pub fn new<'a, T: Decode<'a>>(bytes: &'a Slice, version: i16) -> Result<Self, DecodeError> {
-        T::decode(&mut Reader::new(bytes), version)?;
+    /// The rest of a frame, which `reader` has come to.
+    pub fn new<'a, T: Decode<'a>>(
+        bytes: &'a Slice,
+        version: i16,
+        reader: &Reader<'_>,
+    ) -> Result<Self, DecodeError> {
+        T::decode(&mut reader.alike(bytes), version)?;
         Ok(Self {
             bytes: bytes.clone(),
             version,

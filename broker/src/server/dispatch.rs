@@ -12,6 +12,7 @@ use millstream_ring::Slice;
 use super::connection::pipeline::RequestSequence;
 use super::handlers;
 use super::reply::ReplyTo;
+use crate::limits::REQUEST_ELEMENT_BYTES;
 use crate::shard::slab::Key;
 use crate::shard::state::Shard;
 
@@ -61,7 +62,9 @@ fn route(
     if !spec.serves(version) {
         return handlers::unsupported::handle(shard, to, frame);
     }
-    let mut reader = Reader::new(frame);
+    // What an element takes, decoded and answered, is many times what it is on the wire.
+    let elements = shard.options.memory_bytes / REQUEST_ELEMENT_BYTES;
+    let mut reader = Reader::of_elements(frame, elements);
     let header = RequestHeader::decode(&mut reader)?;
     handler(spec)(
         shard,

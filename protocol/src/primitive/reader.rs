@@ -3,7 +3,8 @@
 //! Invariant: while an array is read, the bytes that its outstanding elements need at least are *owed*:
 //! neither an element nor an array inside one can claim them. So all the elements ever reserved, at any
 //! depth, have bytes of their own in the frame, and the memory of a decoded message is bounded by the frame's
-//! size times the largest ratio of an element's size in memory to its smallest size on the wire.
+//! size times the largest ratio of an element's size in memory to its smallest size on the wire; and by the number of
+//! elements that the reader was allowed ([`Reader::of_elements`]).
 
 use crate::error::DecodeError;
 use crate::types::TopicId;
@@ -15,6 +16,8 @@ pub struct Reader<'a> {
     /// How many bytes at the end of `rest` belong to elements of arrays that are being read; never above its
     /// length.
     owed: usize,
+    /// How many elements of arrays, at any depth, may still be read.
+    elements: usize,
 }
 
 /// One of a struct's optional fields (KIP-482).
@@ -27,7 +30,21 @@ pub struct TaggedField<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, owed: 0 }
+        Self::of_elements(bytes, usize::MAX)
+    }
+
+    /// For a message whose arrays have no more than so many elements, all of them together.
+    pub fn of_elements(bytes: &'a [u8], elements: usize) -> Self {
+        Self {
+            rest: bytes,
+            owed: 0,
+            elements,
+        }
+    }
+
+    /// Another reader that may read as many elements as this one still may.
+    pub fn alike<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
+        Reader::of_elements(bytes, self.elements)
     }
 
     /// Bytes not yet read.
@@ -208,6 +225,10 @@ impl<'a> Reader<'a> {
         if bytes > self.rest.len() - self.owed {
             return Err(DecodeError::Truncated);
         }
+        self.elements = self
+            .elements
+            .checked_sub(count)
+            .ok_or(DecodeError::TooManyElements)?;
         self.owed += bytes;
         Ok(())
     }
@@ -221,9 +242,10 @@ impl<'a> Reader<'a> {
     pub fn tagged_field(&mut self) -> Result<TaggedField<'a>, DecodeError> {
         let tag = self.uvarint()?;
         let len = self.uvarint()? as usize;
+        let content = self.bytes(len)?;
         Ok(TaggedField {
             tag,
-            content: Reader::new(self.bytes(len)?),
+            content: self.alike(content),
         })
     }
 
@@ -249,6 +271,17 @@ fn length_or_null(len: i32) -> Result<Option<usize>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_are_counted_and_bounded() {
+        let bytes = [0; 100];
+        let mut r = Reader::of_elements(&bytes, 3);
+        r.owe(2, 1).unwrap();
+        assert_eq!(r.alike(&bytes).owe(2, 1), Err(DecodeError::TooManyElements));
+        r.owe(1, 1).unwrap();
+        assert_eq!(r.owe(1, 1), Err(DecodeError::TooManyElements));
+        Reader::new(&bytes).owe(100, 1).unwrap();
+    }
 
     #[test]
     fn varints_end_where_their_type_does() {

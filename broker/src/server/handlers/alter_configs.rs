@@ -13,7 +13,7 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let rest = slice_of(request.frame, reader.clone().into_rest());
-    let body = Body::new::<AlterConfigsRequest<'_>>(&rest, request.to.version)?;
+    let body = Body::new::<AlterConfigsRequest<'_>>(&rest, request.to.version, reader)?;
     let action = Action::AlterConfigs(body.clone());
     admin::start(shard, request.to, action, move |shard, to, outcome| {
         answer(shard, to, &body, outcome);

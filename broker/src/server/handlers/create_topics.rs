@@ -18,7 +18,7 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let rest = slice_of(request.frame, reader.clone().into_rest());
-    let body = Body::new::<CreateTopicsRequest<'_>>(&rest, request.to.version)?;
+    let body = Body::new::<CreateTopicsRequest<'_>>(&rest, request.to.version, reader)?;
     admin::start(
         shard,
         request.to,
