@@ -127,8 +127,8 @@ fn a_checkpoint_slot_that_cannot_be_read_is_as_one_that_is_torn() {
     }
 }
 
-/// A start that makes a missing slot anew syncs its name as well: else a power cut takes the newest checkpoint away, and
-/// what is left is one that the journal has gone on from.
+/// A start that makes a missing slot anew syncs its name as well: else a power cut takes the newest checkpoint away,
+/// and what is left is one that the journal has gone on from.
 #[test]
 fn a_slot_that_was_missing_is_there_after_a_power_cut() {
     let world = SimWorld::new(3, SimOptions::default());
