@@ -380,31 +380,43 @@ mod tests {
     use super::*;
     use crate::partition_log::PartitionLog;
 
+    fn key() -> PartitionKey {
+        PartitionKey {
+            topic: TopicId::new([7; 16]),
+            partition: PartitionIndex::new(0),
+        }
+    }
+
+    fn identity() -> JournalIdentity {
+        JournalIdentity {
+            id: JournalId::new(1),
+            nonce: 7,
+        }
+    }
+
+    /// The checkpoint of an empty journal, begun, and where the next round goes.
+    fn begun() -> (Checkpointer, JournalPoint) {
+        let chain = ChainPoint::first(identity());
+        let next = JournalPoint { chain, head: 0 };
+        let paths = [PathBuf::new(), PathBuf::new()];
+        let mut checkpointer =
+            Checkpointer::new(paths, identity(), 1 << 18, Incarnation::new(1), chain.sequence, 1);
+        checkpointer.begin(next, false);
+        (checkpointer, next)
+    }
+
     /// The checkpoint waits for the round that takes back what a failed direct write was to write, as long as there
     /// can be one.
     #[test]
     fn a_log_with_a_failed_direct_write_is_waited_for() {
         for (is_untaken, is_full, waits) in [(true, false, true), (false, false, false), (true, true, false)]
         {
-            let key = PartitionKey {
-                topic: TopicId::new([7; 16]),
-                partition: PartitionIndex::new(0),
-            };
-            let state = PartitionState::new(key);
+            let state = PartitionState::new(key());
             let mut log = PartitionLog::new(state, LogConfig::default(), LeaderEpoch::ZERO, Instant::ZERO);
             log.is_untaken = is_untaken;
             let mut logs = LogTable::new();
             logs.insert(log);
-            let identity = JournalIdentity {
-                id: JournalId::new(1),
-                nonce: 7,
-            };
-            let chain = ChainPoint::first(identity);
-            let next = JournalPoint { chain, head: 0 };
-            let paths = [PathBuf::new(), PathBuf::new()];
-            let mut checkpointer =
-                Checkpointer::new(paths, identity, 1 << 18, Incarnation::new(1), chain.sequence, 1);
-            checkpointer.begin(next, false);
+            let (mut checkpointer, next) = begun();
             for _ in 0..3 {
                 checkpointer.collect(10, 1 << 20, next, is_full, &logs);
             }
@@ -415,10 +427,7 @@ mod tests {
     /// A full journal takes no round that takes back what a failed direct write was to write: the entry has done so.
     #[test]
     fn in_a_full_journal_the_entry_takes_back_itself() {
-        let key = PartitionKey {
-            topic: TopicId::new([7; 16]),
-            partition: PartitionIndex::new(0),
-        };
+        let key = key();
         let now = millstream_protocol::types::TimestampMs::new(1);
         let segment = SegmentId::new(1);
         let batch = |offset: i64, size: u32| StoredBatch {
@@ -468,27 +477,18 @@ mod tests {
         log.take_back(SegmentId::new(2), now);
         let mut logs = LogTable::new();
         logs.insert(log);
-        let identity = JournalIdentity {
-            id: JournalId::new(1),
-            nonce: 7,
-        };
-        let chain = ChainPoint::first(identity);
-        let next = JournalPoint { chain, head: 0 };
-        let paths = [PathBuf::new(), PathBuf::new()];
-        let mut checkpointer =
-            Checkpointer::new(paths, identity, 1 << 18, Incarnation::new(1), chain.sequence, 1);
-        checkpointer.begin(next, false);
+        let (mut checkpointer, next) = begun();
         checkpointer.collect(10, 1 << 20, next, true, &logs);
         let Stage::Collected(collected) = checkpointer.stage else {
             panic!("nothing is waited for")
         };
         let head = CheckpointHead {
             generation: 1,
-            journal: identity,
+            journal: identity(),
             ring_bytes: 1 << 18,
             incarnation: Incarnation::new(1),
-            raised_at: chain.sequence,
-            tail: chain,
+            raised_at: next.chain.sequence,
+            tail: next.chain,
             clean: false,
             retired: false,
             written_at: now,
