@@ -1,14 +1,11 @@
 //! What a simulated device does behind its user's back, and descriptors that run out.
-#![cfg(feature = "sim")]
 
 use std::path::Path;
-use std::time::Duration;
 
-use millstream_ring::simulated::{Faults, Lie, Meddling, OpKind, SimOptions, SimRing, SimWorld};
-use millstream_ring::{
-    AlignedBuf, BLOCK, Completion, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring, Slice, Token,
-    Wait,
-};
+use millstream_ring::simulated::{Faults, Lie, Meddling, OpKind, SimOptions, SimWorld};
+use millstream_ring::{AlignedBuf, BLOCK, Done, IoErrorKind, Op, OpenOptions, Ring, Token};
+
+use crate::calls::{new_file, next, run, write};
 
 #[test]
 fn chosen_transfers_are_meddled_with_and_it_is_known_which_sectors_lie() {
@@ -138,63 +135,4 @@ fn descriptors_run_out() {
         opened,
         "one that is refused makes nothing"
     );
-}
-
-fn new_file(ring: &mut SimRing) -> FileId {
-    let options = OpenOptions {
-        write: true,
-        create_new: true,
-        direct: true,
-        ..OpenOptions::default()
-    };
-    let file = open(ring, "/log", options);
-    run(ring, Op::SyncDir { path: "/".into() }).unwrap();
-    file
-}
-
-fn open(ring: &mut SimRing, path: &str, options: OpenOptions) -> FileId {
-    match run(
-        ring,
-        Op::OpenFile {
-            path: path.into(),
-            options,
-        },
-    ) {
-        Ok(Done::Opened { file, .. }) => file,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn write(ring: &mut SimRing, file: FileId, at: u64, byte: u8, durable: bool) -> Result<(), IoError> {
-    let write = Op::Write {
-        file,
-        at: at * BLOCK as u64,
-        slices: vec![block(byte)],
-        durable,
-    };
-    match run(ring, write)? {
-        Done::Written { n: BLOCK, .. } => Ok(()),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn block(byte: u8) -> Slice {
-    let mut buf = AlignedBuf::zeroed(BLOCK);
-    buf.fill(byte);
-    buf.freeze()
-}
-
-fn run(ring: &mut SimRing, op: Op) -> Result<Done, IoError> {
-    ring.submit(Token(1), op);
-    next(ring, &mut Vec::new()).result
-}
-
-fn next(ring: &mut SimRing, out: &mut Vec<Completion>) -> Completion {
-    for _ in 0..1000 {
-        if !out.is_empty() {
-            return out.remove(0);
-        }
-        ring.enter(Wait::Until(Duration::from_millis(10)), out);
-    }
-    panic!("nothing completed");
 }

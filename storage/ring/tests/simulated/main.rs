@@ -1,15 +1,20 @@
 //! What only the simulated ring has: seeds, faults, power cuts.
 #![cfg(feature = "sim")]
 
+mod calls;
+mod meddling;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_ring::simulated::{DiskImage, Faults, OpKind, PowerCut, SimOptions, SimRing, SimWorld};
 use millstream_ring::{
-    AlignedBuf, BLOCK, Completion, Done, FileId, IoError, IoErrorKind, Op, OpenOptions, Ring, Slice,
-    SocketId, Token, Wait,
+    AlignedBuf, BLOCK, Completion, Done, IoError, IoErrorKind, Op, OpenOptions, Ring, Slice, SocketId, Token,
+    Wait,
 };
+
+use crate::calls::{block, new_file, next, open, read, run, write};
 
 #[test]
 fn one_seed_is_one_run() {
@@ -627,80 +632,6 @@ fn mixed_workload(world: &SimWorld) {
             }
         }
     }
-}
-
-fn new_file(ring: &mut SimRing) -> FileId {
-    let options = OpenOptions {
-        write: true,
-        create_new: true,
-        direct: true,
-        ..OpenOptions::default()
-    };
-    let file = open(ring, "/log", options);
-    run(ring, Op::SyncDir { path: "/".into() }).unwrap();
-    file
-}
-
-fn open(ring: &mut SimRing, path: &str, options: OpenOptions) -> FileId {
-    match run(
-        ring,
-        Op::OpenFile {
-            path: path.into(),
-            options,
-        },
-    ) {
-        Ok(Done::Opened { file, .. }) => file,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn write(ring: &mut SimRing, file: FileId, at: u64, byte: u8, durable: bool) -> Result<(), IoError> {
-    let write = Op::Write {
-        file,
-        at: at * BLOCK as u64,
-        slices: vec![block(byte)],
-        durable,
-    };
-    match run(ring, write)? {
-        Done::Written { n: BLOCK, .. } => Ok(()),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn read(ring: &mut SimRing, file: FileId, at: u64) -> Result<Vec<u8>, IoError> {
-    match run(
-        ring,
-        Op::Read {
-            file,
-            at,
-            buf: AlignedBuf::zeroed(BLOCK),
-            len: BLOCK,
-        },
-    )? {
-        Done::Read { buf, n } => Ok(buf[..n].to_vec()),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn block(byte: u8) -> Slice {
-    let mut buf = AlignedBuf::zeroed(BLOCK);
-    buf.fill(byte);
-    buf.freeze()
-}
-
-fn run(ring: &mut SimRing, op: Op) -> Result<Done, IoError> {
-    ring.submit(Token(1), op);
-    next(ring, &mut Vec::new()).result
-}
-
-fn next(ring: &mut SimRing, out: &mut Vec<Completion>) -> Completion {
-    for _ in 0..1000 {
-        if !out.is_empty() {
-            return out.remove(0);
-        }
-        ring.enter(Wait::Until(Duration::from_millis(10)), out);
-    }
-    panic!("nothing completed");
 }
 
 fn checksum(image: &DiskImage) -> u64 {
