@@ -84,19 +84,52 @@ fn check(templates: &Templates, row: &Row) -> Result<(), String> {
     damage(templates, template, row, &data);
     let before = listing(&data);
     let (code, said) = verify(&data);
+    let dumped = log(&data, &["dump"]);
+    let repaired = log(&data, &["repair"]);
     let changed = listing(&data) != before;
     let outcome = start(&folder, &data, template, row);
     let mut wrong = Vec::new();
     if changed {
-        wrong.push("verify changed the directory".to_owned());
+        wrong.push("verify, dump or repair changed the directory".to_owned());
     }
     if code != Some(row.verify.0) || !said.contains(row.verify.1) {
         wrong.push(format!("verify ended with {code:?} and said:\n{said}"));
     }
+    wrong.extend(check_dump(template, row, &dumped).err());
+    wrong.extend(check_repair(row, &repaired).err());
     wrong.extend(outcome.err());
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("\n    ")),
+    }
+}
+
+/// Whatever is damaged, `log dump` shows the rest; and where no broker starts, it says that something is damaged.
+fn check_dump(template: &Template, row: &Row, (code, said): &(Option<i32>, String)) -> Result<(), String> {
+    let is_right = match row.start {
+        Start::Refused(_) => *code == Some(6),
+        _ => matches!(code, Some(0 | 6)),
+    };
+    // What the lost checkpoint alone told of cannot be shown; the other journal has partitions, too.
+    let segments = template.segments.values().flatten().count();
+    let shown = said.matches("Dumping ").count();
+    match is_right && shown > 0 && shown <= segments && !said.contains("panicked") {
+        true => Ok(()),
+        false => Err(format!(
+            "dump ended with {code:?}, shows {shown} segments and said:\n{said:.2000}"
+        )),
+    }
+}
+
+/// `log repair` calls nothing sound that no broker starts with.
+fn check_repair(row: &Row, (code, said): &(Option<i32>, String)) -> Result<(), String> {
+    let is_right = match row.start {
+        Start::Refused(_) => *code == Some(6) && !said.contains("No partition is damaged"),
+        _ => matches!(code, Some(0 | 6)),
+    };
+    match is_right && !said.contains("panicked") {
+        true => Ok(()),
+        false => Err(format!("repair ended with {code:?} and said:\n{said:.2000}")),
     }
 }
 
@@ -260,8 +293,12 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
 
 /// The exit code, and all that was printed.
 fn verify(data: &Path) -> (Option<i32>, String) {
+    log(data, &["verify"])
+}
+
+fn log(data: &Path, what: &[&str]) -> (Option<i32>, String) {
     let mut command = millstream();
-    command.args(["log", "verify", "--data-dir"]).arg(data);
+    command.arg("log").args(what).arg("--data-dir").arg(data);
     let output = command.output().expect("a tool that runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))

@@ -20,7 +20,7 @@ use millstream_ring::{AlignedBuf, Done, FileId, Op, Ring};
 use super::door::Door;
 use super::files::SegmentScan;
 use super::look::{Looked, look_through};
-use super::partitions::{first_missing, has_file, lost_partitions, reason_of};
+use super::partitions::{first_missing, has_file, reason_of};
 use super::slots::ConcatBytes;
 use super::told::{Finding, Means};
 use super::{KnownTopics, TopicFate};
@@ -141,13 +141,7 @@ impl<R: Ring> Inspection<'_, '_, R> {
 
     fn partitions(&mut self, looked: Looked) -> Result<(), OpenError> {
         let recovered = looked.recovered;
-        let mut partitions = recovered.partitions;
-        partitions.extend(lost_partitions(
-            self.topics,
-            &partitions,
-            &recovered.journals,
-            recovered.journals.len(),
-        ));
+        let partitions = recovered.partitions;
         self.inspected.clean = recovered.clean && !recovered.journals.is_empty();
         self.inspected.journals = recovered
             .journals

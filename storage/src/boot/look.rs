@@ -11,6 +11,7 @@ use millstream_ring::Ring;
 use super::KnownTopics;
 use super::door::Door;
 use super::journals;
+use super::partitions::lost_partitions;
 use super::told::{Finding, Means, Told};
 use crate::error::OpenError;
 
@@ -41,9 +42,13 @@ pub(super) fn look_through<R: Ring, M: RunMemory>(
 ) -> Result<Looked<M>, OpenError> {
     let identity = look_at_identity(door, dir, topics, each)?;
     let replayed = journals::replay(door, dir, &mut Told::Look(each))?;
+    let mut recovered = replayed.recovered;
+    // The next start has as many shards as there are journals, as far as anybody can tell.
+    let lost = lost_partitions(topics, &recovered, recovered.journals.len());
+    recovered.partitions.extend(lost);
     Ok(Looked {
         identity,
-        recovered: replayed.recovered,
+        recovered,
         is_blind: replayed.is_blind,
     })
 }

@@ -35,10 +35,12 @@ pub use self::accept::AcceptedLoss;
 pub use self::inspect::{Inspected, Watch, inspect};
 pub use self::lock::DirectoryLock;
 pub use self::look::{Looked, look};
+pub use self::partitions::first_missing;
 pub use self::told::{Finding, Means};
 
 use self::door::Door;
 use self::files::SegmentScan;
+use self::partitions::lost_partitions;
 use self::told::Told;
 use crate::error::OpenError;
 use crate::event::{Now, SpaceReport, SpaceState};
@@ -161,6 +163,8 @@ pub fn open_accepting<R: Ring>(
     if topics.lacks_its_end() && found.recovered.clean && !found.recovered.journals.is_empty() {
         return Err(OpenError::MetadataLost);
     }
+    let lost = lost_partitions(topics, &found.recovered, shards);
+    found.recovered.partitions.extend(lost);
     accept::accept_losses(&mut found.recovered.partitions, losses);
     let scan = SegmentScan::new(&mut door, dir)?;
     let opening = shards::Opening {

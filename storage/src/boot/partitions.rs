@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
-    Cut, Damage, DamageReason, FilePosition, PartitionKey, PartitionState, RecoveredJournal, RoundSequence,
+    Cut, Damage, DamageReason, FilePosition, PartitionKey, PartitionState, Recovered, RoundSequence,
     RunMemory, Segment, SegmentId, SegmentIds, layout,
 };
 use millstream_protocol::types::Offset;
@@ -139,14 +139,18 @@ impl Opening<'_> {
 /// nothing here does is not begun anew, for its offsets may have been given out. Without damage there was none.
 pub(super) fn lost_partitions<M: RunMemory>(
     topics: &dyn KnownTopics,
-    found: &[millstream_log::RecoveredPartition<M>],
-    journals: &[RecoveredJournal],
+    recovered: &Recovered<M>,
     shards: usize,
 ) -> Vec<millstream_log::RecoveredPartition<M>> {
+    let journals = &recovered.journals;
     if journals.iter().all(|journal| journal.resume.is_some()) {
         return Vec::new();
     }
-    let known: BTreeSet<PartitionKey> = found.iter().map(|found| found.state.key()).collect();
+    let known: BTreeSet<PartitionKey> = recovered
+        .partitions
+        .iter()
+        .map(|found| found.state.key())
+        .collect();
     let unknown = topics.partitions().into_iter().filter(|key| !known.contains(key));
     let lost = unknown.filter_map(|key| {
         // In the order of their shards, unless a change of their number was interrupted; then any may have held it.
@@ -168,7 +172,7 @@ pub(super) fn lost_partitions<M: RunMemory>(
 }
 
 /// The first segment whose file should hold bytes that are served and is not there.
-pub(super) fn first_missing<M: RunMemory>(
+pub fn first_missing<M: RunMemory>(
     partition: &millstream_log::RecoveredPartition<M>,
     is_here: impl Fn(SegmentId) -> bool,
 ) -> Option<&Segment> {

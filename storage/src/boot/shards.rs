@@ -18,7 +18,6 @@ use super::door::Door;
 use super::files::SegmentScan;
 use super::journals::{self, Points, Replayed};
 use super::last_block;
-use super::partitions::lost_partitions;
 use super::recovered_bytes::RecoveredBytes;
 use super::slots::FIRST_GENERATION;
 use super::{KnownTopics, Random};
@@ -86,14 +85,7 @@ impl Opening<'_> {
             false => recovered.incarnation.next(),
         };
         let mut unlinks: BTreeSet<SegmentId> = recovered.unlinks.into_iter().collect();
-        let mut found = recovered.partitions;
-        found.extend(lost_partitions(
-            self.topics,
-            &found,
-            &recovered.journals,
-            self.shards,
-        ));
-        let mut partitions = self.kept(found, &mut unlinks);
+        let mut partitions = self.kept(recovered.partitions, &mut unlinks);
         let mut ids: Vec<SegmentIds> = (0..self.shards)
             .map(|shard| SegmentIds::new(incarnation, shard as u16))
             .collect();

@@ -10,6 +10,7 @@ use super::batches::dump_batch;
 use super::directory::DataDirectory;
 use super::partition_bytes::{Found, SegmentBytes};
 use super::sink::Sink;
+use super::verdict::Verdict;
 use super::{journal_dump, sidecar_dump, state_dump};
 use crate::cli::args::ConfigArgs;
 use crate::cli::{Exit, Failure};
@@ -74,6 +75,13 @@ pub fn run(args: &DumpArgs) -> Result<(), Failure> {
         Some(segment) => DataDirectory::open(&directory_of(segment)?)?,
         None => DataDirectory::open(&path)?,
     };
+    for finding in &directory.damage {
+        sink.damaged += 1;
+        let verdict = Verdict::new(finding.clone(), None);
+        sink.put(&verdict, || {
+            format!("{}\n| {}", verdict.head(), verdict.body().join("\n| "))
+        })?;
+    }
     if args.metadata {
         dump_metadata(&mut sink, &directory)?;
     }
@@ -134,8 +142,10 @@ fn directory_of(segment: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn dump_metadata(sink: &mut Sink, directory: &DataDirectory) -> Result<(), Failure> {
-    let created = civil_time::format_millis(directory.identity.created_at.get());
-    sink.note(&format!("{} was made at {created}", directory.path.display()))?;
+    if let Some(identity) = &directory.identity {
+        let created = civil_time::format_millis(identity.created_at.get());
+        sink.note(&format!("{} was made at {created}", directory.path.display()))?;
+    }
     directory.metadata.dump(sink)
 }
 

@@ -6,7 +6,7 @@ use millstream_log::layout;
 use millstream_log::{Checkpoint, PartitionKey, Record, Round, StoredBatch};
 use serde::Serialize;
 
-use super::directory::{checkpoint_slots, journal_ids, walk_journal};
+use super::raw::{checkpoint_slots, journal_ids, walk_journal};
 use super::sink::Sink;
 use crate::cli::{Exit, Failure};
 use crate::telemetry::civil_time;
@@ -74,6 +74,10 @@ pub fn dump_journals(
         let head = checkpoint.head;
         if head.retired {
             sink.note(&format!("{} is retired", path.display()))?;
+            continue;
+        }
+        if !path.exists() {
+            // The directory's own damage tells of it.
             continue;
         }
         sink.note(&format!(

@@ -1,14 +1,16 @@
 //! `millstream log …`: a data directory looked at, and repaired, while no broker needs to run.
 //!
-//! Everything but `repair` only reads. `dump` does so through ordinary buffered files: a broker may hold the directory
-//! meanwhile, and what it writes at that moment may look torn. `verify` keeps brokers away while it reads.
+//! Everything but `repair` only reads, and all of it by the reading of a start. A broker may hold the directory while
+//! `dump` reads, and what it writes at that moment may look torn. `verify` keeps brokers away.
 
 mod batches;
 mod directory;
 mod dump;
 mod journal_dump;
 mod metadata_file;
+mod metadata_look;
 mod partition_bytes;
+mod raw;
 mod repair;
 mod sidecar_dump;
 mod sink;

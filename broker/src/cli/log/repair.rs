@@ -6,16 +6,15 @@
 
 use std::time::Instant as Clock;
 
-use millstream_log::{Cut, Damage, DamageReason, FilePosition, RecoveredPartition};
+use millstream_log::{Cut, Damage, DamageReason, FilePosition, RecoveredPartition, layout};
 use millstream_protocol::record::batch::BatchView;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{Offset, TimestampMs};
-use millstream_ring::uring::{UringOptions, UringRing};
-use millstream_storage::boot::{self, AcceptedLoss};
+use millstream_storage::boot::{self, AcceptedLoss, Means};
 use millstream_storage::{Now, StorageOptions};
 use serde::Serialize;
 
-use super::directory::DataDirectory;
+use super::directory::{DataDirectory, ring};
 use super::dump::data_dir;
 use super::partition_bytes::{Found, SegmentBytes};
 use super::sink::Sink;
@@ -73,6 +72,17 @@ struct Loss {
 pub fn run(args: &RepairArgs) -> Result<(), Failure> {
     let path = data_dir(&args.data_dir, &args.config)?;
     let directory = DataDirectory::open(&path)?;
+    if let Some(finding) = directory
+        .damage
+        .iter()
+        .find(|finding| finding.means == Means::Refused)
+    {
+        let message = format!(
+            "{}: {}; this is nothing that partitions can be repaired from, `millstream log verify` says what to do",
+            finding.file, finding.what
+        );
+        return Err(Failure::new(Exit::Damaged, message));
+    }
     let losses = find_losses(&directory, args.scan)?;
     let mut sink = Sink::new(args.json);
     for loss in &losses {
@@ -110,9 +120,7 @@ pub fn run(args: &RepairArgs) -> Result<(), Failure> {
 
 /// Writes the cuts the way a start does, and stops there.
 fn accept(directory: &DataDirectory, losses: &[Loss]) -> Result<(), Failure> {
-    let ring = UringRing::new(UringOptions::default());
-    let mut ring =
-        ring.map_err(|error| Failure::new(Exit::Failed, format!("io_uring cannot be used: {error}")))?;
+    let mut ring = ring()?;
     // The shards and journals as they are: nothing moves that need not.
     let heads = directory
         .recovered
@@ -170,16 +178,7 @@ fn find_losses(directory: &DataDirectory, scan: bool) -> Result<Vec<Loss>, Failu
 
 /// A start finds this out too, before it serves anything.
 fn missing_file(directory: &DataDirectory, partition: &RecoveredPartition) -> Option<Damage> {
-    let missing = partition.state.segments().iter().find(|segment| {
-        let runs = partition.dirty.iter().filter(|run| run.segment == segment.id);
-        let first_dirty = runs.map(|run| run.position).min();
-        let in_file = first_dirty.unwrap_or(segment.byte_end) > FilePosition::ZERO;
-        in_file
-            && !directory
-                .path
-                .join(millstream_log::layout::segment(segment.id))
-                .is_file()
-    })?;
+    let missing = boot::first_missing(partition, |id| directory.path.join(layout::segment(id)).is_file())?;
     Some(Damage {
         at: missing.base_offset,
         reason: DamageReason::Segment,

@@ -3,7 +3,8 @@
 use millstream_log::{Checkpoint, FormatError, PartitionState, RecoveredPartition, Segment, layout};
 use serde::Serialize;
 
-use super::directory::{DataDirectory, checkpoint_slots, journal_ids};
+use super::directory::DataDirectory;
+use super::raw::{checkpoint_slots, journal_ids};
 use super::sink::Sink;
 use crate::cli::Failure;
 use crate::telemetry::civil_time;

@@ -1,30 +1,30 @@
 //! `millstream log verify`: a data directory read to its last byte while no broker has it, and nothing changed.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use millstream_log::{PartitionKey, layout};
+use millstream_log::PartitionKey;
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_protocol::types::TopicId;
-use millstream_ring::uring::{UringOptions, UringRing};
-use millstream_storage::boot::{self, DirectoryLock, Finding, Inspected, Means, Watch};
+use millstream_storage::boot::{self, DirectoryLock, Finding, Inspected, Watch};
 use millstream_storage::{KnownTopics, OpenError, TopicFate};
 use serde::Serialize;
 
+use super::directory::ring;
 use super::dump::data_dir;
+use super::metadata_look;
 use super::sink::Sink;
 use super::verdict::{Severity, Verdict};
 use crate::cli::args::ConfigArgs;
 use crate::cli::output::count;
 use crate::cli::{Exit, Failure};
 use crate::config::units;
-use crate::controller::metadata_log::{METADATA, MetadataLog, MetadataLogError};
-use crate::startup::metadata::{self, TopicsOf};
+use crate::controller::metadata_log::METADATA;
+use crate::startup::metadata::TopicsOf;
 use crate::telemetry::logging::use_colour;
 
 /// Read everything in a data directory, and say what is damaged, where, and what to do about it
@@ -71,99 +71,26 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
             return Err(unseen(OpenError::NotADirectory { path }));
         }
     };
-    let ring = UringRing::new(UringOptions::default());
-    let mut ring =
-        ring.map_err(|error| Failure::new(Exit::Unseen, format!("io_uring cannot be used: {error}")))?;
+    let mut ring = ring().map_err(|failure| Failure::new(Exit::Unseen, failure.message))?;
     let mut printer = Printer::new(args.json);
-    let is_begun = path.join(layout::IDENTITY).exists();
-    let (image, torn) = match look_at_metadata(&path.join(METADATA), is_begun, &mut printer) {
+    let metadata = match metadata_look::look(&path, &mut |finding| printer.found(finding)) {
         Ok(found) => found,
         Err(failure) => return printer.fail(failure),
     };
-    let topics: &dyn KnownTopics = match &image {
+    let topics: &dyn KnownTopics = match &metadata.image {
         Some(image) => &TopicsOf::new(image),
         None => &|_: TopicId| TopicFate::Live,
     };
-    printer.image = image.clone();
+    printer.image = metadata.image.clone();
     let inspected = boot::inspect(&mut ring, &path, topics, &[METADATA], &mut printer);
     match inspected {
         Ok(inspected) => {
-            if let Some(torn) = torn {
-                let means = if inspected.clean {
-                    Means::Refused
-                } else {
-                    Means::Cut
-                };
-                printer.found(Finding { means, ..torn });
+            if let Some(torn) = metadata.into_torn(inspected.clean) {
+                printer.found(torn);
             }
             printer.finish(&path, inspected)
         }
         Err(error) => printer.fail(unseen(error)),
-    }
-}
-
-/// The cluster as a start would read it; `None` where it cannot be read. And what is torn at its end: how the directory
-/// was closed tells what that means.
-fn look_at_metadata(
-    directory: &Path,
-    is_begun: bool,
-    printer: &mut Printer,
-) -> Result<(Option<Arc<ClusterImage>>, Option<Finding>), Failure> {
-    let refused = |file: &Path, at: Option<u64>, what: String| Finding {
-        file: below(file),
-        at,
-        partition: None,
-        offsets: None,
-        what,
-        means: Means::Refused,
-    };
-    let names = fs::read_dir(directory).into_iter().flatten();
-    for name in names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
-        if !MetadataLog::is_name(&name) {
-            printer.found(Finding {
-                means: Means::Ignored,
-                ..refused(
-                    &directory.join(name),
-                    None,
-                    "this is none of Millstream's files".to_owned(),
-                )
-            });
-        }
-    }
-    match MetadataLog::look(directory) {
-        // A directory whose first start was interrupted.
-        Err(_) if !is_begun => Ok((None, None)),
-        Err(MetadataLogError::Damaged { path, at, what }) => {
-            printer.found(refused(&path, Some(at), what.to_owned()));
-            Ok((None, None))
-        }
-        Err(MetadataLogError::Io { path, error }) if error.kind() == io::ErrorKind::NotFound => {
-            printer.found(refused(&path, None, "it is missing".to_owned()));
-            Ok((None, None))
-        }
-        Err(error) => Err(Failure::new(Exit::Unseen, error.to_string())),
-        Ok(contents) => {
-            let torn = (contents.torn_bytes > 0).then(|| {
-                let what = format!("the last entry cannot be read ({} bytes)", contents.torn_bytes);
-                refused(&contents.log, Some(contents.end), what)
-            });
-            let log = contents.log.clone();
-            match metadata::replay(contents) {
-                Ok(image) => Ok((Some(image), torn)),
-                Err(error) => {
-                    printer.found(refused(&log, None, error.to_string()));
-                    Ok((None, torn))
-                }
-            }
-        }
-    }
-}
-
-/// A path in the metadata's directory, as seen from the data directory.
-fn below(path: &Path) -> String {
-    match path.file_name() {
-        Some(name) if name != METADATA => format!("{METADATA}/{}", name.to_string_lossy()),
-        _ => METADATA.to_owned(),
     }
 }
 
