@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use millstream_log::{Checkpoint, FormatError, JournalId, layout};
-use millstream_ring::{AlignedBuf, Ring};
+use millstream_ring::{AlignedBuf, FileId, Ring};
 
 use super::door::Door;
 use super::told::{Finding, Means, Told};
 use crate::error::OpenError;
+use crate::limits::BLOCK;
 
 /// The newest checkpoint that can be read; and whether the other slot holds one that cannot.
 pub(super) fn read_checkpoint<R: Ring>(
@@ -37,6 +38,10 @@ pub(super) fn read_checkpoint<R: Ring>(
             layout::checkpoint(id, 1)
         ),
     })?;
+    // Nothing of it counts any more, and an interrupted start may have removed a slot of it already.
+    if newest.head.retired {
+        return Ok((newest, false));
+    }
     // The slot that no checkpoint has been written to yet is not one that was lost.
     let is_first = newest.head.generation == FIRST_GENERATION;
     if let Some((slot, error, is_empty)) =
@@ -88,7 +93,7 @@ pub(super) fn read_slot<R: Ring>(
     let path = dir.join(&name);
     let bytes = match door.open(&path, false) {
         Ok((file, size)) => {
-            let bytes = door.read_all(&path, file, size);
+            let bytes = read_written(door, &path, file, size);
             door.close(file);
             bytes
         }
@@ -96,7 +101,7 @@ pub(super) fn read_slot<R: Ring>(
         Err(error) => Err(error),
     };
     let bytes = match bytes {
-        Ok(bytes) => bytes.concat_bytes(),
+        Ok(bytes) => bytes,
         // One that the device cannot read is as good as one that is torn.
         Err(OpenError::Io { what, errno: EIO }) => {
             told.warn(Finding::of_file(name, what, Means::Rebuilt));
@@ -114,6 +119,22 @@ pub(super) fn read_slot<R: Ring>(
         }
     });
     Ok((decoded, Some(bytes.iter().all(|byte| *byte == 0))))
+}
+
+/// As much of a slot as was written to it last, all of it where its first block does not say how much that is. What lies
+/// behind is of older checkpoints, and need not be readable.
+fn read_written<R: Ring>(
+    door: &mut Door<'_, R>,
+    path: &Path,
+    file: FileId,
+    size: u64,
+) -> Result<Vec<u8>, OpenError> {
+    let first = door.read_all(path, file, size.min(BLOCK))?.concat_bytes();
+    match Checkpoint::length(&first) {
+        Ok(length) if length <= BLOCK => Ok(first),
+        Ok(length) => Ok(door.read_all(path, file, size.min(length))?.concat_bytes()),
+        Err(_) => Ok(door.read_all(path, file, size)?.concat_bytes()),
+    }
 }
 
 /// Buffers that were read, as one run of bytes.

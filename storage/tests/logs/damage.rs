@@ -127,6 +127,30 @@ fn a_checkpoint_slot_that_cannot_be_read_is_as_one_that_is_torn() {
     }
 }
 
+/// What lies in a slot behind its checkpoint is nobody's, and need not be readable: not at this start, which writes no
+/// further than its own checkpoint reaches, and not at the next one.
+#[test]
+fn a_slot_is_read_as_far_as_its_checkpoint_reaches() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    host.shut_down();
+    let host = open(&world);
+    drop(host);
+    let mut image = world.image();
+    for slot in slots() {
+        image.spoil(&slot, 2 * BLOCK);
+    }
+    for entries in 1..4 {
+        let (world, mut host) = restart(&image);
+        assert!(host.report.is_empty(), "{:?}", host.report);
+        append(&mut host, 0, b"kept");
+        assert_eq!(end(&mut host, 0), 1 + entries);
+        drop(host);
+        image = world.image();
+    }
+}
+
 /// A start that makes a missing slot anew syncs its name as well: else a power cut takes the newest checkpoint away,
 /// and what is left is one that the journal has gone on from.
 #[test]

@@ -458,6 +458,44 @@ fn the_number_of_shards_may_change() {
     }
 }
 
+/// A start that was removing the journals of other shards is interrupted anywhere: the next one goes on with it, and has
+/// nothing to warn of.
+#[test]
+fn an_interrupted_change_of_the_number_of_shards_is_nothing_to_speak_of() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[b"kept"])).unwrap();
+    host.flush(log);
+    drop(host);
+    let before = world.image();
+    let mut removals = 0;
+    loop {
+        let world = SimWorld::restart(&before, 1, SimOptions::default());
+        let mut left = removals;
+        world.fail_when(move |op| {
+            let fails = op.kind == OpKind::Unlink && left == 0;
+            left -= u64::from(op.kind == OpKind::Unlink && !fails);
+            fails.then_some(IoError::new(EIO))
+        });
+        let opened = Host::open(world.ring(), Path::new(DIR), &small_options(), 2);
+        let is_whole = opened.is_ok();
+        drop(opened);
+        let image = world.image();
+        let world = SimWorld::restart(&image, 1, SimOptions::default());
+        let mut host = Host::open(world.ring(), Path::new(DIR), &small_options(), 2).unwrap();
+        assert!(host.report.is_empty(), "{removals}: {:?}", host.report);
+        let owner = &mut host.shards[shard_of(key(0), 2)];
+        let log = owner.lookup(key(0)).unwrap();
+        assert_eq!(owner.offsets(log).end.get(), 1);
+        if is_whole {
+            break;
+        }
+        removals += 1;
+    }
+    assert_eq!(removals, 3, "the ring and two slots");
+}
+
 #[test]
 fn a_second_process_and_a_newer_format_are_refused() {
     let dir = TempDir::new("refused");
