@@ -197,7 +197,7 @@ impl ShardLogs {
                 if keeps_shadow && log.pending.is_empty() && log.shadow.is_none() {
                     log.shadow = Some(Box::new(log.state.clone()));
                 }
-                log.pending.facts.push_back(Fact::StartAgain { offset: start });
+                log.pending.facts.push_front(Fact::StartAgain { offset: start });
                 says_again = true;
             }
         }

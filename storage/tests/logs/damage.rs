@@ -542,6 +542,55 @@ fn deleted_records_stay_deleted_when_the_round_that_said_so_is_damaged() {
     );
 }
 
+/// So much waits beside it that the next round cannot hold all of it: what goes on in there says the start again first.
+#[test]
+fn deleted_records_stay_deleted_however_much_waits_behind_the_round_that_said_so() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 1, b"one");
+    for value in [b"one", b"two", b"six"] {
+        append(&mut host, 0, value);
+    }
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    let (log, now) = (host.logs().lookup(key(0)).unwrap(), host.now);
+    host.logs().delete_records(log, Offset::new(2), now).unwrap();
+    host.turn(Duration::ZERO);
+    // The round that says so is in flight, and a third of this fits the one after it.
+    let beside = host.logs().lookup(key(1)).unwrap();
+    for log in [beside, log, log, log] {
+        host.append(log, &batch(&[&[7; 9_000]])).unwrap();
+    }
+    let mut looked_at = 0;
+    for _ in 0..50 {
+        host.turn(Duration::from_micros(50));
+        let mut image = world.image();
+        let at = match rounds(&image)
+            .iter()
+            .any(|(_, records)| records.iter().any(|(_, kind)| *kind == "start"))
+        {
+            true => round_with(&image, 0, "start", 0),
+            false => continue,
+        };
+        let is_followed = rounds(&image)
+            .iter()
+            .any(|(later, records)| *later > at && records.contains(&(Some(key(0)), "tail")));
+        image.overwrite(&journal(), at + 100, &[0xff]);
+        if !is_followed {
+            continue;
+        }
+        looked_at += 1;
+        let (_, mut host) = restart_knowing(&image, &[0, 1]);
+        let log = host.logs().lookup(key(0)).unwrap();
+        assert_eq!(
+            (host.logs().offsets(log).start.get(), fenced(&mut host, 0)),
+            (2, None),
+            "{:?}",
+            host.report
+        );
+    }
+    assert!(looked_at > 0);
+}
+
 /// More than one round in a row is lost: a record that goes on at the end proves nothing any more.
 #[test]
 fn a_hole_of_two_rounds_is_proven_harmless_by_nothing() {
