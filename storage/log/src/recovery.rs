@@ -175,6 +175,18 @@ impl Cut {
     }
 }
 
+impl Damage {
+    /// Damage found at `at` beside what is known: from the lower offset on, and for the reason that came first, for one
+    /// that lost its end is not to be forgotten.
+    pub fn and(known: Option<Damage>, at: Offset, reason: DamageReason) -> Damage {
+        let known = known.unwrap_or(Damage { at, reason });
+        Damage {
+            at: known.at.min(at),
+            ..known
+        }
+    }
+}
+
 impl DamageReason {
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -395,12 +407,7 @@ impl<M: RunMemory> Replay<M> {
         let Some((folding, cut)) = self.doubtful(check) else {
             return;
         };
-        if folding.damage.is_none_or(|damage| cut.end_offset < damage.at) {
-            folding.damage = Some(Damage {
-                at: cut.end_offset,
-                reason: DamageReason::Segment,
-            });
-        }
+        folding.damage = Some(Damage::and(folding.damage, cut.end_offset, DamageReason::Segment));
     }
 
     /// The partition of a direct write that is not what it should be, and where its log ends without it.

@@ -121,12 +121,7 @@ impl Opening<'_> {
         let Some((id, at)) = missing.map(|segment| (segment.id, segment.base_offset)) else {
             return;
         };
-        if partition.damage.is_none_or(|damage| at < damage.at) {
-            partition.damage = Some(Damage {
-                at,
-                reason: DamageReason::Segment,
-            });
-        }
+        partition.damage = Some(Damage::and(partition.damage, at, DamageReason::Segment));
         self.report.push(format!(
             "partition {}: the file {} is missing",
             self.named(partition.state.key()),

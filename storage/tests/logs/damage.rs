@@ -462,6 +462,28 @@ fn an_unreadable_block_of_the_journal_fences_what_it_may_have_held() {
     assert_eq!(reads(&mut host, 2, 0), 3);
 }
 
+/// A partition that lost its end and a segment besides is damaged from the lower of the two on, and still says that its
+/// end is lost: at this start and from what the next one finds of it.
+#[test]
+fn a_lost_end_is_not_forgotten_over_a_missing_segment() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for value in [&[7; 60_000][..], b"two"] {
+        (0..2).for_each(|partition| append(&mut host, partition, value));
+    }
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    let mut image = world.image();
+    let at = round_with(&image, 1, "tail", 1);
+    image.spoil(&journal(), at);
+    segments(&image).iter().for_each(|segment| image.remove(segment));
+    let (world, mut host) = restart_knowing(&image, &[0, 1]);
+    assert_eq!(fenced(&mut host, 1), Some(0), "{:?}", host.report);
+    drop(host);
+    let (_, host) = restart_knowing(&world.image(), &[0, 1]);
+    let said = "partition orders-1 is damaged from offset 0 on and not served: a round of the journal";
+    assert!(host.report.join("\n").contains(said), "{:?}", host.report);
+}
+
 /// The same in the last round, of which nothing says that it was settled: an end like that of a power cut.
 #[test]
 fn an_unreadable_block_at_the_end_of_the_journal_is_cut() {
