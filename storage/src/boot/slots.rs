@@ -121,8 +121,8 @@ pub(super) fn read_slot<R: Ring>(
     Ok((decoded, Some(bytes.iter().all(|byte| *byte == 0))))
 }
 
-/// As much of a slot as was written to it last, all of it where its first block does not say how much that is. What lies
-/// behind is of older checkpoints, and need not be readable.
+/// As much of a slot as was written to it last, all of it where its first block does not say how much that is. What
+/// lies behind is of older checkpoints, and need not be readable.
 fn read_written<R: Ring>(
     door: &mut Door<'_, R>,
     path: &Path,

@@ -458,8 +458,8 @@ fn the_number_of_shards_may_change() {
     }
 }
 
-/// A start that was removing the journals of other shards is interrupted anywhere: the next one goes on with it, and has
-/// nothing to warn of.
+/// A start that was removing the journals of other shards is interrupted anywhere: the next one goes on with it, and
+/// has nothing to warn of.
 #[test]
 fn an_interrupted_change_of_the_number_of_shards_is_nothing_to_speak_of() {
     let world = world();
