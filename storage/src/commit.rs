@@ -238,16 +238,19 @@ impl ShardLogs {
     }
 
     /// What a fenced partition has accepted and in no round is never acknowledged, and may wait for ever for a file
-    /// that cannot be made: it is taken back, so that the rest of the partition can be rescued.
+    /// that cannot be made: it is taken back, so that the rest of the partition can be rescued. One a turn has something.
     pub(crate) fn give_up_pending(&mut self, now: Now) {
-        let Some(id) = self.rescue.next() else { return };
-        if let Some(log) = self.logs.get_mut(id)
-            && log.pending.bytes > 0
-            && !log.in_round.listed
-        {
-            log.take_back(self.segment_ids.next(), now.wall);
-            self.list(id);
-            self.note_dirty(id);
+        while let Some(id) = self.rescue.next_to_give_up() {
+            let log = self.logs.get_mut(id);
+            if log.as_ref().is_some_and(|log| log.in_round.listed) {
+                return;
+            }
+            self.rescue.has_given_up();
+            if let Some(log) = log.filter(|log| log.pending.bytes > 0) {
+                log.take_back(self.segment_ids.next(), now.wall);
+                self.list(id);
+                return self.note_dirty(id);
+            }
         }
     }
 

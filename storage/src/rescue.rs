@@ -31,6 +31,8 @@ pub(crate) struct Rescue {
     /// Exclusive end of what was written.
     end: u64,
     waiting: VecDeque<LogId>,
+    /// So many of those that wait, from the first on, have nothing accepted any more that is in no round.
+    given_up: usize,
     in_flight: Option<Saving>,
 }
 
@@ -89,6 +91,7 @@ impl Rescue {
             file,
             end,
             waiting,
+            given_up: 0,
             in_flight: None,
         }
     }
@@ -98,9 +101,15 @@ impl Rescue {
         self.waiting.push_back(log);
     }
 
-    /// The partition whose turn it is.
-    pub(crate) fn next(&self) -> Option<LogId> {
-        self.waiting.front().copied()
+    /// The partition whose turn it is to give up what it has accepted and in no round. That waits for nobody's rescue:
+    /// the file itself may fail.
+    pub(crate) fn next_to_give_up(&self) -> Option<LogId> {
+        self.waiting.get(self.given_up).copied()
+    }
+
+    /// It has.
+    pub(crate) fn has_given_up(&mut self) {
+        self.given_up += 1;
     }
 
     /// Some time went by: a descriptor may be had now.
@@ -139,13 +148,12 @@ impl Rescue {
             File::Open(file) if self.in_flight.is_none() => {
                 // What is in flight still tells what the journal will hold: it is waited for.
                 let Some(log) = log_of(id) else {
-                    self.waiting.pop_front();
-                    return;
+                    return self.pop();
                 };
                 if log.in_round.listed || !log.pending.is_empty() {
                     return;
                 }
-                self.waiting.pop_front();
+                self.pop();
                 self.save(id, log, file, sequence, now, io);
             }
             _ => {}
@@ -191,6 +199,11 @@ impl Rescue {
                 RescueEvent::Failed(result.err().unwrap_or(IoError::new(SHORT_WRITE_ERRNO)))
             }
         }
+    }
+
+    fn pop(&mut self) {
+        self.waiting.pop_front();
+        self.given_up = self.given_up.saturating_sub(1);
     }
 
     fn part_done(&mut self) -> RescueEvent {
