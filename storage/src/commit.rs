@@ -238,7 +238,7 @@ impl ShardLogs {
     }
 
     /// What a fenced partition has accepted and in no round is never acknowledged, and may wait for ever for a file
-    /// that cannot be made: it is taken back, so that the rest of the partition can be rescued. One a turn has something.
+    /// that cannot be made: it is taken back, so that the rest of the partition can be rescued. One a turn gives up.
     pub(crate) fn give_up_pending(&mut self, now: Now) {
         while let Some(id) = self.rescue.next_to_give_up() {
             let log = self.logs.get_mut(id);
