@@ -103,6 +103,8 @@ impl Workload {
             return Ok(());
         }
         let retains = self.model.topics[topic].retained_min.is_some();
+        // A read that stopped in the middle is told as an error, and the next one goes well.
+        let may_refuse = self.model.may_refuse(topic, partition) || self.swarm.trouble == Trouble::Shortage;
         let known = &mut self.model.topics[topic].partitions[partition];
         known.start_told = known.start_told.max(data.log_start_offset);
         let start_asked = known.start_asked;
@@ -111,7 +113,7 @@ impl Workload {
             Some(ErrorCode::None) => {}
             Some(ErrorCode::OffsetOutOfRange) if from < start_asked || retains => {
                 let start = data.log_start_offset;
-                return match start > from || self.model.hurt {
+                return match start > from || self.model.may_refuse(topic, partition) {
                     true => Ok(()),
                     false => Err(format!(
                         "{name}: a fetch from {from} is out of range, the log starts at {start}"
@@ -122,6 +124,9 @@ impl Workload {
                 self.eyes.mark("partition refused after an error");
                 return Ok(());
             }
+            Some(ErrorCode::KafkaStorageError) if may_refuse => return Ok(()),
+            // What was behind the damage is forgotten.
+            Some(ErrorCode::OffsetOutOfRange) if self.model.may_refuse(topic, partition) => return Ok(()),
             _ => {
                 return Err(format!(
                     "{name}: a fetch from {from} is refused: {}",
@@ -129,7 +134,9 @@ impl Workload {
                 ));
             }
         }
-        if data.high_watermark < end_min && !self.model.hurt {
+        // Of a partition that has lost its end, what lies before is served.
+        let has_end = !self.model.may_refuse(topic, partition);
+        if data.high_watermark < end_min && has_end {
             let high = data.high_watermark;
             return Err(format!(
                 "{name}: the high watermark is {high}, {end_min} was acknowledged before"
@@ -170,6 +177,9 @@ impl Workload {
             .next()
             .ok_or("a ListOffsets answer without its partition")?;
         if self.model.topics[topic].version != version || self.model.hurt {
+            return Ok(());
+        }
+        if data.error_code != 0 && self.model.may_refuse(topic, partition) {
             return Ok(());
         }
         let retains = self.model.topics[topic].retained_min.is_some();
@@ -217,7 +227,7 @@ impl Workload {
             return Ok(());
         }
         if data.error_code != 0 {
-            return match self.excused(data.error_code) {
+            return match self.excused_at(data.error_code, topic, partition) {
                 true => Ok(()),
                 false => Err(format!(
                     "topic {topic}-{partition}: DeleteRecords before {before}: {}",
@@ -429,7 +439,7 @@ impl Workload {
                     self.producers.remove(&(client, topic));
                     return Ok(());
                 }
-                if out_of_order && is_current && (!was_first || self.model.hurt) {
+                if out_of_order && is_current && (!was_first || self.model.may_refuse(topic, partition)) {
                     // It came after one that was refused.
                     return Ok(());
                 }
@@ -441,7 +451,7 @@ impl Workload {
         match error {
             0 if is_current => self.model.place(number, base),
             _ if !is_current => Ok(()),
-            error if self.excused(error) => Ok(()),
+            error if self.excused_at(error, topic, partition) => Ok(()),
             error => {
                 let name = &self.model.topics[topic].name;
                 Err(format!("{name}-{partition}: batch {number} is refused: {error}"))
@@ -451,6 +461,7 @@ impl Workload {
 
     fn duplicate_answered(&mut self, number: u32, newest: bool, error: i16, base: i64) -> Result<(), String> {
         let batch = &self.model.batches[number as usize];
+        let (topic, partition) = (batch.topic, batch.partition);
         let Fate::Placed { base: known, .. } = batch.fate else {
             return Ok(());
         };
@@ -468,8 +479,8 @@ impl Workload {
                 });
                 Ok(())
             }
-            _ if known_error && (!newest || self.model.hurt) => Ok(()),
-            error if error != 0 && self.excused(error) => Ok(()),
+            _ if known_error && (!newest || self.model.may_refuse(topic, partition)) => Ok(()),
+            error if error != 0 && self.excused_at(error, topic, partition) => Ok(()),
             _ => Err(format!(
                 "batch {number} at {known} is sent again, and answered with {base}, error {error}"
             )),
@@ -482,6 +493,13 @@ impl Workload {
             true => Ok(()),
             false => Err(format!("{what} is refused: {error}")),
         }
+    }
+
+    /// As [`Workload::excused`], and what one that lied about this partition does.
+    fn excused_at(&self, error: i16, topic: usize, partition: usize) -> bool {
+        let of_the_log = [ErrorCode::KafkaStorageError, ErrorCode::OutOfOrderSequenceNumber];
+        let is_of_the_log = of_the_log.iter().any(|code| *code as i16 == error);
+        self.excused(error) || is_of_the_log && self.model.may_refuse(topic, partition)
     }
 
     /// What a full, failing or slow device excuses.

@@ -4,6 +4,8 @@
 //! sent; offsets without holes, in order; deleted records and topics stay deleted; a topic made again begins at 0 with
 //! a new id; look-ups by offset and by time agree with the records.
 
+mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -236,7 +238,7 @@ impl<'a> Checker<'a> {
                 ));
             }
             if let Some(value) = seen {
-                topic.note_retention(name, value);
+                topic.note_config(name, value);
                 topic.configs.insert(name, value.clone());
             }
         }
@@ -258,12 +260,9 @@ impl<'a> Checker<'a> {
         let (start_error, start, _) = self.list_offset(topic, partition, EARLIEST_TIMESTAMP)?;
         let (end_error, end, _) = self.list_offset(topic, partition, LATEST_TIMESTAMP)?;
         (found.start, found.end) = (start, end);
-        if start_error != 0 || end_error != 0 {
-            if !self.model.hurt {
-                return fail(format!("its offsets are refused: {start_error}, {end_error}"));
-            }
-            self.eyes.mark("partition refused after an error");
-            found.refused = Some(start_error.max(end_error));
+        let may_refuse = self.model.may_refuse(topic, partition);
+        found.refused = self.refusal(&name, &found, start_error.max(end_error))?;
+        if found.refused.is_some() {
             return Ok(found);
         }
         let retained_min = self.model.topics[topic].retained_min;
@@ -272,7 +271,9 @@ impl<'a> Checker<'a> {
         } else {
             known.start_asked
         };
-        if !self.model.hurt && !(known.start_durable..=start_max).contains(&start) {
+        // A round of the journal that told of a deletion is not missed where the records go on.
+        let start_min = if may_refuse { 0 } else { known.start_durable };
+        if !self.model.hurt && !(start_min..=start_max).contains(&start) {
             let (durable, asked) = (known.start_durable, known.start_asked);
             return fail(format!(
                 "the log starts at {start}, moved to {durable}, asked for {asked}"
@@ -289,8 +290,8 @@ impl<'a> Checker<'a> {
         }
         let batches = match self.read_all(topic, partition, start, end)? {
             Ok(batches) => batches,
-            Err(error) if self.model.hurt => {
-                self.eyes.mark("partition refused after an error");
+            Err(error) if may_refuse => {
+                self.note_refusal(topic, partition);
                 found.refused = Some(error);
                 return Ok(found);
             }
@@ -306,6 +307,9 @@ impl<'a> Checker<'a> {
             Err(error) => return fail(format!("reading between {start} and {end} is refused: {error}")),
         };
         for (number, base) in &batches {
+            if self.model.batches[*number as usize].stamp.get().is_some() {
+                self.eyes.mark("batch with the time of its arrival");
+            }
             if self.model.batches[*number as usize].fate == Fate::Open {
                 self.eyes.mark("unacknowledged suffix kept");
             }
@@ -313,6 +317,10 @@ impl<'a> Checker<'a> {
             found.digest = mix(found.digest ^ mix(u64::from(*number)) ^ *base as u64);
         }
         self.check_order(&name, &batches)?;
+        if !self.model.hurt {
+            self.check_age(topic, partition, start)?;
+            self.check_epochs(topic, partition, end, &batches)?;
+        }
         let known = &mut self.model.topics[topic].partitions[partition];
         (known.start_durable, known.start_asked) = (start, known.start_asked.max(start));
         known.start_told = start;
@@ -394,7 +402,8 @@ impl<'a> Checker<'a> {
             let bytes_max = 1 << self.prng.range(4, 18);
             let (error, more, _) = self.fetch(topic, partition, from, bytes_max)?;
             let is_gone = retains && error == ErrorCode::OffsetOutOfRange as i16;
-            if !self.model.hurt && !is_gone && (error != 0 || more.is_empty()) {
+            let may_refuse = self.model.may_refuse(topic, partition) && (error != 0 || self.model.hurt);
+            if !may_refuse && !is_gone && (error != 0 || more.is_empty()) {
                 return Err(format!(
                     "{name}: nothing is served at {from} of {start}..{end}: error {error}"
                 ));
@@ -404,26 +413,24 @@ impl<'a> Checker<'a> {
             let at = TIME + self.prng.range(0, TIME_SPAN + 1000) as i64;
             let (error, offset, time) = self.list_offset(topic, partition, at)?;
             let expected = batches.iter().find_map(|(number, base)| {
-                let times = self.model.batches[*number as usize].times.iter();
-                let mut records = times
-                    .enumerate()
-                    .map(|(place, time)| (base + place as i64, *time));
+                let times = self.model.batches[*number as usize].times_seen();
+                let mut records = times.enumerate().map(|(place, time)| (base + place as i64, time));
                 records.find(|(offset, time)| *offset >= start && *time >= at)
             });
             // Retention may have moved the start, and not told so yet.
             let moved = retains
                 && (offset == -1
                     || batches.iter().any(|(number, base)| {
-                        let times = self.model.batches[*number as usize].times.iter();
-                        let mut records = times
-                            .enumerate()
-                            .map(|(place, time)| (base + place as i64, *time));
+                        let times = self.model.batches[*number as usize].times_seen();
+                        let mut records = times.enumerate().map(|(place, time)| (base + place as i64, time));
                         records.any(|record| record == (offset, time) && time >= at)
                     }));
             if moved {
                 return Ok(());
             }
-            if (offset, time) != expected.unwrap_or((-1, -1)) && !(self.model.hurt && error != 0) {
+            if (offset, time) != expected.unwrap_or((-1, -1))
+                && !(self.model.may_refuse(topic, partition) && error != 0)
+            {
                 return Err(format!(
                     "{name}: time {at} is found at {offset} ({time}), it is {expected:?}, {error}"
                 ));
@@ -431,7 +438,7 @@ impl<'a> Checker<'a> {
         }
         let beyond = end + self.prng.range(1, 1000) as i64;
         let (error, ..) = self.fetch(topic, partition, beyond, 1 << 12)?;
-        if error != ErrorCode::OffsetOutOfRange as i16 && !self.model.hurt {
+        if error != ErrorCode::OffsetOutOfRange as i16 && !self.model.may_refuse(topic, partition) {
             return Err(format!(
                 "{name}: a fetch from {beyond} of {start}..{end} is answered {error}"
             ));
@@ -500,6 +507,46 @@ impl<'a> Checker<'a> {
             }
             self.machine.turn(Duration::from_millis(100));
         }
+    }
+
+    /// The error of a partition that is out of service, as far as its offsets tell.
+    fn refusal(&mut self, name: &str, found: &Found, error: i16) -> Result<Option<i16>, String> {
+        let (topic, partition) = (found.topic, found.partition);
+        let may_refuse = self.model.may_refuse(topic, partition);
+        let is_told = |what: &str| self.machine.report.iter().any(|line| line.contains(what));
+        if error != 0 {
+            if !may_refuse {
+                return Err(format!("{name}: its offsets are refused: {error}"));
+            }
+            if !self.model.hurt && !is_told(&format!("{name} ")) {
+                let report = &self.machine.report;
+                return Err(format!(
+                    "{name}: it is refused, and the start does not say so: {report:?}"
+                ));
+            }
+            self.note_refusal(topic, partition);
+            return Ok(Some(error));
+        }
+        let end_min = self.model.topics[topic].partitions[partition].end_min;
+        if found.end >= end_min || !may_refuse || !is_told(&format!("{name} is damaged")) {
+            return Ok(None);
+        }
+        // It takes nothing any more, and what came after the damage is forgotten.
+        self.note_refusal(topic, partition);
+        let known = &mut self.model.topics[topic].partitions[partition];
+        (known.end_min, known.start_durable, known.start_told) = (found.end, found.start, found.start);
+        known.start_asked = known.start_asked.min(found.end);
+        Ok(Some(ErrorCode::KafkaStorageError as i16))
+    }
+
+    /// Out of service, and allowed to be.
+    fn note_refusal(&mut self, topic: usize, partition: usize) {
+        if self.model.hurt {
+            return self.eyes.mark("partition refused after an error");
+        }
+        self.eyes.mark("partition refused for what the device did");
+        let key = self.model.key(topic, partition);
+        self.model.touched.extend(key);
     }
 
     fn note_suffixes(&self) {

@@ -9,7 +9,9 @@ use std::rc::Rc;
 
 use millstream_log::{Checkpoint, Record, Round, layout};
 use millstream_ring::IoError;
-use millstream_ring::simulated::{DiskImage, OpKind, OpView, SimWorld};
+use millstream_ring::simulated::{DiskImage, Meddling, OpKind, OpView, SimWorld};
+
+use crate::media::{Place, place_of};
 
 /// Everything that a search must meet.
 pub const MARKS: &[&str] = &[
@@ -52,6 +54,17 @@ pub const MARKS: &[&str] = &[
     "device error",
     "partition refused after an error",
     "slow device",
+    "write forgotten by the device",
+    "write put elsewhere by the device",
+    "sector gone bad",
+    "bytes changed at rest",
+    "partition refused for what the device did",
+    "start refused for what the device did",
+    "transfer stopped in the middle",
+    "end of an older epoch told",
+    "records removed for their age",
+    "batch with the time of its arrival",
+    "no descriptor",
 ];
 
 /// Shared by the worlds of one run.
@@ -68,6 +81,8 @@ struct Seen {
     read: u64,
     armed: Option<Armed>,
     fired: u64,
+    meddling: Option<ArmedMeddling>,
+    lies: u64,
 }
 
 /// An operation that is to fail once.
@@ -80,12 +95,13 @@ pub struct Armed {
     pub after: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    Journal,
-    Checkpoint,
-    Segment,
-    Metadata,
+/// A transfer that the device is to meddle with, once.
+#[derive(Clone, Copy, Debug)]
+pub struct ArmedMeddling {
+    pub what: Meddling,
+    pub place: Place,
+    /// So many matching transfers go well before.
+    pub after: u64,
 }
 
 impl Eyes {
@@ -103,10 +119,21 @@ impl Eyes {
         self.0.borrow_mut().ends.clear();
         let seen = Rc::clone(&self.0);
         world.fail_when(move |op| seen.borrow_mut().look(op, direct_bytes_min));
+        let seen = Rc::clone(&self.0);
+        world.meddle_when(move |op| seen.borrow_mut().meddle(op));
     }
 
     pub fn arm(&self, armed: Option<Armed>) {
         self.0.borrow_mut().armed = armed;
+    }
+
+    pub fn arm_meddling(&self, armed: Option<ArmedMeddling>) {
+        self.0.borrow_mut().meddling = armed;
+    }
+
+    /// Writes about which the device lied.
+    pub fn lies(&self) -> u64 {
+        self.0.borrow().lies
     }
 
     /// Operations that failed because of [`Eyes::arm`].
@@ -152,19 +179,7 @@ impl Seen {
         if op.kind == OpKind::Read {
             self.read += op.len;
         }
-        let place = match parse(op.path) {
-            Some(layout::FileName::Journal(_)) => Place::Journal,
-            Some(layout::FileName::Checkpoint(..)) => Place::Checkpoint,
-            Some(layout::FileName::Segment(_)) => Place::Segment,
-            _ if op
-                .path
-                .parent()
-                .is_some_and(|parent| parent.ends_with("metadata")) =>
-            {
-                Place::Metadata
-            }
-            _ => return None,
-        };
+        let place = place_of(op.path)?;
         if let Some(armed) = &mut self.armed
             && armed.kind == op.kind
             && armed.place == place
@@ -172,8 +187,12 @@ impl Seen {
             if armed.after == 0 {
                 let error = IoError::new(armed.errno);
                 self.armed = None;
-                self.fired += 1;
-                self.mark("device error");
+                if error.errno == EMFILE {
+                    self.mark("no descriptor");
+                } else {
+                    self.fired += 1;
+                    self.mark("device error");
+                }
                 return Some(error);
             }
             armed.after -= 1;
@@ -188,6 +207,36 @@ impl Seen {
             _ => {}
         }
         None
+    }
+
+    fn meddle(&mut self, op: &OpView<'_>) -> Option<Meddling> {
+        let armed = self.meddling.as_mut()?;
+        let is_short = armed.what == Meddling::Short;
+        let fits = op.kind == OpKind::Write || is_short && op.kind == OpKind::Read;
+        if !fits || place_of(op.path) != Some(armed.place) || is_short && op.len <= layout::BLOCK {
+            return None;
+        }
+        if armed.after > 0 {
+            armed.after -= 1;
+            return None;
+        }
+        let what = armed.what;
+        self.meddling = None;
+        self.mark(match what {
+            Meddling::Lost => "write forgotten by the device",
+            Meddling::Misdirected => "write put elsewhere by the device",
+            Meddling::Spoilt => "sector gone bad",
+            Meddling::Short => "transfer stopped in the middle",
+        });
+        match what {
+            // The host's file system goes on with the metadata where it stopped; everywhere else it is an error.
+            Meddling::Short if op.kind == OpKind::Write && place_of(op.path) != Some(Place::Metadata) => {
+                self.fired += 1;
+            }
+            Meddling::Short => {}
+            _ => self.lies += 1,
+        }
+        Some(what)
     }
 
     fn look_at_write(&mut self, op: &OpView<'_>, place: Place, direct_bytes_min: u64) {
@@ -213,6 +262,9 @@ impl Seen {
         *self.marks.entry(mark).or_default() += 1;
     }
 }
+
+/// As the ring's errors name it.
+const EMFILE: i32 = 24;
 
 fn parse(path: &Path) -> Option<layout::FileName> {
     layout::FileName::parse(path.file_name()?.to_str()?)

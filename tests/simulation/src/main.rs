@@ -23,6 +23,7 @@ mod client;
 mod durable;
 mod eyes;
 mod machine;
+mod media;
 mod metadata_disk;
 mod model;
 mod prng;

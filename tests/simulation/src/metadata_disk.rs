@@ -102,24 +102,24 @@ impl MetadataDisk for SimDirectory {
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
         self.with_file(name, OpenOptions::default(), |directory, file, size| {
-            if size == 0 {
-                return Ok(Vec::new());
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < size {
+                let len = size as usize - bytes.len();
+                let op = Op::Read {
+                    file,
+                    at: bytes.len() as u64,
+                    buf: AlignedBuf::zeroed(len.next_multiple_of(4096)),
+                    len,
+                };
+                let Done::Read { buf, n } = directory.run(op)? else {
+                    unreachable!("a read completes as a read")
+                };
+                if n == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                bytes.extend_from_slice(&buf[..n]);
             }
-            let buf = AlignedBuf::zeroed(size.next_multiple_of(4096) as usize);
-            let len = size as usize;
-            let Done::Read { buf, n } = directory.run(Op::Read {
-                file,
-                at: 0,
-                buf,
-                len,
-            })?
-            else {
-                unreachable!("a read completes as read")
-            };
-            if n < len {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Ok(buf[..n].to_vec())
+            Ok(bytes)
         })
     }
 

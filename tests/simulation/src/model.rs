@@ -2,12 +2,14 @@
 //!
 //! Invariant: changed only by what a client can see, never by looking into the broker.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use millstream_log::PartitionKey;
 use millstream_protocol::record::batch::Batches;
 use millstream_protocol::record::builder::BatchBuilder;
-use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
+use millstream_protocol::types::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
 
 /// Everything.
 #[derive(Clone)]
@@ -18,6 +20,10 @@ pub struct Model {
     pub producer_ids: BTreeSet<i64>,
     /// A device failed: the broker may refuse, and must not lie.
     pub hurt: bool,
+    /// Partitions of whose bytes the device lied: they may be refused, and nothing else.
+    pub touched: BTreeSet<PartitionKey>,
+    /// Where it lied about a journal: the partitions of others, of which that may not be.
+    pub sound: Option<BTreeSet<PartitionKey>>,
 }
 
 /// A name, and what is known of the topic that has it.
@@ -39,8 +45,12 @@ pub struct Topic {
     pub configs: BTreeMap<&'static str, String>,
     /// Asked for and not answered: any of them may count.
     pub configs_asked: Vec<(&'static str, String)>,
-    /// The fewest bytes that retention was ever told to keep.
+    /// The fewest bytes, and milliseconds, that retention was ever told to keep; and whether bytes were meant.
     pub retained_min: Option<u64>,
+    pub retained_ms_min: Option<u64>,
+    pub retains_bytes: bool,
+    /// One of this name may give records the time of their arrival, or did once.
+    pub stamps: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +101,10 @@ pub struct Batch {
     pub origin: Origin,
     pub order: u64,
     pub fate: Fate,
+    /// Of the leader, as served, and the time that the broker gave it, if it did: neither ever changes in one topic.
+    pub epoch: Cell<Option<i32>>,
+    pub seen_in: Cell<u32>,
+    pub stamp: Cell<Option<i64>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +142,23 @@ impl Model {
             topic_ids: BTreeSet::new(),
             producer_ids: BTreeSet::new(),
             hurt: false,
+            touched: BTreeSet::new(),
+            sound: None,
         }
+    }
+
+    pub fn key(&self, topic: usize, partition: usize) -> Option<PartitionKey> {
+        Some(PartitionKey {
+            topic: self.topics[topic].id?,
+            partition: PartitionIndex::new(partition as i32),
+        })
+    }
+
+    /// A device did something that the partition may be refused for.
+    pub fn may_refuse(&self, topic: usize, partition: usize) -> bool {
+        let key = self.key(topic, partition);
+        let is_doubted = |key: &PartitionKey| self.sound.as_ref().is_some_and(|sound| !sound.contains(key));
+        self.hurt || key.is_some_and(|key| self.touched.contains(&key) || is_doubted(&key))
     }
 
     /// Makes a batch that is about to be sent.
@@ -160,6 +190,9 @@ impl Model {
             origin,
             order,
             fate: Fate::Open,
+            epoch: Cell::new(None),
+            seen_in: Cell::new(0),
+            stamp: Cell::new(None),
         });
         number
     }
@@ -220,6 +253,8 @@ impl Model {
         topic.configs.clear();
         topic.configs_asked.clear();
         topic.retained_min = None;
+        topic.retained_ms_min = None;
+        topic.retains_bytes = false;
         topic.id = None;
     }
 
@@ -270,9 +305,23 @@ impl Model {
                 return wrong(format!("batch {number}, which was sent elsewhere"));
             }
             let served = batch.bytes();
-            if served[8..12] != sent.raw[8..12] || served[16..] != sent.raw[16..] {
+            let is_stamped = self.topics[topic].stamps && served[ATTRIBUTES] & LOG_APPEND_TIME != 0;
+            let is_same = match is_stamped {
+                true => is_same_but_for_its_time(served, &sent.raw),
+                false => served[8..12] == sent.raw[8..12] && served[16..] == sent.raw[16..],
+            };
+            if !is_same {
                 return wrong(format!("batch {number} with other bytes than were sent"));
             }
+            let epoch_now = batch.partition_leader_epoch().map(|epoch| epoch.get());
+            let stamp = is_stamped.then(|| time_of(served));
+            let incarnation = self.topics[topic].incarnation;
+            let is_new = sent.seen_in.replace(incarnation) != incarnation;
+            if !is_new && !self.hurt && (sent.epoch.get(), sent.stamp.get()) != (epoch_now, stamp) {
+                return wrong(format!("batch {number} with another epoch or time than before"));
+            }
+            sent.epoch.set(epoch_now);
+            sent.stamp.set(stamp);
             let base = batch.base_offset().get();
             let follows = match found.is_empty() {
                 true => base <= from && from < base + sent.records(),
@@ -315,13 +364,27 @@ impl Topic {
             configs: BTreeMap::new(),
             configs_asked: Vec::new(),
             retained_min: None,
+            retained_ms_min: None,
+            retains_bytes: false,
+            stamps: false,
         }
     }
 
-    pub fn note_retention(&mut self, name: &str, value: &str) {
-        if name == "retention.bytes" {
-            let bytes = value.parse().expect("a number of bytes");
-            self.retained_min = Some(self.retained_min.map_or(bytes, |min| min.min(bytes)));
+    /// A value that may count from now on.
+    pub fn note_config(&mut self, name: &str, value: &str) {
+        let number = || value.parse::<u64>().expect("a number");
+        let least = |known: Option<u64>, now: u64| Some(known.map_or(now, |known| known.min(now)));
+        match name {
+            "retention.bytes" => {
+                self.retained_min = least(self.retained_min, number());
+                self.retains_bytes = true;
+            }
+            "retention.ms" => {
+                self.retained_min = Some(0);
+                self.retained_ms_min = least(self.retained_ms_min, number());
+            }
+            "message.timestamp.type" => self.stamps |= value == "LogAppendTime",
+            _ => {}
         }
     }
 }
@@ -330,8 +393,37 @@ impl Batch {
     pub fn records(&self) -> i64 {
         self.times.len() as i64
     }
+
+    /// Of its records, as readers see them.
+    pub fn times_seen(&self) -> impl Iterator<Item = i64> {
+        let stamp = self.stamp.get();
+        self.times.iter().map(move |time| stamp.unwrap_or(*time))
+    }
 }
 
+/// The broker changed the time of the batch and the bit that says so, and nothing else; its checksum is right.
+fn is_same_but_for_its_time(served: &[u8], sent: &[u8]) -> bool {
+    let mut expected = sent.to_vec();
+    expected[ATTRIBUTES] |= LOG_APPEND_TIME;
+    expected[MAX_TIME].copy_from_slice(&served[MAX_TIME]);
+    let crc = millstream_log::crc32c(&served[CRC.end..]).to_be_bytes();
+    served.len() == sent.len()
+        && served[8..12] == expected[8..12]
+        && served[16] == expected[16]
+        && served[CRC] == crc
+        && served[CRC.end..] == expected[CRC.end..]
+}
+
+fn time_of(batch: &[u8]) -> i64 {
+    i64::from_be_bytes(batch[MAX_TIME].try_into().expect("eight bytes"))
+}
+
+/// Of a batch's bytes: its checksum, the low byte of its attributes with the bit that says whose time it has, and its
+/// largest time.
+const CRC: std::ops::Range<usize> = 17..21;
+const ATTRIBUTES: usize = 22;
+const LOG_APPEND_TIME: u8 = 8;
+const MAX_TIME: std::ops::Range<usize> = 35..43;
 const NO_EPOCH: i32 = -1;
 
 /// What the first record says of its batch. It is written at a fixed place, for nobody looks at damaged bytes twice.

@@ -333,13 +333,19 @@ impl Workload {
             configs.push(("segment.ms", self.prng.range(1, 2_000).to_string()));
         } else if self.prng.one_in(3) {
             configs.push(("segment.ms", self.prng.range(1, 2_000).to_string()));
+            if self.prng.one_in(2) {
+                configs.push(("retention.ms", self.prng.range(1, 5_000).to_string()));
+            }
+        }
+        if self.prng.one_in(6) {
+            configs.push(("message.timestamp.type", "LogAppendTime".into()));
         }
         let topic = &mut self.model.topics[index];
         topic.state = TopicState::Creating(partitions);
         topic.version += 1;
         configs
             .iter()
-            .for_each(|(name, value)| topic.note_retention(name, value));
+            .for_each(|(name, value)| topic.note_config(name, value));
         topic.configs_asked = configs.clone();
         let name = topic.name.clone();
         let request = CreateTopicsRequest {
@@ -415,7 +421,12 @@ impl Workload {
         if !self.live(index) {
             return;
         }
-        let (name, value) = match self.prng.range(0, 3) {
+        let (name, value) = match self.prng.range(0, 5) {
+            3 => ("retention.ms", self.prng.range(1, 20_000).to_string()),
+            4 => (
+                "message.timestamp.type",
+                ["CreateTime", "LogAppendTime"][self.prng.index(2)].to_string(),
+            ),
             0 => ("segment.ms", self.prng.range(1, 3_000).to_string()),
             1 => ("retention.bytes", self.prng.range(10_000, 300_000).to_string()),
             _ => (
@@ -424,7 +435,7 @@ impl Workload {
             ),
         };
         let topic = &mut self.model.topics[index];
-        topic.note_retention(name, &value);
+        topic.note_config(name, &value);
         topic.configs_asked.push((name, value.clone()));
         let topic_name = topic.name.clone();
         let request = IncrementalAlterConfigsRequest {

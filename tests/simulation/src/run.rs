@@ -1,6 +1,8 @@
 //! One seed's run: some lives of a broker, each ended by a power cut, a kill or an orderly end, and everything looked
 //! at after each.
 
+mod device;
+
 use std::time::Duration;
 
 use millstream_fuzz::memory::measure;
@@ -10,8 +12,9 @@ use millstream_ring::simulated::{DiskImage, OpKind, PowerCut, SimRing, SimWorld}
 use crate::aside::Aside;
 use crate::boundaries::{self, Boundaries};
 use crate::checker::{Checker, Found, POWER_LOST};
-use crate::eyes::{Armed, Eyes, Place};
+use crate::eyes::{Armed, Eyes};
 use crate::machine::{self, Machine};
+use crate::media::Place;
 use crate::prng::Prng;
 use crate::swarm::{Swarm, Trouble};
 use crate::workload::Workload;
@@ -45,6 +48,11 @@ pub struct Run {
     turns: u64,
     /// Faults that fired before this life.
     fired: u64,
+    /// Lies of the device so far, and changes at rest.
+    lies: u64,
+    lies_seen: u64,
+    /// What lies is of the kind for which the next start may refuse the directory.
+    may_refuse: bool,
     is_full: bool,
     /// Since when.
     full_since: Duration,
@@ -66,6 +74,9 @@ impl Run {
             ended: Ended::default(),
             turns: 0,
             fired: eyes.fired(),
+            lies: 0,
+            lies_seen: eyes.lies(),
+            may_refuse: false,
             is_full: false,
             full_since: Duration::ZERO,
             boundaries: None,
@@ -90,7 +101,9 @@ impl Run {
                 ));
             }
             self.arm_cut(&machine.world);
-            if self.seed.is_multiple_of(boundaries::SEEDS) && life == boundaries::LIFE {
+            // What a device lied about is judged where a life ends.
+            let is_honest = self.work.swarm.trouble != Trouble::Media;
+            if self.seed.is_multiple_of(boundaries::SEEDS) && life == boundaries::LIFE && is_honest {
                 self.boundaries = Some(Boundaries::watch(&machine.world));
             }
             self.live(&mut machine)
@@ -176,6 +189,7 @@ impl Run {
                 machine.describe()
             ));
         }
+        self.note_lies(&machine.world);
         self.work.listen(machine.world.now())
     }
 
@@ -255,6 +269,8 @@ impl Run {
                 }));
             }
             Trouble::SlowDevice => self.eyes.mark("slow device"),
+            Trouble::Media => self.arm_lie(),
+            Trouble::Shortage => self.arm_shortage(),
         }
         // Time goes by: retention, idle partitions, what is settled.
         let end = machine.world.now() + Duration::from_millis(self.prng.range(1, 3_000));
@@ -276,6 +292,7 @@ impl Run {
     /// One life ends and another begins.
     fn end_life(&mut self, mut machine: Machine) -> Result<Machine, String> {
         self.eyes.arm(None);
+        self.eyes.arm_meddling(None);
         self.look_at_boundaries(machine.wall())?;
         if self.boundaries.take().is_some() {
             self.eyes.mark("life crashed at every boundary");
@@ -315,11 +332,17 @@ impl Run {
             spare_power(&world);
         }
         let world = match draw {
-            2 if !world.is_off() => world,
-            3 if orderly => self.restarted(&world.image()),
+            2 if !world.is_off() && self.work.swarm.trouble != Trouble::Media => world,
+            2 | 3 if !world.is_off() => {
+                let mut image = world.image();
+                self.spoil(&mut image);
+                self.restarted(&image)
+            }
             _ => {
-                let image = world.crash(self.prng.next());
-                if self.seed.is_multiple_of(ASIDE_SEEDS) && !self.work.model.hurt {
+                let mut image = world.crash(self.prng.next());
+                self.spoil(&mut image);
+                let is_sound = !self.work.model.hurt && self.lies == 0;
+                if self.seed.is_multiple_of(ASIDE_SEEDS) && is_sound {
                     let mut aside = self.aside(self.work.swarm.build.wall, self.ended.crashes);
                     aside.check_sidecars(&image)?;
                     aside.recover_twice(&image)?;
@@ -367,15 +390,18 @@ impl Run {
         // What was full at the crash has room for the start's own files.
         world.set_capacity(CAPACITY);
         self.is_full = false;
-        let mut machine = self.start(&world)?;
-        if orderly && machine.unclean && !self.work.model.hurt {
+        let mut machine = match self.start(&world) {
+            Ok(machine) => machine,
+            Err(error) => self.put_right(world, error)?,
+        };
+        if orderly && machine.unclean && !self.work.model.hurt && self.lies == 0 {
             return Err("an orderly end was not remembered".into());
         }
         let hurt = self.work.model.hurt;
         if let Some(line) = machine
             .report
             .iter()
-            .find(|line| !hurt && !line.contains("is cut at"))
+            .find(|line| !hurt && self.lies == 0 && !line.contains("is cut at"))
         {
             return Err(format!("nothing failed, and the start says: {line}"));
         }
@@ -386,7 +412,7 @@ impl Run {
             self.eyes.mark("metadata log torn");
         }
         let found = self.look(&mut machine)?;
-        if self.prng.one_in(3) && !hurt {
+        if self.prng.one_in(3) && !hurt && self.lies == 0 {
             machine = self.start_again(machine, &found)?;
         }
         if !hurt {
@@ -407,6 +433,7 @@ impl Run {
             }
             // A full disk may have no room for what a start writes: it says so, and harms nothing.
             Err(error) if self.is_full && error.contains("No space left") => {}
+            Err(_) if self.may_refuse => {}
             Err(error) => return Err(format!("the directory does not open: {error}")),
             Ok(_) => {}
         }

@@ -17,6 +17,10 @@ pub enum Trouble {
     DeviceErrors,
     /// Some operations take up to seconds.
     SlowDevice,
+    /// The device forgets writes, or puts them elsewhere; sectors go bad, and bytes change at rest.
+    Media,
+    /// Transfers stop in the middle, and descriptors run out.
+    Shortage,
 }
 
 /// See the module's page.
@@ -45,7 +49,9 @@ pub struct Swarm {
 impl Swarm {
     pub fn new(seed: u64, prng: &mut Prng) -> Swarm {
         let trouble = match seed % 10 {
-            0..6 => Trouble::None,
+            0..4 => Trouble::None,
+            4 => Trouble::Media,
+            5 => Trouble::Shortage,
             6..8 => Trouble::FullDisk,
             8 => Trouble::DeviceErrors,
             _ => Trouble::SlowDevice,
@@ -103,6 +109,7 @@ fn disk(trouble: Trouble, prng: &mut Prng) -> SimOptions {
             0
         },
         ended_accepts: prng.range(0, 50) as u32,
+        accept_errors: if trouble == Trouble::Shortage { 100 } else { 0 },
         ..Faults::default()
     };
     SimOptions {

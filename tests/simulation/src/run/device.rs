@@ -1,0 +1,118 @@
+//! A run on a device that lies: what is done to its disk, and what a start on it may refuse.
+
+use millstream_ring::simulated::{DiskImage, Meddling, SimWorld};
+
+use super::Run;
+use crate::eyes::{Armed, ArmedMeddling};
+use crate::machine::Machine;
+use crate::media::{Concerned, Place, forgive, rot};
+use crate::swarm::Trouble;
+
+impl Run {
+    /// One of the next writes will not be what the device says that it is.
+    pub(super) fn arm_lie(&mut self) {
+        let kinds = [Meddling::Lost, Meddling::Misdirected, Meddling::Spoilt];
+        let places = [
+            Place::Journal,
+            Place::Checkpoint,
+            Place::Segment,
+            Place::Segment,
+            Place::Segment,
+            Place::Sidecar,
+            Place::Metadata,
+        ];
+        self.eyes.arm_meddling(Some(ArmedMeddling {
+            what: kinds[self.prng.index(kinds.len())],
+            place: places[self.prng.index(places.len())],
+            after: self.prng.range(0, 8),
+        }));
+    }
+
+    /// One of the next transfers stops in the middle, or a file finds no descriptor.
+    pub(super) fn arm_shortage(&mut self) {
+        let places = [Place::Segment, Place::Sidecar];
+        if self.prng.one_in(3) {
+            return self.eyes.arm(Some(Armed {
+                kind: millstream_ring::simulated::OpKind::Open,
+                place: places[self.prng.index(places.len())],
+                errno: EMFILE,
+                after: self.prng.range(0, 6),
+            }));
+        }
+        let places = [Place::Segment, Place::Segment, Place::Journal, Place::Metadata];
+        self.eyes.arm_meddling(Some(ArmedMeddling {
+            what: Meddling::Short,
+            place: places[self.prng.index(places.len())],
+            after: self.prng.range(0, 40),
+        }));
+    }
+
+    /// What the device has done by now concerns these partitions.
+    pub(super) fn note_lies(&mut self, world: &SimWorld) {
+        if !self.count_lies() {
+            return;
+        }
+        let concerned = Concerned::by(&world.lies(), |path| world.truth(path, 0, 4096));
+        self.work.model.touched.extend(concerned.partitions());
+    }
+
+    /// Changes bytes of a disk without power, and notes what a start may find wrong with it.
+    pub(super) fn spoil(&mut self, image: &mut DiskImage) {
+        if self.work.swarm.trouble != Trouble::Media {
+            return;
+        }
+        self.count_lies();
+        if self.prng.one_in(2) && rot(image, &mut self.prng) {
+            self.eyes.mark("bytes changed at rest");
+            self.lies += 1;
+        }
+        if self.lies > 0 {
+            forgive(image);
+            self.note_concerned(image);
+        }
+    }
+
+    /// Whether there are new ones.
+    fn count_lies(&mut self) -> bool {
+        let new = self.eyes.lies() - self.lies_seen;
+        self.lies += new;
+        self.lies_seen += new;
+        new > 0
+    }
+
+    fn note_concerned(&mut self, image: &DiskImage) {
+        let concerned = Concerned::by(&image.lies(), |path| {
+            let mut bytes = image.truth(path)?;
+            bytes.truncate(4096);
+            Some(bytes)
+        });
+        let model = &mut self.work.model;
+        model.sound = concerned.held_by_others(image);
+        model.touched.extend(concerned.partitions());
+        self.may_refuse = concerned.may_refuse();
+    }
+
+    /// A start refused what the device did to the directory. Once everything is as it should be, nothing is lost: the
+    /// refusal did no harm.
+    pub(super) fn put_right(&mut self, world: SimWorld, error: String) -> Result<Machine, String> {
+        if !self.may_refuse {
+            return Err(error);
+        }
+        self.eyes.mark("start refused for what the device did");
+        let mut image = world.image();
+        image.lies().iter().for_each(|lie| image.heal(lie));
+        self.may_refuse = false;
+        self.work.model.sound = None;
+        let world = SimWorld::restart(&image, self.prng.next(), self.work.swarm.disk.clone());
+        self.watch(&world);
+        match self.start(&world) {
+            Ok(machine) => Ok(machine),
+            Err(again) => Err(format!(
+                "a start was refused ({error}), everything was put right, and it is refused: {again}"
+            )),
+        }
+    }
+}
+
+/// As the ring's errors name it.
+const EMFILE: i32 = 24;
