@@ -134,7 +134,7 @@ pub(super) fn read_stretches<R: Ring>(
     stretches: &[Stretch],
     flush: bool,
     mut each: impl FnMut(usize, Found),
-) {
+) -> Result<(), OpenError> {
     let mut from = 0;
     while from < stretches.len() {
         let mut bytes = 0;
@@ -146,19 +146,25 @@ pub(super) fn read_stretches<R: Ring>(
                 bytes <= GROUP_BYTES_MAX || bytes == stretch.len
             })
             .count();
-        let found = read_group(dir, door, &stretches[from..from + group], flush);
+        let found = read_group(dir, door, &stretches[from..from + group], flush)?;
         found
             .into_iter()
             .enumerate()
             .for_each(|(index, found)| each(from + index, found));
         from += group;
     }
+    Ok(())
 }
 
-fn read_group<R: Ring>(dir: &Path, door: &mut Door<'_, R>, stretches: &[Stretch], flush: bool) -> Vec<Found> {
+fn read_group<R: Ring>(
+    dir: &Path,
+    door: &mut Door<'_, R>,
+    stretches: &[Stretch],
+    flush: bool,
+) -> Result<Vec<Found>, OpenError> {
     let mut segments: Vec<SegmentId> = stretches.iter().map(|stretch| stretch.segment).collect();
     segments.dedup();
-    let mut files = open_segments(dir, door, &segments);
+    let mut files = open_segments(dir, door, &segments)?;
     if flush && !door.looks() {
         let open: Vec<usize> = (0..files.len()).filter(|at| files[*at].is_ok()).collect();
         let ops: Vec<Op> = open
@@ -226,7 +232,7 @@ fn read_group<R: Ring>(dir: &Path, door: &mut Door<'_, R>, stretches: &[Stretch]
     for file in files.into_iter().flatten() {
         door.close(file);
     }
-    found
+    Ok(found)
 }
 
 /// Takes in one read of a stretch: of the header, or of its next piece.
@@ -246,26 +252,40 @@ fn take(found: &mut Found, stretch: &Stretch, at: u64, result: Option<Result<Don
     }
 }
 
+/// Each file, or why it is not open. Where the process has no descriptor or no memory left no file is to blame.
 fn open_segments<R: Ring>(
     dir: &Path,
     door: &mut Door<'_, R>,
     segments: &[SegmentId],
-) -> Vec<Result<FileId, IoErrorKind>> {
+) -> Result<Vec<Result<FileId, IoErrorKind>>, OpenError> {
     let mut files: Vec<Result<FileId, IoErrorKind>> =
         segments.iter().map(|_| Err(IoErrorKind::Other)).collect();
     let options = door.options(false);
+    let path = |segment: &SegmentId| dir.join(layout::segment(*segment));
     let ops = segments.iter().map(|segment| Op::OpenFile {
-        path: dir.join(layout::segment(*segment)),
+        path: path(segment),
         options,
     });
+    let mut shortage = None;
     door.run_all(ops, |index, result| {
         files[index] = match result {
             Ok(Done::Opened { file, .. }) => Ok(file),
             Ok(other) => unreachable!("opening completes as opened, not {other:?}"),
-            Err(error) => Err(error.kind()),
+            Err(error) => {
+                if matches!(error.kind(), IoErrorKind::NoDescriptors | IoErrorKind::NoMemory) {
+                    shortage = Some((index, error));
+                }
+                Err(error.kind())
+            }
         };
     });
-    files
+    let Some((index, error)) = shortage else {
+        return Ok(files);
+    };
+    for file in files.into_iter().flatten() {
+        door.close(file);
+    }
+    Err(super::door::failed("cannot open", &path(&segments[index]), error))
 }
 
 /// The folders of segments, and the one for what nobody knows; durable.

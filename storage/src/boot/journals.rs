@@ -102,7 +102,7 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
             Err(error) => told.refuse(&layout::journal(id), error)?,
         }
     }
-    verify_extents(door, dir, &mut replay);
+    verify_extents(door, dir, &mut replay)?;
     Ok(Replayed {
         recovered: replay.finish(),
         points,
@@ -113,7 +113,11 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
 }
 
 /// Direct writes that may not have completed are compared with what the journals say of them.
-fn verify_extents<R: Ring, M: RunMemory>(door: &mut Door<'_, R>, dir: &Path, replay: &mut Replay<M>) {
+fn verify_extents<R: Ring, M: RunMemory>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    replay: &mut Replay<M>,
+) -> Result<(), OpenError> {
     let checks = replay.extents_to_verify();
     let stretches: Vec<Stretch> = checks
         .iter()
@@ -142,7 +146,7 @@ fn verify_extents<R: Ring, M: RunMemory>(door: &mut Door<'_, R>, dir: &Path, rep
             Found::Missing => replay.verified(check, None),
             Found::Failed => replay.unreadable(check),
         }
-    });
+    })
 }
 
 /// Removes journals whose making was interrupted; lists the others, and whether the ring file itself is

@@ -12,6 +12,7 @@ use millstream_ring::{AlignedBuf, Ring};
 use super::door::Door;
 use super::files::{Found, Stretch, read_stretches};
 use crate::chunks::{Chunks, Growth, Located};
+use crate::error::OpenError;
 use crate::partition_log::PartitionLog;
 
 /// Restores the blocks that hold the ends of these logs' active segments, which no journal holds.
@@ -20,7 +21,7 @@ pub(super) fn restore<R: Ring>(
     door: &mut Door<'_, R>,
     logs: &mut [&mut PartitionLog],
     growth: &mut Growth<'_>,
-) {
+) -> Result<(), OpenError> {
     let runs: Vec<Vec<IndexRun>> = logs.iter().map(|log| runs_of_last_block(log)).collect();
     let stretches: Vec<Stretch> = logs
         .iter()
@@ -54,7 +55,7 @@ pub(super) fn restore<R: Ring>(
                 reason: DamageReason::Segment,
             });
         }
-    });
+    })
 }
 
 /// Puts the last block into memory, if the bytes from `from` on are those that were written; otherwise tells the first

@@ -340,7 +340,7 @@ impl Opening<'_> {
         let mut builder = CheckpointBuilder::new(0);
         let as_of = end.chain.sequence.previous();
         let mut floor = end;
-        for log in self.logs(door, &mut shard, partitions, &points) {
+        for log in self.logs(door, &mut shard, partitions, &points)? {
             let since = log.dirty.since().unwrap_or(end);
             if since.head < floor.head {
                 floor = since;
@@ -452,7 +452,7 @@ impl Opening<'_> {
         shard: &mut ShardLogs,
         partitions: Vec<RecoveredPartition>,
         points: &Points,
-    ) -> Vec<PartitionLog> {
+    ) -> Result<Vec<PartitionLog>, OpenError> {
         let oldest_free = shard.journal.point();
         let mut made = 0;
         let mut growth = Growth {
@@ -486,13 +486,13 @@ impl Opening<'_> {
             .zip(ends_in_its_file)
             .filter_map(|(log, is_one)| is_one.then_some(log))
             .collect();
-        last_block::restore(self.dir, door, &mut unfinished, &mut growth);
+        last_block::restore(self.dir, door, &mut unfinished, &mut growth)?;
         for log in unfinished {
             if let Some(damage) = log.damage {
                 self.tell_damage(log.key(), damage);
             }
         }
-        logs
+        Ok(logs)
     }
 
     /// One partition; and whether the block being filled, if there is one, is in memory.

@@ -268,6 +268,39 @@ fn a_file_that_is_another_segments_is_neither_served_nor_written_to() {
 }
 
 #[test]
+fn a_start_without_descriptors_blames_no_file() {
+    // The end of one log lies in its segment; the other's last write is one that no settled round vouches for.
+    for was_orderly in [true, false] {
+        let world = world();
+        let mut options = small_options();
+        if !was_orderly {
+            options.direct_write_bytes_min = 16 << 10;
+        }
+        let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+        let log = host.create(0);
+        host.append(log, &batch(&[&[1; 60_000]])).unwrap();
+        host.flush(log);
+        if was_orderly {
+            host.shut_down();
+            world.advance(Duration::from_secs(1));
+        }
+        let world = SimWorld::restart(&world.crash(7), 8, SimOptions::default());
+        world.fail_when(|op| {
+            let opens = op.kind == OpKind::Open && is_segment(op.path);
+            opens.then_some(IoError::new(EMFILE))
+        });
+        let refused = Host::open(world.ring(), Path::new(DIR), &options, 1).err();
+        let refused = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("Too many open files"), "{refused:?}");
+        world.fail_when(|_| None);
+        let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+        let log = host.logs().lookup(key(0)).unwrap();
+        let records = host.read_all(log, 0, 100_000).map(|records| records.len());
+        assert_eq!(records, Ok(1), "{:?}", host.report);
+    }
+}
+
+#[test]
 fn want_of_descriptors_blames_no_file() {
     let world = world();
     let mut options = small_options();
