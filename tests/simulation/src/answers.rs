@@ -4,6 +4,7 @@
 
 use millstream_protocol::api::ApiKey;
 use millstream_protocol::error::ErrorCode;
+use millstream_protocol::message::fetch::PartitionData;
 use millstream_protocol::message::{
     CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
     FetchResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse, ListOffsetsResponse,
@@ -31,7 +32,9 @@ impl Workload {
         match asked {
             asked @ Asked::Produce { .. } => self.produce_answered(answer, asked),
             asked @ Asked::Fetch { .. } => self.fetch_answered(answer, asked),
+            Asked::FetchInSession(asked) => self.session_answered(client, (correlation, frame), asked),
             asked @ Asked::ListOffsets { .. } => self.list_offsets_answered(answer, asked),
+            asked @ Asked::ListOffsetsByTime { .. } => self.found_by_time(answer, asked),
             asked @ Asked::DeleteRecords { .. } => self.delete_records_answered(answer, asked),
             Asked::Create { topic } => self.create_answered(answer, topic),
             Asked::Delete { topic } => self.delete_answered(answer, topic),
@@ -94,13 +97,35 @@ impl Workload {
         expect(found, correlation)?;
         let mut partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
         let data = partitions.next().ok_or("a fetch answer without its partition")?;
+        let asked = FetchAsked {
+            version,
+            from,
+            end_min,
+            is_alone: true,
+        };
+        self.fetched((topic, partition), asked, data).map(drop)
+    }
+
+    /// One partition's part of a fetch; tells where to read next.
+    pub fn fetched(
+        &mut self,
+        (topic, partition): (usize, usize),
+        asked: FetchAsked,
+        data: &PartitionData<'_>,
+    ) -> Result<i64, String> {
+        let FetchAsked {
+            version,
+            from,
+            end_min,
+            is_alone,
+        } = asked;
         let bytes = match data.records {
             Records::Bytes(bytes) => bytes,
             _ => &[],
         };
-        let (batches, _) = self.model.read(topic, partition, from, bytes)?;
+        let (batches, next) = self.model.read(topic, partition, from, bytes)?;
         if self.model.topics[topic].version != version {
-            return Ok(());
+            return Ok(from);
         }
         let retains = self.model.topics[topic].retained_min.is_some();
         // A read that stopped in the middle is told as an error, and the next one goes well.
@@ -114,7 +139,7 @@ impl Workload {
             Some(ErrorCode::OffsetOutOfRange) if from < start_asked || retains => {
                 let start = data.log_start_offset;
                 return match start > from || self.model.may_refuse(topic, partition) {
-                    true => Ok(()),
+                    true => Ok(start),
                     false => Err(format!(
                         "{name}: a fetch from {from} is out of range, the log starts at {start}"
                     )),
@@ -122,11 +147,11 @@ impl Workload {
             }
             Some(ErrorCode::KafkaStorageError | ErrorCode::OffsetOutOfRange) if self.model.hurt => {
                 self.eyes.mark("partition refused after an error");
-                return Ok(());
+                return Ok(from);
             }
-            Some(ErrorCode::KafkaStorageError) if may_refuse => return Ok(()),
+            Some(ErrorCode::KafkaStorageError) if may_refuse => return Ok(from),
             // What was behind the damage is forgotten.
-            Some(ErrorCode::OffsetOutOfRange) if self.model.may_refuse(topic, partition) => return Ok(()),
+            Some(ErrorCode::OffsetOutOfRange) if self.model.may_refuse(topic, partition) => return Ok(from),
             _ => {
                 return Err(format!(
                     "{name}: a fetch from {from} is refused: {}",
@@ -142,7 +167,7 @@ impl Workload {
                 "{name}: the high watermark is {high}, {end_min} was acknowledged before"
             ));
         }
-        if batches.is_empty() && from < data.high_watermark && !self.model.hurt {
+        if is_alone && batches.is_empty() && from < data.high_watermark && !self.model.hurt {
             return Err(format!(
                 "{name}: nothing is served at {from} below {}",
                 data.high_watermark
@@ -153,6 +178,80 @@ impl Workload {
         }
         let known = &mut self.model.topics[topic].partitions[partition];
         known.end_min = known.end_min.max(data.high_watermark);
+        Ok(next)
+    }
+
+    /// The first record of a time or a later one. Of records that came while it was looked for nobody knows.
+    fn found_by_time(&mut self, answer: Answer<'_>, asked: Asked) -> Result<(), String> {
+        let Answer {
+            correlation, frame, ..
+        } = answer;
+        let Asked::ListOffsetsByTime {
+            topic,
+            version,
+            partition,
+            at,
+            end_min,
+        } = asked
+        else {
+            unreachable!("dispatched above")
+        };
+        let (found, answer) = open::<ListOffsetsResponse<'_>>(frame, ApiKey::ListOffsets, LIST_OFFSETS)?;
+        expect(found, correlation)?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let data = partitions
+            .next()
+            .ok_or("a ListOffsets answer without its partition")?;
+        let of = &self.model.topics[topic];
+        if of.version != version || self.model.hurt {
+            return Ok(());
+        }
+        let name = &of.name;
+        let (offset, time) = (data.offset, data.timestamp);
+        if data.error_code != 0 {
+            let may_refuse =
+                self.model.may_refuse(topic, partition) || self.swarm.trouble == Trouble::Shortage;
+            return match may_refuse {
+                true => Ok(()),
+                false => Err(format!(
+                    "{name}-{partition}: time {at} is not looked up: {}",
+                    data.error_code
+                )),
+            };
+        }
+        if offset >= 0 && time < at {
+            return Err(format!(
+                "{name}-{partition}: time {at} is found at {offset}, of {time}"
+            ));
+        }
+        let known = &of.partitions[partition];
+        // Where nothing was found, what was there when it was asked for counts, otherwise what lies before.
+        let before = if offset < 0 { end_min } else { offset };
+        for (base, number) in &known.placed {
+            let batch = &self.model.batches[*number as usize];
+            if of.stamps && batch.seen_in.get() != of.incarnation {
+                // Nobody knows what time it has.
+                continue;
+            }
+            let records = (*base..).zip(batch.times_seen());
+            for (place, its) in records {
+                if place == offset && its != time {
+                    return Err(format!(
+                        "{name}-{partition}: time {at} is found at {offset}, of {time}, which has {its}"
+                    ));
+                }
+                let is_there = place >= known.start_asked && of.retained_min.is_none();
+                let is_missed = its >= at && place < before && is_there;
+                if is_missed && !self.model.may_refuse(topic, partition) {
+                    return Err(format!(
+                        "{name}-{partition}: time {at} is found at {offset}, {place} has {its}"
+                    ));
+                }
+            }
+        }
+        if offset >= 0 {
+            self.eyes.mark("record found by its time");
+        }
         Ok(())
     }
 
@@ -182,11 +281,13 @@ impl Workload {
         if data.error_code != 0 && self.model.may_refuse(topic, partition) {
             return Ok(());
         }
+        let may_refuse = self.model.may_refuse(topic, partition);
         let retains = self.model.topics[topic].retained_min.is_some();
         let known = &mut self.model.topics[topic].partitions[partition];
         let right = match earliest {
             true => data.offset >= bound && (retains || data.offset <= known.start_asked),
-            false => data.offset >= bound,
+            // Of a partition that has lost its end, what lies before is told.
+            false => data.offset >= bound || may_refuse,
         };
         if data.error_code != 0 || !right {
             let (offset, error) = (data.offset, data.error_code);
@@ -497,7 +598,12 @@ impl Workload {
 
     /// As [`Workload::excused`], and what one that lied about this partition does.
     fn excused_at(&self, error: i16, topic: usize, partition: usize) -> bool {
-        let of_the_log = [ErrorCode::KafkaStorageError, ErrorCode::OutOfOrderSequenceNumber];
+        // What was behind the damage is forgotten.
+        let of_the_log = [
+            ErrorCode::KafkaStorageError,
+            ErrorCode::OutOfOrderSequenceNumber,
+            ErrorCode::OffsetOutOfRange,
+        ];
         let is_of_the_log = of_the_log.iter().any(|code| *code as i16 == error);
         self.excused(error) || is_of_the_log && self.model.may_refuse(topic, partition)
     }
@@ -508,6 +614,13 @@ impl Workload {
             // A journal that is short of room may refuse, as long as it refuses nothing for ever.
             Some(ErrorCode::NotEnoughReplicas) => true,
             Some(ErrorCode::RequestTimedOut) => self.swarm.trouble != Trouble::None,
+            // The metadata log found no descriptor.
+            Some(
+                ErrorCode::KafkaStorageError
+                | ErrorCode::BrokerNotAvailable
+                | ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::NotController,
+            ) if self.swarm.trouble == Trouble::Shortage && self.eyes.starved() > self.starved => true,
             Some(
                 ErrorCode::KafkaStorageError
                 | ErrorCode::OutOfOrderSequenceNumber
@@ -518,6 +631,18 @@ impl Workload {
             _ => false,
         }
     }
+}
+
+/// What was asked of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchAsked {
+    /// Of the topic.
+    pub version: u32,
+    pub from: i64,
+    /// Where the log ended at least.
+    pub end_min: i64,
+    /// No other partition was asked for besides.
+    pub is_alone: bool,
 }
 
 /// An answer as it came.

@@ -310,6 +310,9 @@ impl<'a> Checker<'a> {
             if self.model.batches[*number as usize].stamp.get().is_some() {
                 self.eyes.mark("batch with the time of its arrival");
             }
+            if self.model.batches[*number as usize].is_compressed() {
+                self.eyes.mark("compressed batch read");
+            }
             if self.model.batches[*number as usize].fate == Fate::Open {
                 self.eyes.mark("unacknowledged suffix kept");
             }

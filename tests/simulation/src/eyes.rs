@@ -65,6 +65,11 @@ pub const MARKS: &[&str] = &[
     "records removed for their age",
     "batch with the time of its arrival",
     "no descriptor",
+    "start refused for want of a descriptor",
+    "incremental fetch",
+    "partition forgotten by a fetch session",
+    "compressed batch read",
+    "record found by its time",
 ];
 
 /// Shared by the worlds of one run.
@@ -81,6 +86,7 @@ struct Seen {
     read: u64,
     armed: Option<Armed>,
     fired: u64,
+    starved: u64,
     meddling: Option<ArmedMeddling>,
     lies: u64,
 }
@@ -141,6 +147,11 @@ impl Eyes {
         self.0.borrow().fired
     }
 
+    /// Those of them that found no descriptor.
+    pub fn starved(&self) -> u64 {
+        self.0.borrow().starved
+    }
+
     /// Bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.0.borrow().read
@@ -188,6 +199,7 @@ impl Seen {
                 let error = IoError::new(armed.errno);
                 self.armed = None;
                 if error.errno == EMFILE {
+                    self.starved += 1;
                     self.mark("no descriptor");
                 } else {
                     self.fired += 1;

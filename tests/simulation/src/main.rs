@@ -32,6 +32,7 @@ mod report;
 mod requests;
 mod run;
 mod search;
+mod sessions;
 mod swarm;
 mod workload;
 

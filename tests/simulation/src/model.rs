@@ -6,9 +6,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use millstream_compress::{Body, compress};
 use millstream_log::PartitionKey;
-use millstream_protocol::record::batch::Batches;
+use millstream_protocol::record::batch::{BatchView, Batches};
 use millstream_protocol::record::builder::BatchBuilder;
+use millstream_protocol::record::codec::Codec;
 use millstream_protocol::types::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
 
 /// Everything.
@@ -132,6 +134,7 @@ pub struct Recipe {
     pub connection: u64,
     pub times: Vec<i64>,
     pub bytes: usize,
+    pub codec: Codec,
 }
 
 impl Model {
@@ -182,10 +185,14 @@ impl Model {
             Some((id, sequence)) => (Origin::Producer(id), sequence as u64),
             None => (Origin::Connection(recipe.connection), u64::from(number)),
         };
+        let raw = match recipe.codec {
+            Codec::None => builder.build(),
+            codec => builder.build_with(codec, |body| compress(codec, body)),
+        };
         self.batches.push(Batch {
             topic: recipe.topic,
             partition: recipe.partition,
-            raw: builder.build().into(),
+            raw: raw.into(),
             times: recipe.times.into(),
             origin,
             order,
@@ -296,7 +303,7 @@ impl Model {
             let Ok(batch) = batch else {
                 return wrong("no whole batch".into());
             };
-            let number = batch_number(batch.body(), batch.record_count());
+            let number = batch_number(&batch);
             let Some(sent) = number.and_then(|number| self.batches.get(number as usize)) else {
                 return wrong("a batch that was never sent".into());
             };
@@ -394,6 +401,10 @@ impl Batch {
         self.times.len() as i64
     }
 
+    pub fn is_compressed(&self) -> bool {
+        self.raw[ATTRIBUTES] & COMPRESSION != 0
+    }
+
     /// Of its records, as readers see them.
     pub fn times_seen(&self) -> impl Iterator<Item = i64> {
         let stamp = self.stamp.get();
@@ -418,19 +429,22 @@ fn time_of(batch: &[u8]) -> i64 {
     i64::from_be_bytes(batch[MAX_TIME].try_into().expect("eight bytes"))
 }
 
-/// Of a batch's bytes: its checksum, the low byte of its attributes with the bit that says whose time it has, and its
-/// largest time.
+/// Of a batch's bytes: its checksum, the low byte of its attributes with the bits that name its compression and the one
+/// that says whose time it has, and its largest time.
 const CRC: std::ops::Range<usize> = 17..21;
 const ATTRIBUTES: usize = 22;
+const COMPRESSION: u8 = 7;
 const LOG_APPEND_TIME: u8 = 8;
 const MAX_TIME: std::ops::Range<usize> = 35..43;
 const NO_EPOCH: i32 = -1;
 
 /// What the first record says of its batch. It is written at a fixed place, for nobody looks at damaged bytes twice.
-fn batch_number(body: &[u8], count: i32) -> Option<u32> {
-    let record = millstream_protocol::record::record::RecordIter::new(body, count)
-        .next()?
-        .ok()?;
+fn batch_number(batch: &BatchView<'_>) -> Option<u32> {
+    let body = Body::of(batch, BATCH_BYTES_MAX).ok()?;
+    let record = body.records().next()?.ok()?;
     let number = record.value?.first_chunk::<4>()?;
     Some(u32::from_be_bytes(*number))
 }
+
+/// Larger than any batch that clients make.
+const BATCH_BYTES_MAX: usize = 1 << 20;

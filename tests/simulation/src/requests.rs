@@ -16,6 +16,7 @@ use millstream_protocol::message::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
 };
+use millstream_protocol::record::codec::Codec;
 
 use crate::checker::{TIME, TIME_SPAN};
 use crate::model::{Recipe, TopicState};
@@ -171,7 +172,13 @@ impl Workload {
             _ => self.prng.range(10, 600),
         };
         let records = self.prng.range(1, 5);
+        let codec = match self.prng.range(0, 10) {
+            0 => Codec::Lz4,
+            1 => Codec::Snappy,
+            _ => Codec::None,
+        };
         Recipe {
+            codec,
             topic,
             partition,
             producer,
@@ -283,6 +290,24 @@ impl Workload {
             partition,
             earliest,
             bound,
+        };
+        self.ask(client, &request, LIST_OFFSETS, asked);
+    }
+
+    pub fn list_offsets_by_time(&mut self, client: usize, topic: usize) {
+        if !self.live(topic) {
+            return;
+        }
+        let partition = self.prng.index(self.model.topics[topic].partitions.len());
+        let at = TIME + self.prng.range(0, TIME_SPAN + 1000) as i64;
+        let name = self.model.topics[topic].name.clone();
+        let request = list_offsets_request(&name, partition, at);
+        let asked = Asked::ListOffsetsByTime {
+            topic,
+            version: self.model.topics[topic].version,
+            partition,
+            at,
+            end_min: self.model.topics[topic].partitions[partition].end_min,
         };
         self.ask(client, &request, LIST_OFFSETS, asked);
     }

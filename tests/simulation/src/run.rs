@@ -48,6 +48,8 @@ pub struct Run {
     turns: u64,
     /// Faults that fired before this life.
     fired: u64,
+    /// Opens that found no descriptor before this life's start.
+    starved: u64,
     /// Lies of the device so far, and changes at rest.
     lies: u64,
     lies_seen: u64,
@@ -74,6 +76,7 @@ impl Run {
             ended: Ended::default(),
             turns: 0,
             fired: eyes.fired(),
+            starved: 0,
             lies: 0,
             lies_seen: eyes.lies(),
             may_refuse: false,
@@ -390,11 +393,17 @@ impl Run {
         // What was full at the crash has room for the start's own files.
         world.set_capacity(CAPACITY);
         self.is_full = false;
-        let mut machine = match self.start(&world) {
+        self.starved = self.eyes.starved();
+        self.starve_start();
+        let started = self.start(&world);
+        self.eyes.arm(None);
+        // A start that was refused may have begun, and is no orderly end.
+        let remembers = orderly && started.is_ok();
+        let mut machine = match started {
             Ok(machine) => machine,
             Err(error) => self.put_right(world, error)?,
         };
-        if orderly && machine.unclean && !self.work.model.hurt && self.lies == 0 {
+        if remembers && machine.unclean && !self.work.model.hurt && self.lies == 0 {
             return Err("an orderly end was not remembered".into());
         }
         let hurt = self.work.model.hurt;

@@ -11,6 +11,7 @@ use crate::eyes::Eyes;
 use crate::machine::Machine;
 use crate::model::{Model, TopicState};
 use crate::prng::Prng;
+use crate::sessions::{AskedInSession, Session};
 use crate::swarm::{Swarm, Trouble};
 
 /// All clients of one run. What they know outlives the machines.
@@ -25,6 +26,8 @@ pub struct Workload {
     pub connections: u64,
     /// A start ended a life before this one.
     pub restarted: bool,
+    /// Opens that found no descriptor before this run.
+    pub starved: u64,
     /// What the world's clock said last.
     now: Duration,
     /// Requests sent, and record batches acknowledged.
@@ -42,6 +45,9 @@ pub struct Client {
     pub waits_since: Duration,
     /// It has sent batches without asking for an answer, whose errors close the connection.
     pub is_silent: bool,
+    /// While one is there; and whether a request of it waits for its answer.
+    pub session: Option<Session>,
+    pub session_asked: bool,
 }
 
 /// An idempotent producer of one client for one topic.
@@ -85,12 +91,21 @@ pub enum Asked {
         from: i64,
         end_min: i64,
     },
+    FetchInSession(AskedInSession),
     ListOffsets {
         topic: usize,
         version: u32,
         partition: usize,
         earliest: bool,
         bound: i64,
+    },
+    /// The first record of a time or a later one; the log ended here at least.
+    ListOffsetsByTime {
+        topic: usize,
+        version: u32,
+        partition: usize,
+        at: i64,
+        end_min: i64,
     },
     DeleteRecords {
         topic: usize,
@@ -159,6 +174,7 @@ const WISHES: [Wish; 10] = [
 impl Workload {
     pub fn new(swarm: Swarm, prng: Prng, eyes: Eyes) -> Workload {
         let model = Model::new(swarm.topics);
+        let starved = eyes.starved();
         let clients = (0..swarm.clients).map(|_| Client::default()).collect();
         Workload {
             swarm,
@@ -169,6 +185,7 @@ impl Workload {
             producers: BTreeMap::new(),
             connections: 0,
             restarted: false,
+            starved,
             now: Duration::ZERO,
             requests: 0,
             acknowledged: 0,
@@ -196,7 +213,9 @@ impl Workload {
         let topic = self.prng.index(self.model.topics.len());
         match WISHES[place.expect("the draw is below the sum")] {
             Wish::Produce => self.produce(client, topic),
+            Wish::Fetch if self.prng.one_in(2) => self.fetch_in_session(client),
             Wish::Fetch => self.fetch(client, topic),
+            Wish::ListOffsets if self.prng.one_in(3) => self.list_offsets_by_time(client, topic),
             Wish::ListOffsets => self.list_offsets(client, topic),
             Wish::DeleteRecords => self.delete_records(client, topic),
             Wish::Create => self.create(client, topic),
@@ -285,9 +304,12 @@ impl Workload {
             connection,
             in_flight,
             is_silent,
+            session,
+            session_asked,
             ..
         } = &mut self.clients[client];
         (*connection, *is_silent) = (None, false);
+        (*session, *session_asked) = (None, false);
         for (_, asked) in in_flight.drain(..) {
             // Creations, deletions and changes stay asked for: the next start tells what became of them.
             match asked {

@@ -1,6 +1,6 @@
 //! A run on a device that lies: what is done to its disk, and what a start on it may refuse.
 
-use millstream_ring::simulated::{DiskImage, Meddling, SimWorld};
+use millstream_ring::simulated::{DiskImage, Meddling, OpKind, SimWorld};
 
 use super::Run;
 use crate::eyes::{Armed, ArmedMeddling};
@@ -30,10 +30,10 @@ impl Run {
 
     /// One of the next transfers stops in the middle, or a file finds no descriptor.
     pub(super) fn arm_shortage(&mut self) {
-        let places = [Place::Segment, Place::Sidecar];
+        let places = [Place::Segment, Place::Sidecar, Place::Metadata];
         if self.prng.one_in(3) {
             return self.eyes.arm(Some(Armed {
-                kind: millstream_ring::simulated::OpKind::Open,
+                kind: OpKind::Open,
                 place: places[self.prng.index(places.len())],
                 errno: EMFILE,
                 after: self.prng.range(0, 6),
@@ -44,6 +44,26 @@ impl Run {
             what: Meddling::Short,
             place: places[self.prng.index(places.len())],
             after: self.prng.range(0, 40),
+        }));
+    }
+
+    /// One of the next start's files finds no descriptor.
+    pub(super) fn starve_start(&mut self) {
+        if self.work.swarm.trouble != Trouble::Shortage || !self.prng.one_in(3) {
+            return;
+        }
+        let places = [
+            Place::Journal,
+            Place::Checkpoint,
+            Place::Metadata,
+            Place::Segment,
+            Place::Sidecar,
+        ];
+        self.eyes.arm(Some(Armed {
+            kind: OpKind::Open,
+            place: places[self.prng.index(places.len())],
+            errno: EMFILE,
+            after: self.prng.range(0, 6),
         }));
     }
 
@@ -95,6 +115,10 @@ impl Run {
     /// A start refused what the device did to the directory. Once everything is as it should be, nothing is lost: the
     /// refusal did no harm.
     pub(super) fn put_right(&mut self, world: SimWorld, error: String) -> Result<Machine, String> {
+        if self.work.swarm.trouble == Trouble::Shortage && self.eyes.starved() > self.starved {
+            self.eyes.mark("start refused for want of a descriptor");
+            return self.start(&world);
+        }
         if !self.may_refuse {
             return Err(error);
         }
