@@ -181,6 +181,12 @@ impl SegmentFiles {
         }
         let file = self.file(segment);
         file.wants_open = false;
+        // Space in it is asked for again by whoever needs it, unless that one is told that there will be none.
+        if file.wanted_end > file.reserved_end {
+            (file.wanted_end, file.hoped_end) = (file.reserved_end, file.reserved_end);
+            events.push(FileEvent::MakeFailed { segment, error });
+        }
+        let file = self.file(segment);
         for work in std::mem::take(&mut file.waiting) {
             match work {
                 FileWork::Write { tag, len, .. } => {

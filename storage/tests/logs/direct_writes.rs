@@ -219,3 +219,25 @@ fn a_rescue_that_fails_keeps_nobody_from_the_end() {
         assert_eq!(host.logs().offsets(log).end.get(), 0, "{:?}", host.report);
     }
 }
+
+/// What was accepted and needs space in the file is taken back, so that nobody waits for it, not even an orderly end.
+#[test]
+fn a_header_that_cannot_be_read_fences_who_waits_for_space() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[&[1; 900]])).unwrap();
+    host.flush(log);
+    host.shut_down();
+    world.advance(Duration::from_secs(1));
+    let world = SimWorld::restart(&world.image(), 8, SimOptions::default());
+    let mut host = open(&world);
+    let log = host.logs().lookup(key(0)).unwrap();
+    world.fail_when(|op| {
+        let is_header = op.kind == OpKind::Read && is_segment(op.path) && op.at == 0;
+        is_header.then_some(IoError::new(EIO))
+    });
+    host.append(log, &batch(&[&[2; 50_000]])).unwrap();
+    host.until_fenced();
+    host.shut_down();
+}
