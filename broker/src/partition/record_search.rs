@@ -26,6 +26,10 @@ pub fn first_at(pieces: &[Slice], at: TimestampMs, start: Offset) -> Result<Posi
     };
     let (batch, _) = BatchView::parse(bytes).map_err(DecompressError::Batch)?;
     let last = (batch.last_offset(), batch.max_timestamp().unwrap_or(at));
+    // The start has moved beyond it while it was being read.
+    if last.0 < start {
+        return Ok(Position::Behind(last.0.next()));
+    }
     if batch.attributes().timestamp_type() == TimestampType::LogAppendTime {
         return Ok(Position::Record(batch.base_offset().max(start), last.1));
     }
@@ -69,5 +73,23 @@ mod tests {
         assert_eq!(find(30, 11), record(12, 40));
         assert_eq!(find(45, 11), Position::Behind(Offset::new(14)));
         assert_eq!(find(10, 13), record(13, 10));
+        assert_eq!(find(10, 14), Position::Behind(Offset::new(14)));
     }
+
+    #[test]
+    fn a_batch_below_the_start_is_not_found_by_the_time_of_its_arrival() {
+        let mut builder = BatchBuilder::new().base_offset(Offset::new(10));
+        (0..4).for_each(|_| builder.push(TimestampMs::new(50), None, Some(b"v"), &[]));
+        let mut bytes = builder.build();
+        bytes[ATTRIBUTES] |= LOG_APPEND_TIME;
+        let pieces = [Slice::from(bytes)];
+        let find = |start| first_at(&pieces, TimestampMs::new(30), Offset::new(start)).unwrap();
+        let record = |offset| Position::Record(Offset::new(offset), TimestampMs::new(50));
+        assert_eq!((find(0), find(12)), (record(10), record(12)));
+        assert_eq!(find(14), Position::Behind(Offset::new(14)));
+    }
+
+    /// Where a batch says whose time it has, and how.
+    const ATTRIBUTES: usize = 22;
+    const LOG_APPEND_TIME: u8 = 8;
 }
