@@ -6,6 +6,7 @@
 
 use std::ops::Bound;
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{Damage, DamageReason, FilePosition, PartitionState, SegmentId};
 use millstream_protocol::types::Offset;
 use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
@@ -234,7 +235,9 @@ impl ShardLogs {
         let Some(log) = self.logs.get_mut(id) else { return };
         log.direct_outstanding -= 1;
         let done = log.direct_outstanding == 0;
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !planted::has(Bug::FailedWriteBelieved)
+        {
             if log.direct_failed() {
                 self.journal.direct_write_failed();
                 self.checkpointer.give_up();
@@ -260,6 +263,7 @@ impl ShardLogs {
         log.behind_outstanding -= 1;
         if let Err(error) = result
             && !log.dirty.is_behind_forgotten()
+            && !planted::has(Bug::FailedWriteBelieved)
         {
             return self.fence(id, segment, "writing", error, events);
         }

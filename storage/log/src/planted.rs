@@ -65,10 +65,20 @@ pub enum Bug {
     MetadataDeletedOnDamage,
     /// Blocks of producer ids are given out before they are in the metadata log.
     ProducerIdsNotLogged,
+    /// A round that was settled and is damaged is taken for a torn one, and what follows is cut.
+    DamageCut,
+    /// What is read back from a segment is served as it is.
+    ColdReadNotChecked,
+    /// A write to a segment that failed is taken for done.
+    FailedWriteBelieved,
+    /// A segment file that nothing knows is deleted, and said to be put aside.
+    UnknownSegmentDeleted,
+    /// An unreadable entry of the metadata log is cut off with all that follow.
+    MetadataDamageCut,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 28] = [
+    pub const ALL: [Bug; 33] = [
         Bug::RoundNotFlushed,
         Bug::DirectWriteNotFlushed,
         Bug::DirectWritesInFlightCovered,
@@ -97,6 +107,11 @@ impl Bug {
         Bug::MetadataEntryDropped,
         Bug::MetadataDeletedOnDamage,
         Bug::ProducerIdsNotLogged,
+        Bug::DamageCut,
+        Bug::ColdReadNotChecked,
+        Bug::FailedWriteBelieved,
+        Bug::UnknownSegmentDeleted,
+        Bug::MetadataDamageCut,
     ];
 
     /// The rule that it breaks.
@@ -130,6 +145,11 @@ impl Bug {
             Bug::MetadataEntryDropped => "what the metadata log acknowledged stays",
             Bug::MetadataDeletedOnDamage => "damage deletes nothing",
             Bug::ProducerIdsNotLogged => "ids are given out once they are logged",
+            Bug::DamageCut => "damage is fenced and not cut",
+            Bug::ColdReadNotChecked => "what is read back is held against its checksum",
+            Bug::FailedWriteBelieved => "a failed write fences and is never taken for done",
+            Bug::UnknownSegmentDeleted => "unknown segment files are put aside",
+            Bug::MetadataDamageCut => "what the metadata lost is not taken for a torn end",
         }
     }
 }

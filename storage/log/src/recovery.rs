@@ -319,7 +319,7 @@ impl<M: RunMemory> Replay<M> {
             known.settled = known.settled.max(says);
             known.incarnation = known.incarnation.max(header.incarnation);
         }
-        if known.settled < end.sequence {
+        if known.settled < end.sequence || planted::has(Bug::DamageCut) {
             return Ok(ChainEnd::Torn);
         }
         known.damaged = true;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use millstream_log::planted::{self, Bug};
 use millstream_log::{FilePosition, PartitionKey, SegmentHeader, SegmentId, layout};
 use millstream_ring::{AlignedBuf, Done, FileId, IoError, IoErrorKind, Op, Ring};
 
@@ -91,7 +92,10 @@ impl SegmentScan {
         let from = self.dir.join(path);
         let name = from.file_name().expect("a file's path ends with its name");
         let to = self.dir.join(layout::QUARANTINE).join(name);
-        door.rename(&from, &to)?;
+        match planted::has(Bug::UnknownSegmentDeleted) {
+            true => door.unlink(&from)?,
+            false => door.rename(&from, &to)?,
+        }
         door.sync_dir(&self.dir.join(layout::QUARANTINE))?;
         door.sync_dir(
             &self

@@ -282,7 +282,7 @@ impl<'a> Checker<'a> {
         if start > known.start_asked {
             self.eyes.mark("records removed by retention");
         }
-        if end < known.end_min && !self.model.hurt {
+        if end < known.end_min {
             return fail(format!(
                 "the log ends at {end}, {} was acknowledged or visible",
                 known.end_min
@@ -290,7 +290,8 @@ impl<'a> Checker<'a> {
         }
         let batches = match self.read_all(topic, partition, start, end)? {
             Ok(batches) => batches,
-            Err(error) if may_refuse => {
+            // A start that found nothing wrong after an error has everything; a lie is met where it is read.
+            Err(error) if may_refuse && (!self.model.hurt || self.is_told(&name)) => {
                 self.note_refusal(topic, partition);
                 found.refused = Some(error);
                 return Ok(found);
@@ -516,12 +517,11 @@ impl<'a> Checker<'a> {
     fn refusal(&mut self, name: &str, found: &Found, error: i16) -> Result<Option<i16>, String> {
         let (topic, partition) = (found.topic, found.partition);
         let may_refuse = self.model.may_refuse(topic, partition);
-        let is_told = |what: &str| self.machine.report.iter().any(|line| line.contains(what));
         if error != 0 {
             if !may_refuse {
                 return Err(format!("{name}: its offsets are refused: {error}"));
             }
-            if !self.model.hurt && !is_told(&format!("{name} ")) {
+            if !self.is_told(name) {
                 let report = &self.machine.report;
                 return Err(format!(
                     "{name}: it is refused, and the start does not say so: {report:?}"
@@ -531,7 +531,7 @@ impl<'a> Checker<'a> {
             return Ok(Some(error));
         }
         let end_min = self.model.topics[topic].partitions[partition].end_min;
-        if found.end >= end_min || !may_refuse || !is_told(&format!("{name} is damaged")) {
+        if found.end >= end_min || !may_refuse || !self.is_told(&format!("{name} is damaged")) {
             return Ok(None);
         }
         // It takes nothing any more, and what came after the damage is forgotten.
@@ -540,6 +540,12 @@ impl<'a> Checker<'a> {
         (known.end_min, known.start_durable, known.start_told) = (found.end, found.start, found.start);
         known.start_asked = known.start_asked.min(found.end);
         Ok(Some(ErrorCode::KafkaStorageError as i16))
+    }
+
+    /// The start said something about a partition.
+    fn is_told(&self, what: &str) -> bool {
+        let what = format!("partition {what} ");
+        self.machine.report.iter().any(|line| line.contains(&what))
     }
 
     /// Out of service, and allowed to be.

@@ -64,6 +64,7 @@ pub const MARKS: &[&str] = &[
     "end of an older epoch told",
     "records removed for their age",
     "batch with the time of its arrival",
+    "segment file put aside",
     "no descriptor",
     "start refused for want of a descriptor",
     "incremental fetch",

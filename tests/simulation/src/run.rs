@@ -420,6 +420,7 @@ impl Run {
         if machine.metadata_torn {
             self.eyes.mark("metadata log torn");
         }
+        self.check_put_aside(&machine)?;
         let found = self.look(&mut machine)?;
         if self.prng.one_in(3) && !hurt && self.lies == 0 {
             machine = self.start_again(machine, &found)?;

@@ -1,10 +1,13 @@
 //! A run on a device that lies: what is done to its disk, and what a start on it may refuse.
 
+use std::path::Path;
+
+use millstream_log::layout;
 use millstream_ring::simulated::{DiskImage, Meddling, OpKind, SimWorld};
 
 use super::Run;
 use crate::eyes::{Armed, ArmedMeddling};
-use crate::machine::Machine;
+use crate::machine::{DIR, Machine};
 use crate::media::{Concerned, Place, forgive, rot};
 use crate::swarm::Trouble;
 
@@ -110,6 +113,26 @@ impl Run {
         model.sound = concerned.held_by_others(image);
         model.touched.extend(concerned.partitions());
         self.may_refuse = concerned.may_refuse();
+    }
+
+    /// What a start says that it put aside is there.
+    pub(super) fn check_put_aside(&self, machine: &Machine) -> Result<(), String> {
+        for line in &machine.report {
+            let Some(words) = line.strip_prefix("segment file ") else {
+                continue;
+            };
+            let path = Path::new(words.split(' ').next().unwrap_or_default());
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let aside = Path::new(DIR).join(layout::QUARANTINE).join(name);
+            if machine.world.image().size(&aside).is_none() {
+                return Err(format!("the start says: {line}; and there is no such file"));
+            }
+            self.eyes.mark("segment file put aside");
+        }
+        Ok(())
     }
 
     /// A start refused what the device did to the directory. Once everything is as it should be, nothing is lost: the
