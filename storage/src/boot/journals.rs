@@ -35,6 +35,8 @@ pub(super) struct Replayed<M = RecoveredBytes> {
     pub(super) next_id: u64,
     /// For each journal with a rescue file: where its rounds end.
     pub(super) rescue_ends: BTreeMap<JournalId, u64>,
+    /// A journal is lost of which nothing counted: all begin anew.
+    pub(super) begins_anew: bool,
     /// A checkpoint is lost: there may be segments of which nothing here tells. Only a look gets this far.
     pub(super) is_blind: bool,
 }
@@ -64,7 +66,7 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
     let (ids, mut next_id) = clean_up(door, dir, told)?;
     let mut replay = Replay::default();
     let mut points = BTreeMap::new();
-    let (mut heads, mut is_blind) = (Vec::new(), false);
+    let (mut heads, mut is_blind, mut begins_anew) = (Vec::new(), false, false);
     for (id, has_journal) in ids {
         next_id = next_id.max(id.get() + 1);
         let (checkpoint, is_lone) = match read_checkpoint(door, dir, id, told) {
@@ -80,16 +82,28 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
             remove(door, dir, id, has_journal)?;
             continue;
         }
-        if has_journal {
-            heads.push((checkpoint.head, is_lone));
-        } else {
-            let what = format!(
-                "{} is missing: records that only it held are lost, and nothing tells which",
-                layout::journal(id)
-            );
-            told.refuse(&layout::journal(id), OpenError::Damaged { what })?;
-        }
+        let head = checkpoint.head;
+        let loss = journal_loss(door, dir, &head, has_journal)?;
+        let counts = match &loss {
+            Some(_) => is_lone || counts_still(door, dir, &checkpoint, has_journal)?,
+            None => true,
+        };
         replay.add_checkpoint(checkpoint);
+        match loss {
+            None => heads.push((head, is_lone)),
+            Some(loss) if counts => {
+                let what = format!("{} {loss}: {NOTHING_TELLS}", layout::journal(id));
+                told.refuse(&layout::journal(id), OpenError::Damaged { what })?;
+            }
+            Some(loss) => {
+                begins_anew = true;
+                let what = format!(
+                    "it {loss}; the directory was closed in good order, when nothing in it counted: it is made anew"
+                );
+                told.warn(Finding::of_file(layout::journal(id), what, Means::Rebuilt));
+                replay.chain_ended(id, head.tail, &[]).map_err(contradiction)?;
+            }
+        }
     }
     let mut rescue_ends = BTreeMap::new();
     for (head, is_lone) in &heads {
@@ -108,8 +122,46 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
         points,
         next_id,
         rescue_ends,
+        begins_anew,
         is_blind,
     })
+}
+
+/// What is missing of a journal's file, in words; `None` where it is there as a whole.
+fn journal_loss<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    head: &CheckpointHead,
+    has_journal: bool,
+) -> Result<Option<String>, OpenError> {
+    if !has_journal {
+        return Ok(Some("is missing".to_owned()));
+    }
+    let (file, size) = door.open(&dir.join(layout::journal(head.journal.id)), false)?;
+    door.close(file);
+    let is_short = size < head.ring_bytes;
+    Ok(is_short.then(|| format!("has {size} bytes of {}", head.ring_bytes)))
+}
+
+/// Whether anything that a journal held before a part of it was lost may count, although its newest checkpoint can be
+/// read: not after an orderly end. Bytes of a partition that was out of service then may be there alone.
+fn counts_still<R: Ring>(
+    door: &mut Door<'_, R>,
+    dir: &Path,
+    checkpoint: &Checkpoint,
+    has_journal: bool,
+) -> Result<bool, OpenError> {
+    let head = &checkpoint.head;
+    if !head.clean || checkpoint.entries.iter().any(|entry| entry.damage.is_some()) {
+        return Ok(true);
+    }
+    if !has_journal {
+        return Ok(false);
+    }
+    let (file, _) = door.open(&dir.join(layout::journal(head.journal.id)), false)?;
+    let counts = goes_on(door, file, head);
+    door.close(file);
+    Ok(counts)
 }
 
 /// Direct writes that may not have completed are compared with what the journals say of them.
@@ -242,16 +294,7 @@ fn replay_journal<R: Ring, M: RunMemory>(
     let id = head.journal.id;
     let mut points = Points::default();
     let path = dir.join(layout::journal(id));
-    let (file, size) = door.open(&path, false)?;
-    if size < head.ring_bytes {
-        return Err(OpenError::Damaged {
-            what: format!(
-                "{} has {size} bytes of {}: records that only the rest held are lost, and nothing tells which",
-                layout::journal(id),
-                head.ring_bytes
-            ),
-        });
-    }
+    let (file, _) = door.open(&path, false)?;
     if head.clean && !is_lone && (planted::has(Bug::CleanMarkKept) || !goes_on(door, file, head)) {
         // Nothing follows an orderly end.
         points.end = Some(JournalPoint {
@@ -291,8 +334,12 @@ fn replay_journal<R: Ring, M: RunMemory>(
         });
     }
     let ended = replay.chain_ended(id, end, &headers).map_err(contradiction)?;
-    let newer = |(_, header): &(u64, RoundHeader)| header.incarnation > head.incarnation;
-    if is_lone && (headers.iter().any(newer) || matches!(ended, ChainEnd::Damaged { .. })) {
+    // Rounds of a later start that the chain reaches go on from this checkpoint: what a start cuts stands in both
+    // slots, and whatever else it finds, the next one finds too. Others go on from the one that is lost.
+    let is_unreached = |(_, header): &(u64, RoundHeader)| {
+        header.incarnation > head.incarnation && header.sequence >= end.sequence
+    };
+    if is_lone && (headers.iter().any(is_unreached) || matches!(ended, ChainEnd::Damaged { .. })) {
         return Err(OpenError::Damaged {
             what: format!(
                 "the newest checkpoint of {} cannot be read, and the journal goes on from it: what the older one says \
@@ -534,4 +581,5 @@ fn contradiction(error: ReplayError) -> OpenError {
     }
 }
 
+const NOTHING_TELLS: &str = "records that only the lost bytes held are lost, and nothing tells which";
 pub(super) const UNFINISHED: &str = ".new";

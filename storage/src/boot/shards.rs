@@ -78,6 +78,7 @@ impl Opening<'_> {
             mut points,
             next_id,
             rescue_ends,
+            begins_anew,
             is_blind: _,
         } = replayed;
         let incarnation = match planted::has(Bug::IncarnationNotRaised) {
@@ -99,7 +100,7 @@ impl Opening<'_> {
         self.quarantine_unknown(door, &partitions, &unlinks)?;
         let old: Vec<CheckpointHead> = recovered.journals.iter().map(|journal| journal.head).collect();
         let resumable = recovered.journals.iter().all(|journal| journal.resume.is_some());
-        let stays = resumable && self.same_shards(&old, &partitions);
+        let stays = resumable && !begins_anew && self.same_shards(&old, &partitions);
         let homes = if stays {
             old.iter()
                 .map(|head| {

@@ -8,4 +8,5 @@ mod damage;
 mod direct_writes;
 mod failures;
 mod indexes;
+mod lost_files;
 mod memory;
