@@ -70,7 +70,7 @@ class Images:
 
     def make(self, cut, path):
         """The device after a power cut before entry `cut`; returns how many writes were in doubt."""
-        flushes = [number for number in range(self.done, cut) if self.log.entries[number][2] & FLUSH]
+        flushes = self.flushes(cut)
         last = flushes[-1] if flushes else self.done
         with open(self.durable, "r+b") as durable:
             for entry in self.log.entries[self.done:last]:
@@ -87,50 +87,71 @@ class Images:
                     self.log.write(entry, image, [sector for sector in range(entry[1]) if self.chance.random() < 0.5])
         return len(doubtful)
 
+    def flushes(self, cut):
+        """Those between the last cut and this one that count."""
+        return [number for number in range(self.done, cut) if self.log.entries[number][2] & FLUSH]
 
-def search(scratch, images, seed, kind="ext4", say=lambda line: None):
-    """A life under load on a device that logs, and the images of it."""
-    chance, tally = random.Random(seed), Counter()
-    device = Device(scratch, kind, log=True)
-    start, image = os.path.join(scratch, "start.img"), os.path.join(scratch, "cut.img")
-    try:
-        device.mount()
-        broker = on(device, scratch, chance.choice("12"))
-        broker.start()
-        broker.stop()
-        device.unmount()
-        run("cp", "--sparse=always", device.image, start)
-        device.mount()
-        broker.start()
-        load = Load(broker, "cut", segment_bytes=1 << 20, clock=lambda: os.path.getsize(device.log))
-        load.wait_for(100)
-        begun = os.path.getsize(device.log)
-        time.sleep(LOAD_SECONDS)
-        load.finish()
-        broker.kill()
-    finally:
-        device.end()
-    log = WriteLog(device.log)
-    first = next(number for number, entry in enumerate(log.entries) if entry[4] > begun)
-    flushes = [number + 1 for number, entry in enumerate(log.entries) if number >= first and entry[2] & FLUSH]
-    # Half of them at a flush.
-    cuts = chance.choices(flushes, k=images // 2) + chance.choices(range(first, len(log.entries)), k=images - images // 2)
-    tally.update({"writes": len(log.entries), "flushes": len(flushes), "records acknowledged": load.acknowledged})
-    maker = Images(start, log, chance)
-    for cut in sorted(cuts):
-        tally["writes in doubt"] += maker.make(cut, image)
-        disk = Disk(scratch, kind, image=image).mount()
-        broker = on(disk, scratch, "2")
+
+class Forgetful(Images):
+    """Of a device whose last flush before the cut made nothing durable, although it said so."""
+
+    def flushes(self, cut):
+        return super().flushes(cut)[:-1]
+
+
+class Life:
+    """A life under load on a device that logs."""
+
+    def __init__(self, scratch, seed, kind="ext4"):
+        self.scratch, self.kind, self.chance, self.tally = scratch, kind, random.Random(seed), Counter()
+        self.start = os.path.join(scratch, "start.img")
+        device = Device(scratch, kind, log=True)
         try:
+            device.mount()
+            broker = on(device, scratch, self.chance.choice("12"))
             broker.start()
-            tally["records found and compared"] += load.check(broker, by=log.entries[cut - 1][4])
-            assert b"damage" not in broker.said() and b"fenced" not in broker.said(), broker.tail()
+            broker.stop()
+            device.unmount()
+            run("cp", "--sparse=always", device.image, self.start)
+            device.mount()
+            broker.start()
+            self.load = Load(broker, "cut", segment_bytes=1 << 20, clock=lambda: os.path.getsize(device.log))
+            self.load.wait_for(100)
+            begun = os.path.getsize(device.log)
+            time.sleep(LOAD_SECONDS)
+            self.load.finish()
+            broker.kill()
         finally:
-            broker.end()
-            disk.end()
-        tally["images"] += 1
-        say(f"{tally['images']} images")
-    return tally
+            device.end()
+        self.log = WriteLog(device.log)
+        entries = self.log.entries
+        self.first = next(number for number, entry in enumerate(entries) if entry[4] > begun)
+        self.flushes = [number + 1 for number in range(self.first, len(entries)) if entries[number][2] & FLUSH]
+        self.tally.update({"writes": len(entries), "flushes": len(self.flushes),
+                           "records acknowledged": self.load.acknowledged})
+
+    def search(self, images, maker=Images, say=lambda line: None):
+        """Starts a broker on images of it, and holds what is there against what was acknowledged."""
+        image, durable = (os.path.join(self.scratch, name) for name in ("cut.img", "durable.img"))
+        run("cp", "--sparse=always", self.start, durable)
+        # Half of them at a flush.
+        cuts = self.chance.choices(self.flushes, k=images // 2)
+        cuts += self.chance.choices(range(self.first, len(self.log.entries)), k=images - images // 2)
+        made = maker(durable, self.log, self.chance)
+        for cut in sorted(cuts):
+            self.tally["writes in doubt"] += made.make(cut, image)
+            disk = Disk(self.scratch, self.kind, image=image).mount()
+            broker = on(disk, self.scratch, "2")
+            try:
+                broker.start()
+                self.tally["records found and compared"] += self.load.check(broker, by=self.log.entries[cut - 1][4])
+                assert b"damage" not in broker.said() and b"fenced" not in broker.said(), broker.tail()
+            finally:
+                broker.end()
+                disk.end()
+            self.tally["images"] += 1
+            say(f"{self.tally['images']} images")
+        return self.tally
 
 
 def main(images=200, seed=None):
@@ -144,7 +165,7 @@ def main(images=200, seed=None):
         with tempfile.TemporaryDirectory(prefix="millstream-images-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as scratch:
             count = min(IMAGES_A_LIFE, int(images) - tally["images"])
             print(f"{kind}, seed {seed + tally['lives']}", flush=True)
-            tally += search(scratch, count, seed + tally["lives"], kind)
+            tally += Life(scratch, seed + tally["lives"], kind).search(count)
         tally["lives"] += 1
         print(", ".join(f"{count} {name}" for name, count in tally.items()), flush=True)
     print("passed: nothing acknowledged lost, nothing changed, nothing twice")
