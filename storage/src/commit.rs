@@ -4,7 +4,7 @@ use millstream_log::{FilePosition, Record, RoundBuilder, SegmentId};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::Ring;
 
-use crate::event::{LogEvent, LogId, Now};
+use crate::event::{LogEvent, LogId, Now, Stalled};
 use crate::journal::JournalEvent;
 use crate::limits::{BLOCK, SETTLE_AFTER_NS};
 use crate::ops::Io;
@@ -55,7 +55,7 @@ impl ShardLogs {
             JournalEvent::RoundDone => self.round_done(now, events),
             JournalEvent::Failed(error) => {
                 self.stopped = true;
-                self.stall = StallWatch::new();
+                self.stall = StallWatch::new(Stalled::Round);
                 events.push(LogEvent::WritesStopped {
                     reason: format!("writing journal {} failed: {error}", self.journal.identity().id),
                 });

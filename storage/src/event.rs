@@ -113,9 +113,20 @@ pub struct SpaceReport {
     pub taken_from: u64,
 }
 
-/// A round of the journal that takes the disk unusually long: nothing of the shard is acknowledged meanwhile.
+/// What the disk does not finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stalled {
+    /// A round of the journal: nothing of the shard is acknowledged meanwhile.
+    Round,
+    /// Something else: a read, a write to a segment, a checkpoint, a change of names.
+    Other,
+}
+
+/// An operation that takes the disk unusually long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StallReport {
+    /// Which one.
+    pub what: Stalled,
     /// How long it took so far, or in the end.
     pub lasted: Duration,
     /// It is finished.
@@ -187,6 +198,6 @@ pub enum LogEvent {
     },
     /// Room on the disk came or went.
     Space(SpaceReport),
-    /// The disk does not finish a round, or did at last.
+    /// The disk does not finish something, or did at last.
     Stall(StallReport),
 }

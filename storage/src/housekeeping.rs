@@ -117,7 +117,7 @@ impl ShardLogs {
             // A write may have found no space where there is enough by the figures: it wanted more than is left.
             let was_full = self.space == SpaceState::Full;
             self.look_at_space(ring, events);
-            events.extend(self.stall.look(now.monotonic));
+            self.look_for_stalls(now.monotonic, events);
             self.checkpointer.retry();
             self.rescue.retry();
             self.files.retry_failed();

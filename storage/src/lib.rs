@@ -46,7 +46,7 @@ pub use boot::{Booted, DirectoryLock, KnownTopics, TopicFate, open};
 pub use error::{AppendError, DeleteRecordsError, OpenError, ReadError};
 pub use event::{
     Appended, FoundTime, LogEvent, LogId, Now, Offsets, ReadId, ReadOutcome, SpaceReport, SpaceState,
-    StallReport, TimeOutcome,
+    StallReport, Stalled, TimeOutcome,
 };
 pub use ops::is_storage_token;
 pub use options::StorageOptions;

@@ -82,6 +82,7 @@ pub struct ShardLogs {
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
     pub(crate) stall: StallWatch,
+    pub(crate) stall_of_others: StallWatch,
     pub(crate) house: Housekeeping,
 }
 

@@ -1,10 +1,12 @@
 """A flush that takes ten seconds: who waits for it waits or times out, and the log tells of it; nobody else notices."""
 
+import json
 import os
 import signal
+import subprocess
 import time
 
-from broker import make_topic
+from broker import BINARY, make_topic
 from conftest import after_power_returns
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -20,16 +22,22 @@ def test_a_device_that_hangs_for_ten_seconds_delays_and_breaks_nothing(scratch, 
     topic = make_topic(AdminClient({"bootstrap.servers": broker.address}))
     load = Load(broker, "hangs")
     load.wait_for(300)
+    assert unwell(broker) == []
     device.hang()
     begun = time.monotonic()
     assert outcome(impatient(broker), topic, 0, seconds=8) is not None, "who does not wait so long times out"
     before = load.acknowledged
     time.sleep(STALL_SECONDS - (time.monotonic() - begun))
     assert load.acknowledged == before, "acknowledged without a flush"
+    told = unwell(broker)
+    assert [shard["shard"] for shard in told] == [0, 1] and all(shard["waiting"] > 0 for shard in told), told
+    for shard in told:
+        assert 5 < time.time() - shard["flush_stalled_since"] / 1000 < STALL_SECONDS + 5, told
     broker.process.send_signal(signal.SIGUSR1)
     insist(lambda: broker.said().count(b"round_lasts_ms") == 2)
     device.go_on()
     load.wait_for(100)
+    insist(lambda: unwell(broker) == [])
     load.finish()
     for part in (b"the disk does not finish a flush", b"the disk finished the flush"):
         assert part in broker.said()
@@ -65,6 +73,9 @@ def test_other_shards_go_on_while_the_journal_of_one_hangs(scratch, mounted):
                 assert outcome(producers[partition], topic, partition) is None
             assert time.monotonic() - begun < 5
         assert b"the disk does not finish a flush" in broker.said()
+        told = unwell(broker)
+        assert len(told) == 1 and told[0]["flush_stalled_since"] is not None, told
+        assert f"shard {told[0]['shard']}: the disk has not finished a flush since" in cluster_info(broker)
         device.go_on()
         insist(lambda: not any(outcome(producers[partition], topic, partition) for partition in range(PARTITIONS)))
     finally:
@@ -72,6 +83,17 @@ def test_other_shards_go_on_while_the_journal_of_one_hangs(scratch, mounted):
         broker.kill()
         insist(lambda: run("umount", journal))
         device.end()
+
+
+def cluster_info(broker, *flags):
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MILLSTREAM_")}
+    command = [BINARY, "cluster", "info", "--brokers", broker.address, *flags]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environment).stdout
+
+
+def unwell(broker):
+    """The shards that are not well, as `millstream cluster info` has it."""
+    return json.loads(cluster_info(broker, "--json"))["brokers"][0]["unwell"]
 
 
 def impatient(broker):

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Failure;
 use super::args::ClientArgs;
 use super::output::{Page, count, print_json};
+use crate::shard::health::ShardHealth;
 
 /// Look at the cluster
 #[derive(Debug, clap::Args)]
@@ -54,6 +55,9 @@ struct BrokerRow {
     id: i32,
     address: String,
     rack: Option<String>,
+    /// The shards that are not well; absent where the broker does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unwell: Option<Vec<ShardHealth>>,
 }
 
 #[derive(Serialize)]
@@ -87,8 +91,12 @@ fn gather(args: &InfoArgs) -> Result<Info, Failure> {
         id: node.id,
         address: node.address(),
         rack: node.rack.clone(),
+        unwell: None,
     });
-    let brokers = brokers.collect();
+    let mut brokers: Vec<BrokerRow> = brokers.collect();
+    for broker in &mut brokers {
+        broker.unwell = cluster.health(broker.id)?;
+    }
     let apis = args.apis.then(|| {
         let offered = cluster.any().offered().iter();
         let row = |&(key, min_version, max_version): &(i16, i16, i16)| ApiRow {
@@ -129,6 +137,10 @@ impl Info {
             .map(|broker| self.broker_cells(broker))
             .collect();
         page.table(["ID", "ADDRESS", "RACK", "ROLE"], &rows);
+        for broker in &self.brokers {
+            let unwell = broker.unwell.iter().flatten();
+            unwell.for_each(|shard| page.line(&format!("broker {}, {}", broker.id, shard.to_text())));
+        }
         if let Some(apis) = &self.apis {
             page.heading("Requests");
             let rows = apis.iter().map(|api| {
@@ -161,6 +173,9 @@ impl Info {
 }
 
 const AFTER_HELP: &str = "\
+A broker whose disk stalls, whose journal failed or that fenced partitions has a line for each such shard, and in the
+JSON an entry below `unwell`.
+
 Examples:
   millstream cluster info
   millstream cluster info --apis

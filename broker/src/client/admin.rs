@@ -19,6 +19,7 @@ use millstream_protocol::message::{
 
 use super::cluster::Cluster;
 use super::error::ClientError;
+use crate::shard::health::{HEALTH, ShardHealth};
 
 /// A topic that is to be created.
 #[derive(Debug, Default)]
@@ -192,6 +193,26 @@ impl Cluster {
         Ok(entries)
     }
 
+    /// The shards of a broker that are not well; `None` of one that is not Millstream's.
+    pub fn health(&mut self, broker: i32) -> Result<Option<Vec<ShardHealth>>, ClientError> {
+        let resource = DescribeConfigsResource {
+            resource_type: RESOURCE_BROKER,
+            resource_name: &broker.to_string(),
+            configuration_keys: Some(vec![HEALTH]),
+        };
+        let request = DescribeConfigsRequest {
+            resources: vec![resource],
+            include_synonyms: false,
+            include_documentation: false,
+        };
+        let reply = self.connection(broker)?.call(&request)?;
+        let response = reply.read()?;
+        let mut configs = response.results.iter().flat_map(|result| &result.configs);
+        let told = configs.find(|config| config.name == HEALTH);
+        let told = told.and_then(|config| config.value);
+        Ok(told.and_then(|told| serde_json::from_str(told).ok()))
+    }
+
     /// Moves the start of partitions to the given offsets; gives the starts as they are then.
     pub fn delete_records(
         &mut self,
@@ -339,3 +360,4 @@ fn millis(duration: Duration) -> i32 {
 
 /// DescribeConfigs' number for topics.
 const RESOURCE_TOPIC: i8 = 2;
+const RESOURCE_BROKER: i8 = 4;

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod clock;
 pub mod connection_limits;
 pub mod counters;
+pub mod health;
 pub mod host;
 mod image;
 pub mod mailbox;

@@ -375,6 +375,9 @@ impl Shard {
     /// Looks at every connection's deadlines and at the listeners.
     pub(super) fn sweep(&mut self, ring: &mut impl Ring) {
         self.complaints_left = crate::limits::CLIENT_COMPLAINTS_PER_SECOND;
+        if !self.health.is_well() {
+            self.publish_health();
+        }
         let (idle, short) = (self.connection_limits.idle, self.budget.is_short());
         let overdue: Vec<(Key, Overdue)> = self
             .connections

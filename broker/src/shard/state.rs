@@ -14,12 +14,13 @@ use millstream_machine::purgatory::{Released, WaitFor};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{Ring, SocketId};
-use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs, StallReport};
+use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs, StallReport, Stalled};
 
 use super::budget::Budget;
 use super::calls::{Call, PendingRead, Waiting};
 use super::connection_limits::ConnectionLimits;
 use super::counters::Counters;
+use super::health::ShardHealth;
 use super::mailbox::{Mailboxes, ShardId};
 use super::memory::Quiet;
 use super::messages::{Origin, PeerMessage};
@@ -74,6 +75,7 @@ pub struct Shard {
     pub(super) random: u64,
     pub(super) complaints_left: u32,
     pub(super) quiet: Quiet,
+    pub(super) health: ShardHealth,
     /// Of frames that were given up since the allocator was last asked to give back.
     pub(super) abandoned_bytes: usize,
     pub(super) events: Vec<LogEvent>,
@@ -181,6 +183,7 @@ impl Shard {
             drain_until: Instant::MAX,
             random,
             quiet: Quiet::default(),
+            health: ShardHealth::default(),
             abandoned_bytes: 0,
             complaints_left: CLIENT_COMPLAINTS_PER_SECOND,
             events: Vec::new(),
@@ -307,7 +310,10 @@ impl Shard {
             LogEvent::Deleted { key } => self.controller.partition_gone(key.topic),
             LogEvent::Warning { reason } => tracing::warn!(shard = self.id.0, "{reason}"),
             LogEvent::Space(report) => space::tell(Some(self.id), &report),
-            LogEvent::Stall(report) => self.tell_stall(&report),
+            LogEvent::Stall(report) => {
+                self.tell_stall(&report);
+                self.note_stall(&report);
+            }
         }
     }
 
@@ -326,6 +332,8 @@ impl Shard {
             "a partition is fenced: from the damage on it answers KAFKA_STORAGE_ERROR, the others go on; stop the \
              broker and let `millstream log repair` say what is lost, --accept-loss makes the partition usable again"
         );
+        self.health.fenced += 1;
+        self.publish_health();
         self.give_up_log(log);
     }
 
@@ -335,6 +343,12 @@ impl Shard {
             reason,
             "no more appends on this shard until a restart; reads go on"
         );
+        self.health = ShardHealth {
+            writes_stopped: true,
+            flush_stalled_since: None,
+            ..std::mem::take(&mut self.health)
+        };
+        self.publish_health();
         for log in self.partitions.all_logs() {
             self.give_up_log(log);
         }
@@ -342,14 +356,21 @@ impl Shard {
 
     fn tell_stall(&self, report: &StallReport) {
         let (shard, lasted_ms) = (self.id.0, report.lasted.as_millis());
-        match report.over {
-            false => tracing::warn!(
+        match (report.what, report.over) {
+            (Stalled::Other, false) => tracing::warn!(
+                shard,
+                lasted_ms,
+                "the disk does not finish a read or a write behind the journal: what needs it waits; if it lasts, look \
+                 at the disk"
+            ),
+            (Stalled::Other, true) => tracing::warn!(shard, lasted_ms, "the disk finished the read or write"),
+            (Stalled::Round, false) => tracing::warn!(
                 shard,
                 lasted_ms,
                 "the disk does not finish a flush: produce requests of this shard wait for it, what is flushed is \
                  served; if it lasts, look at the disk"
             ),
-            true => tracing::warn!(
+            (Stalled::Round, true) => tracing::warn!(
                 shard,
                 lasted_ms,
                 "the disk finished the flush: what waited for it is acknowledged"

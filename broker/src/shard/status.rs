@@ -31,6 +31,7 @@ impl Shard {
             journal_live_bytes = storage.journal_live,
             journal_bytes = storage.journal_size,
             round_lasts_ms = self.partitions.logs.round_lasts(self.now.monotonic).as_millis(),
+            others_last_ms = self.partitions.logs.others_last(self.now.monotonic).as_millis(),
             requests = self.counters.requests,
             "status of a shard"
         );

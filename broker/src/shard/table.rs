@@ -1,7 +1,7 @@
 //! What all shards know of each other: who owns a partition, and how many connections each has.
 //! Invariant: ownership is a pure function of the partition and the number of shards; the counts are atomics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use millstream_log::PartitionKey;
 
 use super::connection_limits::ConnectionLimits;
+use super::health::ShardHealth;
 use super::mailbox::ShardId;
 use crate::limits::CONNECTIONS_MAX;
 
@@ -27,6 +28,9 @@ struct Shared {
     congested: Vec<AtomicBool>,
     /// Touched when a connection opens or closes, never for a request.
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Shards that are not well. Touched when one falls ill or recovers, once a second while one is ill, and by whoever
+    /// asks.
+    unwell: Mutex<BTreeMap<usize, ShardHealth>>,
     /// Connections of all shards that the process has descriptors for.
     connections_max: usize,
 }
@@ -48,6 +52,7 @@ impl ShardTable {
             connections,
             congested,
             addresses: Mutex::default(),
+            unwell: Mutex::default(),
             connections_max,
         };
         Self {
@@ -111,6 +116,28 @@ impl ShardTable {
         if flag.load(Ordering::Relaxed) != congested {
             flag.store(congested, Ordering::Relaxed);
         }
+    }
+
+    pub fn set_health(&self, health: &ShardHealth) {
+        let mut unwell = self
+            .shared
+            .unwell
+            .lock()
+            .expect("nothing panics while it is held");
+        match health.is_well() {
+            true => drop(unwell.remove(&health.shard)),
+            false => drop(unwell.insert(health.shard, health.clone())),
+        }
+    }
+
+    /// The shards that are not well, in order.
+    pub fn unwell(&self) -> Vec<ShardHealth> {
+        let unwell = self
+            .shared
+            .unwell
+            .lock()
+            .expect("nothing panics while it is held");
+        unwell.values().cloned().collect()
     }
 
     /// No shard has a connection.

@@ -24,7 +24,7 @@ use super::{KnownTopics, Random};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::Growth;
 use crate::error::OpenError;
-use crate::event::{Now, SpaceState};
+use crate::event::{Now, SpaceState, Stalled};
 use crate::housekeeping::Housekeeping;
 use crate::indexes::Indexes;
 use crate::journal::{Journal, JournalPoint};
@@ -440,7 +440,8 @@ impl Opening<'_> {
             stopped: false,
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
-            stall: StallWatch::new(),
+            stall: StallWatch::new(Stalled::Round),
+            stall_of_others: StallWatch::new(Stalled::Other),
             house: Housekeeping::new(self.now.monotonic, self.options),
         }
     }

@@ -2,7 +2,8 @@
 
 use millstream_machine::cluster::alter_configs::ConfigResource;
 use millstream_machine::cluster::controller::Refusal;
-use millstream_machine::config::effective::DescribedConfig;
+use millstream_machine::config::definition::ConfigType;
+use millstream_machine::config::effective::{ConfigSource, DescribedConfig};
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::describe_configs::{
@@ -15,6 +16,7 @@ use millstream_protocol::types::BrokerId;
 use super::admin;
 use super::broker_logger::{self, BROKER_LOGGER, DYNAMIC_BROKER_LOGGER_CONFIG};
 use crate::server::dispatch::Request;
+use crate::shard::health::HEALTH;
 use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -92,8 +94,29 @@ fn describe_configs(
                 message: String::new(),
             }),
         },
-        ConfigResource::Broker(Some(_)) => Ok(layers.describe_broker(names)),
+        ConfigResource::Broker(Some(_)) => {
+            let mut described = layers.describe_broker(names);
+            if names.is_some_and(|names| names.contains(&HEALTH)) {
+                described.push(health(shard));
+            }
+            Ok(described)
+        }
         ConfigResource::Broker(None) => Ok(layers.describe_cluster(names)),
+    }
+}
+
+/// The shards that are not well, as a JSON list; empty where all are.
+fn health(shard: &Shard) -> DescribedConfig {
+    let unwell = serde_json::to_string(&shard.table.unwell()).expect("our own types serialise");
+    DescribedConfig {
+        name: HEALTH,
+        value: Some(unwell),
+        source: ConfigSource::Default,
+        read_only: true,
+        sensitive: false,
+        kind: ConfigType::String,
+        documentation: "The shards of this broker that are not well: which disk operation stalls, and since when.",
+        synonyms: Vec::new(),
     }
 }
 
