@@ -283,15 +283,16 @@ impl<M: RunMemory> Replay<M> {
     }
 
     /// Takes in a rescue file's round, after the checkpoints and before the journals: bytes of partitions whose
-    /// segments failed. Only tail records count; the rest of those partitions is in a checkpoint.
+    /// segments failed. Only tail records count, and only where the partition's entry says that the journal need not
+    /// hold what these rounds do; the rest of those partitions is in a checkpoint.
     pub fn rescued_round(&mut self, round: &Round<'_>) -> Result<(), ReplayError> {
         let mut records = round.records();
         while let Some(record) = records.next() {
             let record = record.map_err(|error| round_error(round, error))?;
             if let Record::Tail { partition, .. } = record
                 && let Some(folding) = self.partitions.get_mut(&partition)
+                && folding.floor == round.header.sequence
             {
-                // The journal has let go of these bytes: its floor does not count them.
                 folding.collect(&record, folding.floor);
             }
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millstream_log::{LogConfig, SegmentHeader, layout};
+use millstream_log::{JournalId, LogConfig, SegmentHeader, layout};
 use millstream_protocol::time::Duration as Span;
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::simulated::{DiskImage, OpKind, SimOptions, SimRing, SimWorld};
@@ -489,6 +489,48 @@ fn the_number_of_shards_may_change() {
         host.append(log, &batch(&[b"goes on"])).unwrap();
         host.flush(log);
     }
+}
+
+/// What a fenced partition's journal held is in the rescue file as well, and no checkpoint says so before power goes:
+/// the journal counts, of which the file holds a part.
+#[test]
+fn a_rescue_that_no_checkpoint_tells_of_counts_for_nothing() {
+    let world = world();
+    let mut host = open(&world);
+    let log = host.create(0);
+    host.append(log, &batch(&[b"first"])).unwrap();
+    host.flush(log);
+    world.fail_when(|op| {
+        let fails = op.kind == OpKind::Write && is_segment(op.path) && op.at >= 8 << 12;
+        fails.then_some(IoError::new(EIO))
+    });
+    while !host.has_fenced() {
+        host.append(log, &batch(&[&[7; 9_000]])).unwrap();
+        host.until("the flush or the fence", |host| {
+            let offsets = host.logs().offsets(log);
+            offsets.flushed == offsets.end || host.has_fenced()
+        });
+    }
+    let acknowledged = host.logs().offsets(log).flushed.get();
+    let mut unfenced = 0;
+    for _ in 0..40 {
+        host.turn(Duration::from_micros(50));
+        let world = SimWorld::restart(&world.image(), 1, SimOptions::default());
+        let mut host = open(&world);
+        let log = host.logs().lookup(key(0)).unwrap();
+        assert!(host.logs().offsets(log).end.get() >= acknowledged);
+        if host.logs().fenced_at(key(0)).is_none() {
+            let read = host.read_all(log, 0, 1 << 20).unwrap().len() as i64;
+            assert!(read >= acknowledged, "{:?}", host.report);
+            host.append(log, &batch(&[b"goes on"])).unwrap();
+            host.flush(log);
+            unfenced += 1;
+        }
+        host.shut_down();
+    }
+    assert!(unfenced > 0);
+    let rescue = Path::new(DIR).join(layout::rescue(JournalId::new(1)));
+    assert!(world.image().read(&rescue).is_some_and(|bytes| !bytes.is_empty()));
 }
 
 /// A start that was removing the journals of other shards is interrupted anywhere: the next one goes on with it, and

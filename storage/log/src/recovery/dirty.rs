@@ -68,7 +68,7 @@ pub(super) struct DirtySegments<M> {
     segments: BTreeMap<SegmentId, Vec<DirtyRun<M>>>,
 }
 
-/// The bytes contradict those known, or do not begin where a block or a run does.
+/// The bytes contradict those known, lie before them, or do not begin where a block or a run does.
 #[derive(Debug)]
 pub(super) struct Contradiction;
 
@@ -108,7 +108,7 @@ impl<M: RunMemory> DirtySegments<M> {
                 }
                 last.bytes.add(&bytes[repeated..]);
             }
-            _ if start.is_aligned() => {
+            last if start.is_aligned() && last.as_ref().is_none_or(|last| last.end() <= start) => {
                 let mut memory = M::default();
                 memory.add(bytes);
                 runs.push(DirtyRun {

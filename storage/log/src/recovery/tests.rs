@@ -746,3 +746,48 @@ fn segments_dropped_before_a_cut_stay_dropped() {
         .unwrap();
     assert_eq!(state.offsets().end().get(), Offset::new(1));
 }
+
+/// A fenced partition's bytes are in the rescue file: they count once the checkpoint says that the journal need not
+/// hold them, and until then what the journal holds does.
+#[test]
+fn a_rescue_counts_once_the_checkpoint_tells_of_it() {
+    let mut script = Script::new(1);
+    let bytes = vec![7; 2 * BLOCK as usize];
+    let batch = [stored(summary(1, 0, 5), 0, &bytes)];
+    script.round(0, &[opened(0, 1), tail(0, 1, &bytes, &batch)]);
+    let mut state = script.states[&key(0)].clone();
+    let mut builder = RoundBuilder::new(vec![0; 8 * BLOCK as usize]);
+    let rescued = Record::Tail {
+        partition: key(0),
+        segment: segment(1),
+        position: FilePosition::new(BLOCK),
+        bytes: &bytes[BLOCK as usize..],
+        batches: &[],
+    };
+    builder.push(&rescued).unwrap();
+    let (incarnation, settled) = (script.incarnation, RoundSequence::new(1));
+    let rescue = builder.finish(script.journal, incarnation, script.chain, settled, NOW);
+    let rescue = Round::decode(&rescue.buffer).unwrap();
+    let dirty = |state: &PartitionState, floor: u64| {
+        let mut checkpoint = script.checkpoint();
+        checkpoint.entries.push(PartitionEntry {
+            state: state.clone(),
+            as_of: RoundSequence::new(1),
+            floor: RoundSequence::new(floor),
+            damage: None,
+        });
+        let mut replay = Replay::new();
+        replay.add_checkpoint(checkpoint);
+        replay.rescued_round(&rescue).unwrap();
+        script.replay_into(&mut replay);
+        let recovered = replay.finish();
+        let found = of(&recovered, 0);
+        assert_eq!(found.damage, None);
+        let runs = found.dirty.iter();
+        runs.map(|run| (run.position.get(), run.end().get()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(dirty(&state, 1), [(0, 2 * BLOCK)]);
+    state.written_to(segment(1), FilePosition::new(BLOCK));
+    assert_eq!(dirty(&state, 2), [(BLOCK, 2 * BLOCK)]);
+}

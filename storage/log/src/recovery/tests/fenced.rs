@@ -71,7 +71,7 @@ fn rescued_bytes_of_a_failed_segment() {
         reason: DamageReason::Segment,
     });
     let state = script.states[&key(0)].clone();
-    let (as_of, floor) = (RoundSequence::new(5), RoundSequence::new(6));
+    let (as_of, floor) = (RoundSequence::new(5), rescue.rounds[0].1.sequence);
     checkpoint.entries.push(PartitionEntry {
         state,
         as_of,
