@@ -280,6 +280,8 @@ impl Run {
         let mut turns = 0;
         while machine.world.now() < end && turns < 2_000 && !machine.world.is_off() {
             machine.turn(Duration::from_millis(500));
+            // A lie may be written over before the trouble is done.
+            self.note_lies(&machine.world);
             turns += 1;
         }
     }
