@@ -160,7 +160,8 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
         let (next, _) = read_what_is_served(host, partition, found.start)?;
         // To read may find more damage, further down.
         let at = host.of(key).fenced_at(key).unwrap_or(at);
-        return ends_at_fence(partition, found.start, next, at).map(|()| found);
+        ends_at_fence(partition, found.start, next, at)?;
+        return nothing_above(host, partition, at).map(|()| found);
     }
     if offsets.flushed != offsets.end {
         return fail(format!("recovered as {offsets:?}: not all of it is flushed"));
@@ -186,7 +187,8 @@ fn verify_partition(host: &mut Host, index: usize, partition: &Partition) -> Res
     match read_what_is_served(host, partition, found.start)? {
         (next, None) if next == found.end => Ok(found),
         (next, Some(ReadError::Fenced { at })) if partition.hurt => {
-            ends_at_fence(partition, found.start, next, at).map(|()| found)
+            ends_at_fence(partition, found.start, next, at)?;
+            nothing_above(host, partition, at).map(|()| found)
         }
         (next, error) => fail(format!("reads end at {next} of {}: {error:?}", found.end)),
     }
@@ -204,6 +206,29 @@ fn ends_at_fence(partition: &Partition, start: i64, next: i64, at: Offset) -> Re
             partition.key, partition.flushed
         )),
     }
+}
+
+/// Who asks for offsets above the fence is refused as well, however whole they are.
+fn nothing_above(host: &mut Host, partition: &Partition, fence: Offset) -> Result<(), String> {
+    for sent in partition.sent.iter().filter(|sent| sent.last >= fence.get()) {
+        match host.read(partition.key, sent.last, READ_BYTES) {
+            Ok((bytes, _)) if bytes.is_empty() => {}
+            Err(Unread::Refused(_)) => {}
+            Ok(_) => {
+                return Err(format!(
+                    "partition {}: offset {} is served, the fence is at {fence}",
+                    partition.key, sent.last
+                ));
+            }
+            Err(other) => {
+                return Err(format!(
+                    "partition {}: a read above the fence: {other:?}",
+                    partition.key
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads up to the flushed end or the first refusal.
