@@ -1,7 +1,9 @@
 //! Accepting batches: offsets are given, bytes are copied once into memory laid out as the segment, nothing
 //! is durable.
 
-use millstream_log::{AppendDecision, AppendPlan, Place, Record, StoredBatch, combine, crc32c};
+use millstream_log::{
+    AppendDecision, AppendPlan, Place, Record, SequenceError, StoredBatch, combine, crc32c,
+};
 use millstream_protocol::record::batch::{BatchSummary, HEADER_LEN, set_log_append_time};
 use millstream_protocol::types::{LeaderEpoch, Offset};
 
@@ -54,8 +56,14 @@ impl ShardLogs {
                 });
             }
         };
+        if self.producers.is_full() && brings_producer(log, summaries) {
+            let crowd = millstream_log::AppendError::Sequence(SequenceError::TooManyProducers);
+            return Err(AppendError::Refused(crowd));
+        }
         self.admit(id, &plan, summaries.len())?;
-        Ok(self.accept(id, batches, summaries, &plan, now))
+        let appended = self.accept(id, batches, summaries, &plan, now);
+        self.count_producers(id);
+        Ok(appended)
     }
 
     /// What gets something pending now keeps a shadow: the next checkpoint may be needed to make room for it.
@@ -145,6 +153,14 @@ impl ShardLogs {
             duplicate: false,
         }
     }
+}
+
+/// Whether the log would remember more producers with these batches.
+fn brings_producer(log: &PartitionLog, summaries: &[BatchSummary]) -> bool {
+    let stamps = summaries.iter().filter_map(|summary| summary.producer.as_ref());
+    stamps
+        .into_iter()
+        .any(|stamp| !log.state.producers().knows(stamp.id))
 }
 
 /// Copies the batches into the log's memory, with their offsets and epoch, and records them.

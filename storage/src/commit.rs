@@ -261,6 +261,7 @@ impl ShardLogs {
             return;
         };
         self.dirty_bytes -= log.dirty_bytes;
+        self.producers.changed(log.producers_counted, 0);
         self.pending_cost -= log.pending.cost;
         while log.chunks.front().is_some() {
             self.cache_bytes -= log.chunks.drop_front(&mut self.spare);

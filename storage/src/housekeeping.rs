@@ -1,5 +1,6 @@
 //! What the clock, the operator and the memory budget ask for: retention, deletion, disk space, the cache.
 
+use millstream_log::limits::PRODUCER_IDLE_MS;
 use millstream_log::{DamageReason, LogConfig, PartitionKey, Record};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::Offset;
@@ -28,6 +29,8 @@ struct Walk {
     after: Option<PartitionKey>,
     /// Retention is due, or space is short.
     retains: bool,
+    /// No partition may remember one more producer.
+    crowded: bool,
 }
 
 impl Housekeeping {
@@ -63,7 +66,8 @@ impl ShardLogs {
             return;
         };
         if log.state.segments().is_empty() && log.pending.is_empty() && !log.in_round.listed {
-            let key = log.key();
+            let (key, producers) = (log.key(), log.producers_counted);
+            self.producers.changed(producers, 0);
             self.logs.remove(id);
             self.told.push(LogEvent::Deleted { key });
             return;
@@ -125,6 +129,7 @@ impl ShardLogs {
             self.house.walk = Some(Walk {
                 after: None,
                 retains: self.is_retention_due(now) || was_full,
+                crowded: self.producers.is_full(),
             });
         }
         let Some(mut walk) = self.house.walk.take() else {
@@ -136,19 +141,39 @@ impl ShardLogs {
             };
             walk.after = Some(key);
             // What a clean checkpoint says must stay true: nothing is replayed after it.
-            if walk.retains && self.shutdown == Shutdown::No {
-                self.forget_idle_producers(id, now);
-                self.retain(id, now);
+            if self.shutdown == Shutdown::No {
+                if walk.retains || walk.crowded {
+                    self.forget_idle_producers(id, walk.crowded, now);
+                }
+                if walk.retains {
+                    self.retain(id, now);
+                }
             }
+            self.count_producers(id);
             self.rest_if_idle(id, now);
         }
         self.house.walk = Some(walk);
     }
 
-    fn forget_idle_producers(&mut self, id: LogId, now: Now) {
+    /// In a crowd those give way that are silent for long, though their time is not over.
+    fn forget_idle_producers(&mut self, id: LogId, crowded: bool, now: Now) {
         if let Some(log) = self.logs.get_mut(id) {
             let after = log.config.producer_id_expiration_ms;
+            let after = if crowded {
+                after.min(PRODUCER_IDLE_MS as u64)
+            } else {
+                after
+            };
             log.state.expire_producers(now.wall, after);
+        }
+    }
+
+    /// Brings the shard's count of producers up to date with a log's.
+    pub(crate) fn count_producers(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(id) {
+            let known = log.state.producers().len();
+            let before = std::mem::replace(&mut log.producers_counted, known);
+            self.producers.changed(before, known);
         }
     }
 

@@ -32,6 +32,7 @@ mod log_table;
 mod ops;
 mod options;
 mod partition_log;
+mod producer_count;
 mod reads;
 mod rescue;
 mod rounds;

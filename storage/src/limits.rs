@@ -76,6 +76,9 @@ pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
 /// flight.
 pub const DIRTY_BYTES_MAX_DEFAULT: u64 = 256 << 20;
 
+/// Producers that all partitions of a shard remember together; one that writes to three partitions counts three times.
+pub const PRODUCERS_MAX_DEFAULT: usize = 100_000;
+
 /// Free space below which appends are refused. It covers all that was accepted and not yet allocated.
 pub const FREE_SPACE_BYTES_MIN_DEFAULT: u64 = 1 << 30;
 

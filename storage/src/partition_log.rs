@@ -64,6 +64,8 @@ pub(crate) struct PartitionLog {
     pub(crate) dirty_key: Option<u64>,
     /// Its part of the shard's dirty bytes.
     pub(crate) dirty_bytes: u64,
+    /// Its part of the shard's count of producers.
+    pub(crate) producers_counted: usize,
     /// Where sequential readers stopped.
     pub(crate) cursors: Cursors,
 }
@@ -205,6 +207,7 @@ impl PartitionLog {
             in_rest_queue: false,
             dirty_key: None,
             dirty_bytes: 0,
+            producers_counted: 0,
             cursors: Cursors::default(),
         }
     }

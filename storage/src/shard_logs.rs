@@ -29,6 +29,7 @@ use crate::log_table::LogTable;
 use crate::ops::{Io, Meaning, Ops};
 use crate::options::StorageOptions;
 use crate::partition_log::PartitionLog;
+use crate::producer_count::ProducerCount;
 use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::{FileEvent, SegmentFiles};
@@ -68,6 +69,7 @@ pub struct ShardLogs {
     pub(crate) cache_order: VecDeque<LogId>,
     pub(crate) cache_bytes: u64,
     pub(crate) dirty_bytes: u64,
+    pub(crate) producers: ProducerCount,
     pub(crate) behind_bytes_in_flight: u64,
     /// Segments that left their manifests, until their files are gone.
     pub(crate) unlinking: BTreeSet<SegmentId>,

@@ -10,11 +10,13 @@ use millstream_protocol::message::delete_topics::DeleteTopicsRequest;
 use millstream_protocol::message::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use millstream_protocol::record::builder::BatchBuilder;
+use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use millstream_tests::process::{Broker, millstream};
 use millstream_tests::wire::{CREATE_TOPICS, Connection};
 use socket2::{Domain, Socket, Type};
 
-use super::bystander::write;
+use super::bystander::{send_batch, write};
 
 /// Below the bound all goes on, at it Kafka's code comes, a start keeps it, and what is deleted makes room.
 #[test]
@@ -34,6 +36,28 @@ fn topics_and_partitions_are_bounded() {
     assert_eq!(write(&mut client, "three", 0, "goes on"), (0, 0));
     delete(&mut client, "three");
     assert_eq!(create(&mut client, "four", 1), 0);
+}
+
+/// Who is known goes on, newcomers are told to come again, and writing without an id needs no place; a start changes
+/// nothing of that.
+#[test]
+fn producers_of_all_partitions_together_are_bounded() {
+    let flags = ["--cores", "1", "--set", "max.producers=6"];
+    let mut broker = Broker::start(&flags);
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    client.create_topic("crowd", 2, &[]);
+    for id in 0..3 {
+        assert_eq!(write_as(&mut client, id, 0, 0), 0);
+        assert_eq!(write_as(&mut client, id, 1, 0), 0);
+    }
+    for round in 1..3 {
+        assert_eq!(write_as(&mut client, 3, 0, 0), NOT_ENOUGH_REPLICAS);
+        assert_eq!(write_as(&mut client, 2, 1, round), 0, "a known producer");
+        assert_eq!(write(&mut client, "crowd", 0, "of nobody").0, 0);
+        broker.terminate();
+        broker.restart();
+        client = Connection::open(broker.address()).expect("a connection");
+    }
 }
 
 /// Every setting that the list of limits names is one that the broker prints.
@@ -151,6 +175,19 @@ fn create(connection: &mut Connection, name: &str, num_partitions: i32) -> i16 {
     reply.read::<CreateTopicsRequest<'_>>().topics[0].error_code
 }
 
+/// One record of an idempotent producer; its code.
+fn write_as(connection: &mut Connection, id: i64, partition: i32, sequence: i32) -> i16 {
+    let batch = BatchBuilder::new()
+        .producer(
+            ProducerId::new(id),
+            ProducerEpoch::new(0),
+            Sequence::new(sequence),
+        )
+        .record(TimestampMs::new(1_700_000_000_000), None, Some(b"value"), &[])
+        .build();
+    send_batch(connection, "crowd", partition, &batch).0
+}
+
 fn delete(connection: &mut Connection, name: &str) {
     let request = DeleteTopicsRequest {
         topic_names: vec![name],
@@ -183,6 +220,7 @@ fn alter(connection: &mut Connection, name: &str, value: &str) {
     );
 }
 
+const NOT_ENOUGH_REPLICAS: i16 = 19;
 const POLICY_VIOLATION: i16 = 44;
 const INVALID_TOPIC_EXCEPTION: i16 = 17;
 const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;

@@ -20,13 +20,20 @@ pub struct MemoryPlan {
     pub read_bytes: u64,
     pub requests_bytes: usize,
     pub request_bytes_max: usize,
+    /// That all partitions of a shard remember.
+    pub producers_max: usize,
 }
 
 /// Shares out `memory` (by default a part of the host's) as the host's budget does.
 pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> MemoryPlan {
     let budget = Budget::plan(&Profile::read(), shards, memory);
     // One pool for what comes and what goes: a reply is there because a request was.
-    let requests_bytes = (budget.request_bytes + budget.reply_bytes).min(REQUESTS_MAX) as usize;
+    let pool = (budget.request_bytes + budget.reply_bytes).min(REQUESTS_MAX);
+    // The setting is the broker's, what is remembered its shard's.
+    let producers = (settings.number("max.producers").max(1) as u64)
+        .div_ceil(shards as u64)
+        .min(pool / PRODUCERS_SHARE / PRODUCER_BYTES);
+    let requests_bytes = (pool - producers * PRODUCER_BYTES) as usize;
     let cache_bytes = memory.map_or(budget.cache_bytes.min(CACHE_MAX), |_| budget.cache_bytes);
     let configured = settings.number("socket.request.max.bytes").max(1) as usize;
     MemoryPlan {
@@ -38,12 +45,17 @@ pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> Me
         requests_bytes,
         // A single frame may take half: the other half keeps everybody else going.
         request_bytes_max: configured.min(REQUEST_BYTES_MAX).min(requests_bytes / 2),
+        producers_max: producers as usize,
     }
 }
 
 /// More for one shard's cache is asked for, not assumed.
 const CACHE_MAX: u64 = 384 << 20;
 const REQUESTS_MAX: u64 = 512 << 20;
+/// Of the memory for requests and replies, what may be taken for knowing producers.
+const PRODUCERS_SHARE: u64 = 8;
+/// What a partition's knowledge of one producer takes: its last batches, and its place in the table.
+const PRODUCER_BYTES: u64 = 512;
 
 #[cfg(test)]
 mod tests {
@@ -55,7 +67,9 @@ mod tests {
         for (memory, shards) in [(1 << 30, 1), (1 << 30, 8), (64 << 30, 2), (1, 1)] {
             let plan = plan(Some(memory), shards, &settings);
             let held = plan.dirty_bytes_max.max(plan.cache_bytes + SPARE_BYTES_MAX) + plan.read_bytes;
-            let used = (held + plan.requests_bytes as u64) * shards as u64;
+            let producers = plan.producers_max as u64 * PRODUCER_BYTES;
+            assert!(producers > 0);
+            let used = (held + plan.requests_bytes as u64 + producers) * shards as u64;
             assert!(used <= plan.total_bytes, "{plan:?}");
             assert!(plan.request_bytes_max * 2 <= plan.requests_bytes && plan.request_bytes_max > 0);
         }

@@ -64,6 +64,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     options.cache_bytes = memory.cache_bytes;
     options.dirty_bytes_max = memory.dirty_bytes_max;
     options.read_bytes = memory.read_bytes;
+    options.producers_max = memory.producers_max;
     options.free_space_bytes_min = config.free_space_bytes_min;
     options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
     options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");

@@ -77,6 +77,11 @@ impl Producers {
         self.known.is_empty()
     }
 
+    /// Whether anything is remembered of this producer.
+    pub fn knows(&self, producer: ProducerId) -> bool {
+        self.known.contains_key(&producer)
+    }
+
     /// Judges one batch; `earlier` is the producer's batch before it in the same append, if there is one.
     pub fn check(
         &self,

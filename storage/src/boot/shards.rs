@@ -33,6 +33,7 @@ use crate::log_table::LogTable;
 use crate::ops::Ops;
 use crate::options::StorageOptions;
 use crate::partition_log::PartitionLog;
+use crate::producer_count::ProducerCount;
 use crate::reads::Reads;
 use crate::rescue::Rescue;
 use crate::segment_files::SegmentFiles;
@@ -355,6 +356,7 @@ impl Opening<'_> {
             let id = shard.logs.insert(log);
             (0..chunks).for_each(|_| shard.cache_order.push_back(id));
             shard.note_dirty(id);
+            shard.count_producers(id);
             shard.want_sidecars(id);
             if to_rescue {
                 shard.rescue.ask(id);
@@ -431,6 +433,7 @@ impl Opening<'_> {
             cache_order: VecDeque::new(),
             cache_bytes: 0,
             dirty_bytes: 0,
+            producers: ProducerCount::new(self.options.producers_max),
             behind_bytes_in_flight: 0,
             unlinking: BTreeSet::new(),
             deleting: BTreeMap::new(),

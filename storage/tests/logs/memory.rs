@@ -8,7 +8,7 @@ use millstream_protocol::time::Duration as Span;
 use millstream_protocol::types::TimestampMs;
 use millstream_storage::AppendError;
 
-use crate::common::{DIR, Host, batch, batch_of, small_options, world};
+use crate::common::{DIR, Host, batch, batch_of, key, small_options, world};
 
 /// The last bytes of a segment wait in the journal, which large batches hardly fill: all that comes in the segments
 /// behind would stay in memory until it is.
@@ -66,4 +66,53 @@ fn producers_are_forgotten_when_their_time_is_over() {
     later(&mut host, 20_000);
     host.append(log, &batch_of(7, 5, &[b"as if it were new"]))
         .unwrap();
+}
+
+/// What a retry may need stays, a newcomer waits, and who was silent for long gives way to it.
+#[test]
+fn producers_of_all_partitions_together_are_bounded() {
+    let world = world();
+    let mut options = small_options();
+    options.producers_max = 20;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let (first, second) = (host.create(0), host.create(1));
+    for id in 0..10 {
+        host.append(first, &batch_of(id, 0, &[b"first"])).unwrap();
+        host.append(second, &batch_of(id, 0, &[b"first"])).unwrap();
+    }
+    let refused = |result| {
+        matches!(
+            result,
+            Err(AppendError::Refused(AppendRefusal::Sequence(
+                SequenceError::TooManyProducers
+            )))
+        )
+    };
+    assert!(refused(host.append(first, &batch_of(10, 0, &[b"a newcomer"]))));
+    host.append(first, &batch(&[b"of no producer"])).unwrap();
+    host.append(second, &batch_of(9, 1, &[b"a known one"])).unwrap();
+    host.flush(first);
+    host.flush(second);
+    drop(host);
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let [first, second] = [0, 1].map(|partition| host.logs().lookup(key(partition)).unwrap());
+    assert!(refused(host.append(first, &batch_of(10, 0, &[b"after a start"]))));
+    let later = |host: &mut Host<_>, minutes: i64| {
+        host.now.wall = TimestampMs::new(host.now.wall.get() + minutes * 60_000);
+        host.now.monotonic += Span::from_secs(2);
+        (0..20).for_each(|_| host.turn(Duration::from_millis(1)));
+    };
+    later(&mut host, 10);
+    host.append(second, &batch_of(9, 2, &[b"goes on"])).unwrap();
+    assert!(refused(
+        host.append(first, &batch_of(10, 0, &[b"nobody is idle"]))
+    ));
+    later(&mut host, 10);
+    host.append(first, &batch_of(10, 0, &[b"a place is free"]))
+        .unwrap();
+    assert!(
+        host.append(second, &batch_of(9, 3, &[b"never forgotten"]))
+            .is_ok()
+    );
+    assert!(host.append(second, &batch_of(9, 9, &[b"a gap"])).is_err());
 }

@@ -237,6 +237,10 @@ configs! {
     /// The most partitions of all topics together. Kafka has no such setting.
     "max.partitions": Int = "200000", AtLeast(1), acted_on;
 
+    /// The most producers that all partitions together remember; one that writes to three partitions counts three
+    /// times, and memory may allow fewer. Kafka has no such setting.
+    "max.producers": Int = "1000000", AtLeast(1), acted_on;
+
     /// The most partitions that one DescribeTopicPartitions answer holds.
     "max.request.partition.size.limit": Int = "2000", AtLeast(1), accepted;
 
