@@ -26,6 +26,8 @@ struct Shared {
     connections: Vec<AtomicUsize>,
     /// Shards whose logs are short of room, by shard.
     congested: Vec<AtomicBool>,
+    /// Connections that were admitted and are not closed.
+    admitted: AtomicUsize,
     /// Touched when a connection opens or closes, never for a request.
     addresses: Mutex<HashMap<IpAddr, usize>>,
     /// Shards that are not well. Touched when one falls ill or recovers, once a second while one is ill, and by whoever
@@ -51,6 +53,7 @@ impl ShardTable {
         let shared = Shared {
             connections,
             congested,
+            admitted: AtomicUsize::new(0),
             addresses: Mutex::default(),
             unwell: Mutex::default(),
             connections_max,
@@ -71,15 +74,19 @@ impl ShardTable {
 
     /// Counts a connection from this address, or refuses it. [`ShardTable::connection_closed`] undoes it.
     pub fn admit(&self, address: IpAddr, limits: &ConnectionLimits) -> Result<(), Refused> {
-        let total: usize = self
-            .shared
-            .connections
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum();
-        if total >= self.shared.connections_max.min(limits.total) {
-            return Err(Refused::TooMany);
+        // Counted first: of several shards that look at one time no more are admitted than may be.
+        let before = self.shared.admitted.fetch_add(1, Ordering::Relaxed);
+        let admitted = match before < self.shared.connections_max.min(limits.total) {
+            true => self.count_address(address, limits),
+            false => Err(Refused::TooMany),
+        };
+        if admitted.is_err() {
+            self.shared.admitted.fetch_sub(1, Ordering::Relaxed);
         }
+        admitted
+    }
+
+    fn count_address(&self, address: IpAddr, limits: &ConnectionLimits) -> Result<(), Refused> {
         let mut addresses = self
             .shared
             .addresses
@@ -154,6 +161,7 @@ impl ShardTable {
 
     pub fn connection_closed(&self, shard: ShardId, address: IpAddr) {
         self.shared.connections[shard.0].fetch_sub(1, Ordering::Relaxed);
+        self.shared.admitted.fetch_sub(1, Ordering::Relaxed);
         let mut addresses = self
             .shared
             .addresses
@@ -202,6 +210,24 @@ mod tests {
         assert_eq!(table.admit(address, &fewer), Err(Refused::TooMany));
         table.admit(address, &limits).unwrap();
         assert_eq!(table.emptiest(), ShardId(0));
+    }
+
+    #[test]
+    fn shards_that_accept_at_one_time_admit_no_more_than_may_be() {
+        let limits = ConnectionLimits::default();
+        for _ in 0..20 {
+            let table = ShardTable::new(4, 100);
+            let admitted: usize = std::thread::scope(|scope| {
+                let accept = |shard: u8| {
+                    let table = &table;
+                    let address = [127, 0, 0, shard].into();
+                    move || (0..100).filter(|_| table.admit(address, &limits).is_ok()).count()
+                };
+                let shards: Vec<_> = (0..4).map(|shard| scope.spawn(accept(shard))).collect();
+                shards.into_iter().map(|shard| shard.join().unwrap()).sum()
+            });
+            assert_eq!(admitted, 100);
+        }
     }
 
     #[test]
