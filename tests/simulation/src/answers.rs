@@ -540,6 +540,9 @@ impl Workload {
                     self.producers.remove(&(client, topic));
                     return Ok(());
                 }
+                // A partition that knows nothing of a producer takes whatever comes after what it refused.
+                flow.is_skipped |=
+                    !out_of_order && was_first && flow.unresolved.len() > 1 && flow.settled.is_empty();
                 if out_of_order && is_current && (!was_first || self.model.may_refuse(topic, partition)) {
                     // It came after one that was refused.
                     return Ok(());
