@@ -182,6 +182,7 @@ impl Shard {
                     None => continue,
                 },
                 Ok(TimeOutcome::Pending) => unreachable!("returned above"),
+                Err(ReadError::OutOfRange { start, .. }) if start > search.from => search.from = start,
                 Err(error) => return Err(error::read(&error)),
             }
         }
@@ -198,6 +199,11 @@ impl Shard {
                 Some(answer) => Ok(Some(answer)),
                 None => self.search(search),
             },
+            // The log's start has moved meanwhile.
+            Err(ReadError::OutOfRange { start, .. }) if start > search.from => {
+                search.from = start;
+                self.search(search)
+            }
             Err(error) => Err(error::read(&error)),
         };
         match answer {
