@@ -192,34 +192,6 @@ fn what_a_failed_direct_write_took_along_is_kept() {
     }
 }
 
-/// Files that cannot be made fence two partitions, each with an append that is larger than a round and nothing besides,
-/// and the rescue file cannot be made either: both give up what they accepted, and the end is an orderly one.
-#[test]
-fn a_rescue_that_fails_keeps_nobody_from_the_end() {
-    let world = world();
-    let mut host = open(&world);
-    let logs = [host.create(0), host.create(1)];
-    world.fail_when(|op| {
-        let name = op.path.to_string_lossy().into_owned();
-        let fails = op.kind == OpKind::Open && (is_segment(op.path) || name.contains("rescue"));
-        fails.then_some(IoError::new(EIO))
-    });
-    for log in logs {
-        host.append(log, &batch(&[&[7; 60_000]])).unwrap();
-    }
-    host.until("both fences", |host| {
-        let fences = |event: &&LogEvent| matches!(event, LogEvent::Fenced { .. });
-        host.events.iter().filter(fences).count() == 2
-    });
-    host.shut_down();
-    world.fail_when(|_| None);
-    let mut host = open(&world);
-    for partition in [0, 1] {
-        let log = host.logs().lookup(key(partition)).unwrap();
-        assert_eq!(host.logs().offsets(log).end.get(), 0, "{:?}", host.report);
-    }
-}
-
 /// What was accepted and needs space in the file is taken back, so that nobody waits for it, not even an orderly end.
 #[test]
 fn a_header_that_cannot_be_read_fences_who_waits_for_space() {

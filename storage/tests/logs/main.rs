@@ -10,3 +10,5 @@ mod failures;
 mod indexes;
 mod lost_files;
 mod memory;
+mod rescue;
+mod shards;
