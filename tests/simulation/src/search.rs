@@ -218,7 +218,6 @@ fn add(total: &mut Ended, ended: &Ended) {
 /// How the failure of a seed begins that ended in a panic.
 pub const PANIC: &str = "a panic: ";
 const SLICE: u64 = 12;
-/// What these found has tests of its own: `broker/tests/turns/full_disk.rs`, and in `storage/src/housekeeping.rs`;
-/// 148, 392, 3900 and 6248 found flaws of the checker.
-const KEPT: &[u64] = &[148, 176, 227, 347, 392, 409, 427, 807, 1177, 3900, 6248];
+/// Look-ups by time while the log's start moves (92, 300593).
+const KEPT: &[u64] = &[92, 300593];
 const PROGRESS: Duration = Duration::from_secs(10);
