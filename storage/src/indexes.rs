@@ -399,7 +399,7 @@ impl ShardLogs {
         if log.damage.is_some_and(|known| known.at <= damage.at) {
             return;
         }
-        log.damage = Some(damage);
+        log.damage = Some(Damage::and(log.damage, damage.at, damage.reason));
         let key = log.key();
         self.rescue.ask(id);
         let reason = format!(

@@ -215,10 +215,7 @@ impl ShardLogs {
                     // Told before: every reader who comes this far finds it again.
                     return Err(ReadError::Fenced { at });
                 }
-                log.damage = Some(Damage {
-                    at,
-                    reason: DamageReason::Segment,
-                });
+                log.damage = Some(Damage::and(log.damage, at, DamageReason::Segment));
                 self.rescue.ask(request.log);
                 let reason = format!("segment {segment} of partition {key} is damaged at offset {at}");
                 self.told.push(LogEvent::Fenced {

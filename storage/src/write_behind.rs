@@ -322,10 +322,7 @@ impl ShardLogs {
         if log.damage.is_some_and(|damage| damage.at <= at) {
             return;
         }
-        log.damage = Some(Damage {
-            at,
-            reason: DamageReason::Segment,
-        });
+        log.damage = Some(Damage::and(log.damage, at, DamageReason::Segment));
         let key = log.key();
         self.rescue.ask(id);
         let path = millstream_log::layout::segment(segment);

@@ -471,6 +471,29 @@ fn a_lost_end_is_not_forgotten_over_a_missing_segment() {
     assert!(host.report.join("\n").contains(said), "{:?}", host.report);
 }
 
+/// Nor over a segment that turns out to be damaged while it is read.
+#[test]
+fn a_lost_end_is_not_forgotten_over_a_damaged_segment() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    for value in [&[7; 60_000][..], b"two"] {
+        (0..2).for_each(|partition| append(&mut host, partition, value));
+    }
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    let mut image = world.image();
+    let at = round_with(&image, 1, "tail", 1);
+    image.spoil(&journal(), at);
+    for segment in segments(&image) {
+        image.overwrite(&segment, 5 * BLOCK, &[8]);
+    }
+    let (_, mut host) = restart_knowing(&image, &[0, 1]);
+    assert_eq!(fenced(&mut host, 1), Some(1), "{:?}", host.report);
+    let log = host.logs().lookup(key(1)).unwrap();
+    assert!(host.read_all(log, 0, 1 << 20).is_err());
+    assert_eq!(fenced(&mut host, 1), Some(0));
+    assert!(host.logs().unknown_from(key(1)).is_some());
+}
+
 /// The same in the last round, of which nothing says that it was settled: an end like that of a power cut.
 #[test]
 fn an_unreadable_block_at_the_end_of_the_journal_is_cut() {

@@ -281,13 +281,11 @@ impl Workload {
         if data.error_code != 0 && self.model.may_refuse(topic, partition) {
             return Ok(());
         }
-        let may_refuse = self.model.may_refuse(topic, partition);
         let retains = self.model.topics[topic].retained_min.is_some();
         let known = &mut self.model.topics[topic].partitions[partition];
         let right = match earliest {
             true => data.offset >= bound && (retains || data.offset <= known.start_asked),
-            // Of a partition that has lost its end, what lies before is told.
-            false => data.offset >= bound || may_refuse,
+            false => data.offset >= bound,
         };
         if data.error_code != 0 || !right {
             let (offset, error) = (data.offset, data.error_code);
