@@ -79,7 +79,7 @@ impl ShardLogs {
         if self.space == SpaceState::Full {
             return Err(AppendError::NoSpace);
         }
-        if self.dirty_bytes + plan.bytes > self.options.dirty_bytes_max {
+        if self.dirty_bytes + plan.bytes > self.dirty_bytes_max() {
             return Err(AppendError::Busy);
         }
         let log = self.logs.get_mut(id).expect("looked at before");

@@ -149,6 +149,9 @@ impl ShardLogs {
                     self.retain(id, now);
                 }
             }
+            if let Some(log) = self.logs.get_mut(id) {
+                log.state.settle_producers();
+            }
             self.count_producers(id);
             self.rest_if_idle(id, now);
         }
@@ -201,7 +204,7 @@ impl ShardLogs {
     /// Drops what the memory budget does not allow, oldest first.
     pub(crate) fn trim_cache(&mut self, now: Now) {
         for _ in 0..CACHE_LOOKS {
-            if self.cache_bytes <= self.options.cache_bytes {
+            if self.cache_bytes <= self.cache_bytes_max() {
                 return;
             }
             let Some(id) = self.cache_order.pop_front() else {
@@ -213,6 +216,7 @@ impl ShardLogs {
 
     /// Drops the oldest chunk of a log, or files it again.
     fn trim_log(&mut self, id: LogId, now: Now) {
+        let limit = self.cache_bytes_max();
         let Some(log) = self.logs.get_mut(id) else { return };
         let only = log.chunks.len() == 1;
         let Some(chunk) = log.chunks.front() else { return };
@@ -232,7 +236,7 @@ impl ShardLogs {
             if only && large && self.can_rest(id) {
                 self.lay_down(id);
             }
-            if !clean && self.cache_bytes > self.options.cache_bytes / 8 * 9 {
+            if !clean && self.cache_bytes > limit / 8 * 9 {
                 self.write_for_room(id);
             }
             self.cache_order.push_back(id);

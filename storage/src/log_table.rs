@@ -66,6 +66,10 @@ impl LogTable {
         Some(log)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     pub(crate) fn find(&self, key: PartitionKey) -> Option<LogId> {
         self.by_key.get(&key).copied()
     }

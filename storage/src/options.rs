@@ -29,6 +29,9 @@ pub struct StorageOptions {
     pub retention_first_after: Duration,
     /// Memory of each shard for indexes of sealed segments that can be loaded again.
     pub index_bytes: u64,
+    /// What a partition takes beside its batches: it comes off `cache_bytes` and off `dirty_bytes_max`, of which half
+    /// is left in any case.
+    pub partition_bytes: u64,
     /// Producers that all partitions of a shard remember together.
     pub producers_max: usize,
     /// Take the lock file of the directory (only a simulated disk does without).
@@ -52,6 +55,7 @@ impl StorageOptions {
             retention_every: Duration::from_nanos(limits::RETENTION_EVERY_NS_DEFAULT),
             retention_first_after: Duration::from_nanos(limits::RETENTION_FIRST_AFTER_NS_DEFAULT),
             index_bytes: limits::INDEX_BYTES_DEFAULT,
+            partition_bytes: 0,
             producers_max: limits::PRODUCERS_MAX_DEFAULT,
             lock: true,
         }

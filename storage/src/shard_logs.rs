@@ -258,7 +258,7 @@ impl ShardLogs {
         let ring = self.journal.ring_bytes();
         let used = self.journal.live_bytes() + self.pending_cost;
         // The other half is for what is on its way when this is noticed, from every shard.
-        let short = used > ring / 8 * 5 || self.dirty_bytes > self.options.dirty_bytes_max / 2;
+        let short = used > ring / 8 * 5 || self.dirty_bytes > self.dirty_bytes_max() / 2;
         short && self.ops.in_flight() > 0
     }
 
@@ -283,6 +283,21 @@ impl ShardLogs {
             self.stopped,
             self.reads.describe(),
         )
+    }
+
+    /// What partitions leave of the memory for batches.
+    pub(crate) fn cache_bytes_max(&self) -> u64 {
+        self.beside_partitions(self.options.cache_bytes)
+    }
+
+    /// What partitions leave of the memory for bytes that no segment holds yet.
+    pub(crate) fn dirty_bytes_max(&self) -> u64 {
+        self.beside_partitions(self.options.dirty_bytes_max)
+    }
+
+    fn beside_partitions(&self, bytes: u64) -> u64 {
+        let taken = self.logs.len() as u64 * self.options.partition_bytes;
+        bytes.saturating_sub(taken).max(bytes / 2)
     }
 
     /// Memory of all batches in memory.

@@ -41,7 +41,7 @@ impl ShardLogs {
             open_segments: self.files.open_count(),
             cache_held: appended + cold,
             cache_reserved: self.cache_bytes + cold,
-            cache_limit: self.options.cache_bytes + cold_limit,
+            cache_limit: self.cache_bytes_max() + cold_limit,
             dirty: self.dirty_bytes,
             journal_live: self.journal.live_bytes(),
             journal_size: self.journal.ring_bytes(),

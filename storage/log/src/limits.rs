@@ -14,6 +14,8 @@ pub const PRODUCER_BATCHES: usize = 5;
 /// none has, the new one is refused with a retriable error: state that a retry may need is never dropped to
 /// make room.
 pub const PRODUCERS_MAX: usize = 10_000;
+/// Memory of one producer in one partition: its last batches and its place in the tree.
+pub const PRODUCER_BYTES: u64 = 512;
 /// How long a producer must have been silent before it may give way, in milliseconds: far beyond the two
 /// minutes for which clients retry by default.
 pub const PRODUCER_IDLE_MS: i64 = 15 * 60 * 1000;

@@ -187,6 +187,11 @@ impl PartitionState {
         self.producers.expire(now, expiration_ms);
     }
 
+    /// Gives back what producers took for batches that might have been cut and are durable now.
+    pub fn settle_producers(&mut self) {
+        self.producers.settle(self.offsets.flushed().get());
+    }
+
     /// The high watermark passed transaction markers below it.
     pub fn forget_closed_transactions(&mut self, high_watermark: Offset) {
         self.producers.forget_closed(high_watermark);

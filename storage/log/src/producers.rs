@@ -14,19 +14,30 @@ use millstream_protocol::record::batch::{BatchSummary, ProducerStamp};
 use millstream_protocol::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::codec::{FormatError, Put, Take};
-use crate::limits::{PRODUCER_IDLE_MS, PRODUCERS_MAX};
+use crate::limits::{PRODUCER_BATCHES, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 use crate::planted::{self, Bug};
 use producer::{PRODUCER_LEN, Producer, in_sequence};
 
 /// See the module's page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Producers {
     known: BTreeMap<ProducerId, Producer>,
     /// The first offset of every open transaction.
     open: BTreeSet<(Offset, ProducerId)>,
     /// Transactions whose marker the high watermark has not passed, by marker.
     closing: VecDeque<ClosingTransaction>,
+    /// Somebody may keep more batches, or room for them, than a repeated one is held against.
+    burst: bool,
 }
+
+/// Whose batches a cut might have taken back says nothing of what is known.
+impl PartialEq for Producers {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.known, &self.open, &self.closing) == (&other.known, &other.open, &other.closing)
+    }
+}
+
+impl Eq for Producers {}
 
 /// Why a batch is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +153,16 @@ impl Producers {
             self.open.insert((summary.base_offset, stamp.id));
         }
         producer.remember(&stamp, summary, flushed);
+        self.burst |= producer.batches.len() > PRODUCER_BATCHES;
+    }
+
+    /// Gives back what a burst of batches took that were to be cut in a crash, and that are durable now.
+    pub(crate) fn settle(&mut self, flushed: Offset) {
+        if core::mem::take(&mut self.burst) {
+            for producer in self.known.values_mut() {
+                self.burst |= !producer.settle(flushed);
+            }
+        }
     }
 
     /// The first offset that read_committed must not pass below `high_watermark`: an open transaction's
@@ -468,6 +489,34 @@ mod tests {
         }
         let producer = &log.producers.known[&ProducerId::new(1)];
         assert_eq!(producer.batches.len(), crate::limits::PRODUCER_BATCHES);
+    }
+
+    /// A thousand small batches between two flushes, and then none for a day.
+    #[test]
+    fn a_burst_keeps_no_memory_once_it_is_durable() {
+        let mut log = Log::new();
+        (0..1_000).for_each(|batch| log.append(stamp(1, 0, batch * 10, 10)));
+        let room = |log: &Log| log.producers.known[&ProducerId::new(1)].batches.capacity();
+        log.producers.settle(Offset::new(5_000));
+        assert!(room(&log) >= 500, "a cut may take them back");
+        log.producers.settle(Offset::new(log.end));
+        assert!(room(&log) <= 8, "{}", room(&log));
+        assert_eq!(log.check(stamp(1, 0, 9_950, 10)), found(9_950, 9_959));
+        assert_eq!(log.check(stamp(1, 0, 10_000, 10)), Ok(Verdict::New));
+    }
+
+    /// Two entries' room for one in a tree whose leaves are half empty, and what the allocator puts to a buffer.
+    #[test]
+    fn a_producer_takes_no_more_than_is_counted_for_it() {
+        let mut log = Log::new();
+        for batch in 0..20 {
+            log.flushed = Offset::new(log.end);
+            log.append(stamp(1, 0, batch * 10, 10));
+        }
+        let batches = log.producers.known[&ProducerId::new(1)].batches.capacity();
+        let entry = size_of::<ProducerId>() + size_of::<Producer>();
+        let bytes = 2 * entry + batches * size_of::<producer::AppendedBatch>() + 16;
+        assert!(bytes <= crate::limits::PRODUCER_BYTES as usize, "{bytes}");
     }
 
     #[test]

@@ -33,6 +33,45 @@ fn direct_writes_leave_memory_though_older_bytes_wait_in_the_journal() {
     assert_eq!(host.read_all(log, 0, 1 << 20).unwrap().len(), 200);
 }
 
+/// What partitions take comes off the memory that others' records may keep, on the disk or not.
+#[test]
+fn partitions_take_their_place_in_memory() {
+    let held_beside = |partitions: i32| {
+        let world = world();
+        let mut options = small_options();
+        (options.cache_bytes, options.dirty_bytes_max) = (8 << 20, 8 << 20);
+        options.journal_bytes = 64 << 20;
+        options.partition_bytes = 100_000;
+        let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+        let log = host.create(0);
+        (1..partitions).for_each(|partition| {
+            host.create(partition);
+        });
+        let mut accepted = 0;
+        while host.append(log, &batch(&[&[7; 30_000]])).is_ok() {
+            accepted += 30_000;
+        }
+        for number in 0..500 {
+            host.append_patiently(log, &batch(&[&[number as u8; 30_000]]));
+        }
+        host.flush(log);
+        (0..500).for_each(|_| host.turn(Duration::from_millis(1)));
+        (host.logs().cache_bytes(), accepted)
+    };
+    let (alone, crowded, crammed) = (held_beside(1), held_beside(40), held_beside(1_000));
+    let is_about = |found: u64, expect: u64| (expect - (2 << 20)..=expect + (1 << 20)).contains(&found);
+    for (found, expect) in [
+        (alone, 8 << 20),
+        (crowded, (8 << 20) - 4_000_000),
+        (crammed, 4 << 20),
+    ] {
+        assert!(
+            is_about(found.0, expect) && is_about(found.1, expect),
+            "{found:?} where {expect} may be: {alone:?} {crowded:?} {crammed:?}"
+        );
+    }
+}
+
 #[test]
 fn producers_are_forgotten_when_their_time_is_over() {
     let world = world();

@@ -81,14 +81,7 @@ impl Producer {
 
     /// Nothing below `flushed` is ever cut.
     pub(super) fn remember(&mut self, stamp: &ProducerStamp, summary: &BatchSummary, flushed: Offset) {
-        while self.batches.len() >= PRODUCER_BATCHES
-            && self
-                .batches
-                .front()
-                .is_some_and(|batch| batch.last_offset < flushed)
-        {
-            self.batches.pop_front();
-        }
+        self.forget_flushed(PRODUCER_BATCHES - 1, flushed);
         self.batches.push_back(AppendedBatch {
             last_sequence: stamp.last_sequence,
             last_offset: summary.last_offset,
@@ -96,6 +89,26 @@ impl Producer {
             timestamp: summary.max_timestamp,
         });
         self.last_sequence = Some(stamp.last_sequence);
+    }
+
+    /// Forgets what is only remembered for a cut and lies below `flushed`; returns whether nothing of it is left.
+    pub(super) fn settle(&mut self, flushed: Offset) -> bool {
+        self.forget_flushed(PRODUCER_BATCHES, flushed);
+        if self.batches.len() > PRODUCER_BATCHES {
+            return false;
+        }
+        if self.batches.capacity() > ROOM_KEPT {
+            self.batches.shrink_to(ROOM_KEPT);
+        }
+        true
+    }
+
+    /// Forgets the oldest batches, down to `keep`.
+    fn forget_flushed(&mut self, keep: usize, flushed: Offset) {
+        let is_flushed = |batch: &AppendedBatch| batch.last_offset < flushed;
+        while self.batches.len() > keep && self.batches.front().is_some_and(is_flushed) {
+            self.batches.pop_front();
+        }
     }
 
     /// Whether anything is left to remember.
@@ -231,6 +244,9 @@ fn sequence_from(value: i32) -> Result<Sequence, FormatError> {
         Err(FormatError::Field("sequence"))
     }
 }
+
+/// Batches that there is room for without a burst: [`PRODUCER_BATCHES`] as a growing buffer rounds them up.
+const ROOM_KEPT: usize = 8;
 
 /// A producer without batches, with its id before it: id, epoch, last sequence, last append, transaction, batch count.
 pub(super) const PRODUCER_LEN: usize = 8 + 2 + 4 + 8 + 8 + 1;
