@@ -13,8 +13,6 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 /// Descriptors that accepting leaves for files, journals and the metadata log.
 pub const DESCRIPTORS_RESERVED: usize = 64;
 
-/// Requests of one connection in progress at a time.
-pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of unparsed requests that one connection may hold beyond the frame it is receiving.
 pub const READ_AHEAD_MAX: usize = 64 * 1024;
 /// Reply bytes of one connection not yet taken by the kernel, above which it starts no new request.
@@ -54,7 +52,8 @@ pub const MESSAGES_PER_TURN: usize = 1_024;
 
 /// Messages in flight from one shard to another.
 pub const MAILBOX_SLOTS: usize = 1_024;
-/// Calls (requests that wait for a flush, another shard, data or the controller) of one shard.
+/// Calls (requests that wait for a flush, another shard, data or the controller) of one shard, where
+/// `max.waiting.requests.per.core` allows as many.
 pub const CALLS_MAX: usize = 256 * 1024;
 /// Commands waiting for the controller.
 pub const CONTROLLER_QUEUE: usize = 4_096;

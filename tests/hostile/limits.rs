@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use millstream_protocol::message::api_versions::ApiVersionsRequest;
-use millstream_protocol::message::create_topics::{CreatableTopic, CreateTopicsRequest};
+use millstream_protocol::message::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use millstream_protocol::message::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use millstream_protocol::message::delete_topics::DeleteTopicsRequest;
 use millstream_protocol::message::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -36,6 +39,78 @@ fn topics_and_partitions_are_bounded() {
     assert_eq!(write(&mut client, "three", 0, "goes on"), (0, 0));
     delete(&mut client, "three");
     assert_eq!(create(&mut client, "four", 1), 0);
+}
+
+/// Names and configurations count for all topics together, by whichever request they come, and what is taken back makes
+/// room; so it is after a start.
+#[test]
+fn configurations_of_all_topics_together_are_bounded() {
+    let mut broker = Broker::start(&["--cores", "1", "--set", "max.metadata.bytes=20000"]);
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    for name in ["one", "two", "three"] {
+        assert_eq!(create(&mut client, name, 1), 0);
+    }
+    let long = format!("{}5", " ".repeat(9_000));
+    let set = |client: &mut Connection, topic: &str, value: Option<&str>| {
+        let operation = i8::from(value.is_none());
+        alter_one(client, 2, topic, ("segment.ms", operation, value))
+    };
+    assert_eq!(set(&mut client, "one", Some(&long)), 0);
+    assert_eq!(set(&mut client, "two", Some(&long)), 0);
+    assert_eq!(set(&mut client, "three", Some(&long)), POLICY_VIOLATION);
+    assert_eq!(
+        create_with(&mut client, "four", 1, &[("segment.ms", &long)]),
+        POLICY_VIOLATION
+    );
+    assert_eq!(
+        alter_one(&mut client, 4, "", ("log.roll.ms", 0, Some(&long))),
+        POLICY_VIOLATION
+    );
+    broker.terminate();
+    broker.restart();
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    assert_eq!(
+        set(&mut client, "three", Some(&long)),
+        POLICY_VIOLATION,
+        "after a start"
+    );
+    assert_eq!(set(&mut client, "one", None), 0);
+    assert_eq!(set(&mut client, "three", Some(&long)), 0);
+}
+
+/// What partitions take is memory: where there is little of it there may be fewer than the setting says, and the broker
+/// says how many. What there is already is served.
+#[test]
+fn memory_bounds_partitions() {
+    let least = [
+        "--cores",
+        "1",
+        "--memory",
+        "192MiB",
+        "--set",
+        "max.partitions=100000",
+    ];
+    let mut broker = Broker::start(&least);
+    broker.must_have_said("max.partitions is larger than this broker's memory allows");
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    let mut created = 0;
+    while create(&mut client, &format!("t{created}"), 250) == 0 {
+        created += 1;
+        assert!(created < 40, "10,000 partitions do not fit");
+    }
+    assert!(created >= 4, "{created}");
+    assert_eq!(create(&mut client, "another", 250), POLICY_VIOLATION);
+    assert_eq!(grow(&mut client, "t0", 500), POLICY_VIOLATION);
+    assert_eq!(write(&mut client, "t0", 249, "is served"), (0, 0));
+    broker.terminate();
+    broker.restart();
+    let mut client = Connection::open(broker.address()).expect("a connection");
+    assert_eq!(
+        create(&mut client, "another", 250),
+        POLICY_VIOLATION,
+        "after a start"
+    );
+    assert_eq!(write(&mut client, "t0", 249, "is served"), (0, 1));
 }
 
 /// Who is known goes on, newcomers are told to come again, and writing without an id needs no place; a start changes
@@ -161,10 +236,24 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 }
 
 fn create(connection: &mut Connection, name: &str, num_partitions: i32) -> i16 {
+    create_with(connection, name, num_partitions, &[])
+}
+
+fn create_with(
+    connection: &mut Connection,
+    name: &str,
+    num_partitions: i32,
+    configs: &[(&str, &str)],
+) -> i16 {
+    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
+        name,
+        value: Some(value),
+    });
     let topic = CreatableTopic {
         name,
         num_partitions,
         replication_factor: 1,
+        configs: configs.collect(),
         ..CreatableTopic::default()
     };
     let request = CreateTopicsRequest {
@@ -198,26 +287,45 @@ fn delete(connection: &mut Connection, name: &str) {
 }
 
 fn alter(connection: &mut Connection, name: &str, value: &str) {
+    assert_eq!(alter_one(connection, 4, "", (name, 0, Some(value))), 0);
+}
+
+/// One change of a configuration (name, operation, value) of one resource; its code.
+fn alter_one(
+    connection: &mut Connection,
+    resource_type: i8,
+    resource_name: &str,
+    (name, config_operation, value): (&str, i8, Option<&str>),
+) -> i16 {
     let configs = vec![AlterableConfig {
         name,
-        config_operation: 0,
-        value: Some(value),
+        config_operation,
+        value,
     }];
     let request = IncrementalAlterConfigsRequest {
         resources: vec![AlterConfigsResource {
-            resource_type: 4,
-            resource_name: "",
+            resource_type,
+            resource_name,
             configs,
         }],
         validate_only: false,
     };
     let reply = connection.call(&request, 1).expect("a reply");
-    let response = reply.read::<IncrementalAlterConfigsRequest<'_>>();
-    assert_eq!(
-        response.responses[0].error_code, 0,
-        "{:?}",
-        response.responses[0].error_message
-    );
+    reply.read::<IncrementalAlterConfigsRequest<'_>>().responses[0].error_code
+}
+
+fn grow(connection: &mut Connection, name: &str, count: i32) -> i16 {
+    let request = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name,
+            count,
+            assignments: None,
+        }],
+        timeout_ms: 10_000,
+        validate_only: false,
+    };
+    let reply = connection.call(&request, 3).expect("a reply");
+    reply.read::<CreatePartitionsRequest<'_>>().results[0].error_code
 }
 
 const NOT_ENOUGH_REPLICAS: i16 = 19;

@@ -4,7 +4,8 @@
 //! Place: one cache per shard, used by its fetch handler. A session's id names the shard, so a request that
 //! comes in elsewhere finds it.
 //!
-//! Invariants: at most `slots` sessions with `partitions_max` partitions in all. A partition is left out of
+//! Invariants: at most `slots` sessions with `partitions_max` partitions in all, none with a name that no topic can
+//! have, for its length would not be counted. A partition is left out of
 //! an incremental answer only if the client was told all there is to tell. A session may disappear at any
 //! time; the client then starts another one.
 
@@ -129,7 +130,8 @@ impl FetchSessions {
                 self.close(id);
             }
             let asks_for_session = request.session_epoch == NEW_EPOCH && !request.partitions.is_empty();
-            if !asks_for_session || !self.make_room(request.partitions.len(), now) {
+            let is_kept = asks_for_session && request.partitions.iter().all(FetchPartition::may_be_kept);
+            if !is_kept || !self.make_room(request.partitions.len(), now) {
                 return Ok(Opened::Sessionless(request.partitions));
             }
             return Ok(Opened::Session(self.create(request, draw, now)));
@@ -197,6 +199,10 @@ impl FetchSessions {
         }
         if session.uses_topic_ids != request.uses_topic_ids {
             return Err(SessionError::TopicId);
+        }
+        if !request.partitions.iter().all(FetchPartition::may_be_kept) {
+            self.close(id);
+            return Err(SessionError::NotFound);
         }
         let before = session.len();
         session.update(request.partitions, request.forgotten);
@@ -549,6 +555,28 @@ mod tests {
         let grown = few.open(request(id, 1, vec![ask(1, 1, 0), ask(1, 2, 0)]), 0, NOW);
         assert_eq!(grown, Err(SessionError::NotFound));
         assert_eq!((few.len(), few.partitions), (0, 0));
+    }
+
+    /// A session of ten names of 32 KiB would keep what nobody counts.
+    #[test]
+    fn names_that_no_topic_can_have_are_not_remembered() {
+        let named = |length: usize| FetchPartition {
+            topic: TopicKey::Name("x".repeat(length).into()),
+            ..ask(1, 0, 0)
+        };
+        let by_name = |id, epoch, partitions| SessionRequest {
+            uses_topic_ids: false,
+            ..request(id, epoch, partitions)
+        };
+        let mut sessions = FetchSessions::new(0, 10, 100);
+        let long = sessions.open(by_name(0, 0, vec![named(9), named(250)]), 0, NOW);
+        assert!(matches!(long, Ok(Opened::Sessionless(all)) if all.len() == 2));
+        let id = open(&mut sessions, by_name(0, 0, vec![named(249)]), NOW)
+            .id()
+            .get();
+        let grown = sessions.open(by_name(id, 1, vec![named(250)]), 0, NOW);
+        assert_eq!(grown, Err(SessionError::NotFound));
+        assert!(sessions.is_empty());
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub struct ClusterLimits {
     pub topics_max: u32,
     /// Of all topics together.
     pub partitions_max: u64,
+    /// Names and configurations, counted as [`crate::cluster::image::ClusterImage::metadata_bytes`] does.
+    pub metadata_bytes_max: u64,
     /// New ones in one request, as Kafka's.
     pub partitions_per_request_max: u32,
     /// Bytes of one configuration's value, as Kafka's.
@@ -19,11 +21,16 @@ impl Default for ClusterLimits {
         Self {
             topics_max: 100_000,
             partitions_max: 200_000,
+            metadata_bytes_max: 32 << 20,
             partitions_per_request_max: 10_000,
             config_value_bytes_max: i16::MAX as usize,
             producer_id_block: 1_000,
         }
     }
 }
+
+/// What a configuration takes beside its name and its value: two strings' heads, their places in a tree whose nodes are
+/// half empty, and what the allocator rounds up.
+pub const CONFIG_ENTRY_BYTES: u64 = 128;
 
 const _: () = assert!(i16::MAX as usize == 32_767);

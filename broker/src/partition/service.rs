@@ -39,7 +39,10 @@ pub struct Partition {
 }
 
 impl Partitions {
-    pub fn new(logs: ShardLogs, now: Instant) -> Self {
+    /// At most `calls_max` requests wait at a time.
+    pub fn new(logs: ShardLogs, calls_max: usize, now: Instant) -> Self {
+        // Of several partitions each, and a request may have many.
+        let waits_max = 4 * CALLS_MAX as u32;
         Self {
             logs,
             topics: BTreeMap::new(),
@@ -47,7 +50,7 @@ impl Partitions {
             slots: vec![None],
             free: Vec::new(),
             by_log: Vec::new(),
-            purgatory: Purgatory::new(CALLS_MAX as u32, 4 * CALLS_MAX as u32, now),
+            purgatory: Purgatory::new(calls_max as u32, waits_max, now),
         }
     }
 

@@ -85,7 +85,8 @@ impl Shard {
             .local_addr(socket)
             .unwrap_or(self.options.listeners[listener].bound);
         let limit = self.options.request_bytes_max;
-        let connection = Connection::new(socket, peer, local, listener, limit, self.now.monotonic);
+        let (in_flight, now) = (self.requests_in_flight_max, self.now.monotonic);
+        let connection = Connection::new(socket, peer, local, listener, limit, in_flight, now);
         let Ok(key) = self.connections.insert(connection) else {
             self.table.connection_closed(self.id, peer.ip());
             ring.submit(Tag::Discard.token(), Op::CloseSocket { socket });

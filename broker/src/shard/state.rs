@@ -57,6 +57,8 @@ pub struct Shard {
     pub sessions: FetchSessions,
     /// `fetch.max.bytes`.
     pub(crate) fetch_bytes_max: usize,
+    /// `max.in.flight.requests.per.connection`.
+    pub(super) requests_in_flight_max: usize,
     pub budget: Budget,
     pub mail: Mailboxes<PeerMessage>,
     pub controller: ControllerClient,
@@ -148,6 +150,8 @@ impl Shard {
         let random = options.seed;
         let setting = |name| usize::try_from(options.settings.number(name)).unwrap_or(0);
         let fetch_bytes_max = setting("fetch.max.bytes");
+        let requests_in_flight_max = setting("max.in.flight.requests.per.connection");
+        let calls_max = setting("max.waiting.requests.per.core").min(CALLS_MAX);
         // The setting is the broker's, a session its shard's.
         let slots = setting("max.incremental.fetch.session.cache.slots").div_ceil(table.shards());
         let sessions_max = slots.min(FETCH_SESSIONS_MAX);
@@ -163,14 +167,15 @@ impl Shard {
             counters: Counters::default(),
             lifecycle: Lifecycle::Running,
             image: Arc::new(ClusterImage::default()),
-            partitions: Partitions::new(logs, now.monotonic),
+            partitions: Partitions::new(logs, calls_max, now.monotonic),
             connections: Slab::new(CONNECTIONS_MAX),
             connection_limits: ConnectionLimits::default(),
-            calls: Slab::new(CALLS_MAX),
+            calls: Slab::new(calls_max),
             reads: Slab::new(CALLS_MAX),
             awaiting_flush: 0,
             sessions: FetchSessions::new(id.0 as u16, sessions_max, session_partitions_max),
             fetch_bytes_max,
+            requests_in_flight_max,
             budget,
             mail,
             controller,

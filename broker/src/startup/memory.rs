@@ -1,5 +1,6 @@
 //! How the memory of a broker is shared out over its shards and purposes.
 
+use millstream_log::limits::{PARTITIONS_MAX, PRODUCER_BYTES};
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_storage::limits::{DIRTY_BYTES_MAX_DEFAULT, SPARE_BYTES_MAX};
 use millstream_tuning::budget::Budget;
@@ -7,7 +8,7 @@ use millstream_tuning::profile::Profile;
 
 use crate::limits::REQUEST_BYTES_MAX;
 
-/// Bytes for each shard, and the largest request that they allow.
+/// Bytes for each shard, and what they allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// Of the whole process, all below included.
@@ -22,6 +23,10 @@ pub struct MemoryPlan {
     pub request_bytes_max: usize,
     /// That all partitions of a shard remember.
     pub producers_max: usize,
+    /// Of all shards. Each that there is takes [`PARTITION_BYTES`] off its shard's cache.
+    pub partitions_max: u64,
+    /// Names and configurations, of the whole process.
+    pub metadata_bytes_max: u64,
 }
 
 /// Shares out `memory` (by default a part of the host's) as the host's budget does.
@@ -34,7 +39,15 @@ pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> Me
         .div_ceil(shards as u64)
         .min(pool / PRODUCERS_SHARE / PRODUCER_BYTES);
     let requests_bytes = (pool - producers * PRODUCER_BYTES) as usize;
-    let cache_bytes = memory.map_or(budget.cache_bytes.min(CACHE_MAX), |_| budget.cache_bytes);
+    let setting = |name| u64::try_from(settings.number(name)).unwrap_or(0);
+    let metadata_bytes_max =
+        setting("max.metadata.bytes").min(METADATA_BYTES + budget.cache_bytes / CACHE_SHARE * shards as u64);
+    let beyond = metadata_bytes_max
+        .saturating_sub(METADATA_BYTES)
+        .div_ceil(shards as u64);
+    let granted = budget.cache_bytes - beyond;
+    let cache_bytes = memory.map_or(granted.min(CACHE_MAX), |_| granted);
+    let partitions_of_shard = (granted / CACHE_SHARE / PARTITION_BYTES).min(PARTITIONS_MAX as u64);
     let configured = settings.number("socket.request.max.bytes").max(1) as usize;
     MemoryPlan {
         total_bytes: budget.total_bytes,
@@ -46,16 +59,23 @@ pub fn plan(memory: Option<u64>, shards: usize, settings: &BrokerSettings) -> Me
         // A single frame may take half: the other half keeps everybody else going.
         request_bytes_max: configured.min(REQUEST_BYTES_MAX).min(requests_bytes / 2),
         producers_max: producers as usize,
+        partitions_max: setting("max.partitions").min(partitions_of_shard * shards as u64),
+        metadata_bytes_max,
     }
 }
 
 /// More for one shard's cache is asked for, not assumed.
 const CACHE_MAX: u64 = 384 << 20;
 const REQUESTS_MAX: u64 = 512 << 20;
+/// Of the cache, what partitions may take, and what metadata may beyond its own.
+const CACHE_SHARE: u64 = 2;
+/// What a partition takes beside its batches: 6.2 KiB were measured at most, and the rest is for its topic.
+/// `docs/limits.md` has the measurement.
+pub const PARTITION_BYTES: u64 = 7 << 10;
+/// Part of what the budget sets aside for the process.
+const METADATA_BYTES: u64 = 32 << 20;
 /// Of the memory for requests and replies, what may be taken for knowing producers.
 const PRODUCERS_SHARE: u64 = 8;
-/// What a partition's knowledge of one producer takes: its last batches, and its place in the table.
-const PRODUCER_BYTES: u64 = 512;
 
 #[cfg(test)]
 mod tests {
@@ -71,11 +91,35 @@ mod tests {
             assert!(producers > 0);
             let used = (held + plan.requests_bytes as u64 + producers) * shards as u64;
             assert!(used <= plan.total_bytes, "{plan:?}");
+            let partitions = plan.partitions_max.div_ceil(shards as u64) * PARTITION_BYTES;
+            assert!(
+                plan.partitions_max > 0 && partitions <= plan.cache_bytes / 2,
+                "{plan:?}"
+            );
             assert!(plan.request_bytes_max * 2 <= plan.requests_bytes && plan.request_bytes_max > 0);
         }
+        assert_eq!(plan(Some(16 << 30), 2, &settings).partitions_max, 200_000);
         assert_eq!(
             plan(Some(8 << 30), 2, &settings).request_bytes_max,
             REQUEST_BYTES_MAX
+        );
+    }
+    #[test]
+    fn metadata_beyond_the_default_comes_off_the_cache() {
+        let mut settings = BrokerSettings::new();
+        let usual = plan(Some(1 << 30), 2, &settings);
+        settings.set("max.metadata.bytes", "50331648").unwrap();
+        let more = plan(Some(1 << 30), 2, &settings);
+        assert_eq!(
+            (usual.metadata_bytes_max, more.metadata_bytes_max),
+            (32 << 20, 48 << 20)
+        );
+        assert_eq!(usual.cache_bytes - more.cache_bytes, 8 << 20);
+        settings.set("max.metadata.bytes", "9223372036854775807").unwrap();
+        let most = plan(Some(1 << 30), 2, &settings);
+        assert!(
+            most.cache_bytes >= usual.cache_bytes / 2 && most.partitions_max > 0,
+            "{most:?}"
         );
     }
 }

@@ -65,6 +65,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     options.dirty_bytes_max = memory.dirty_bytes_max;
     options.read_bytes = memory.read_bytes;
     options.producers_max = memory.producers_max;
+    options.partition_bytes = memory::PARTITION_BYTES;
     options.free_space_bytes_min = config.free_space_bytes_min;
     options.retention_every = milliseconds(&settings, "log.retention.check.interval.ms");
     options.retention_first_after = milliseconds(&settings, "log.initial.task.delay.ms");
@@ -97,7 +98,8 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
     let shards = crew.start(booted.shards, sockets)?;
     let cluster_limits = ClusterLimits {
         topics_max: u32::try_from(settings.number("max.topics")).unwrap_or(u32::MAX),
-        partitions_max: u64::try_from(settings.number("max.partitions")).unwrap_or(0),
+        partitions_max: memory.partitions_max,
+        metadata_bytes_max: memory.metadata_bytes_max,
         ..ClusterLimits::default()
     };
     let controller = ControllerThread::new(ControllerParts {
@@ -377,6 +379,28 @@ fn announce(
             "socket.request.max.bytes is larger than this broker's memory for requests allows"
         );
     }
+    let given = |name| {
+        config
+            .settings
+            .get(name)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    for (name, effective) in [
+        ("max.partitions", memory.partitions_max),
+        ("max.metadata.bytes", memory.metadata_bytes_max),
+    ] {
+        if given(name).is_some_and(|given| given > effective) {
+            tracing::warn!(effective, "{name} is larger than this broker's memory allows");
+        }
+    }
+    if image.partition_count() > memory.partitions_max {
+        tracing::warn!(
+            partitions = image.partition_count(),
+            effective = memory.partitions_max,
+            "there are more partitions than max.partitions, or this broker's memory, allows: they are served, no more \
+             can be created, and memory may pass what was granted"
+        );
+    }
     if config
         .memory_bytes
         .is_some_and(|granted| granted < memory.total_bytes)
@@ -395,6 +419,7 @@ fn announce(
         topics = image.topic_count(),
         partitions = image.partition_count(),
         memory_bytes = memory.total_bytes,
+        partitions_max = memory.partitions_max,
         "ready on {}: an acknowledged record is flushed to the disk first (acks=1 and acks=all alike), unless its \
          topic sets flush.messages or flush.ms",
         listening.join(", ")

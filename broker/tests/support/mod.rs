@@ -59,6 +59,10 @@ pub struct Setup {
     pub topics: Vec<(&'static str, u32)>,
     /// Of each topic.
     pub configs: Vec<(&'static str, &'static str)>,
+    /// Of the broker.
+    pub settings: Vec<(&'static str, &'static str)>,
+    /// Of each shard, other than by default.
+    pub producers_max: Option<usize>,
 }
 
 impl Default for Setup {
@@ -71,6 +75,8 @@ impl Default for Setup {
             request_bytes_max: 16 << 20,
             topics: vec![("t", 4)],
             configs: Vec::new(),
+            settings: Vec::new(),
+            producers_max: None,
         }
     }
 }
@@ -93,6 +99,7 @@ impl SimBroker {
         let mut storage = StorageOptions::for_shards(setup.shards);
         storage.lock = false;
         storage.journal_bytes = 1 << 20;
+        storage.producers_max = setup.producers_max.unwrap_or(storage.producers_max);
         let live = |_: TopicId| TopicFate::Live;
         let booted = millstream_storage::open(
             &mut boot,
@@ -112,7 +119,7 @@ impl SimBroker {
         let mut listener = Some(listener);
         let options = ShardOptions {
             node_id: 1,
-            settings: Arc::new(BrokerSettings::new()),
+            settings: Arc::new(settings(&setup.settings)),
             listeners: [Listener {
                 bound: address,
                 advertised: None,
@@ -270,6 +277,16 @@ impl SimBroker {
             self.world.advance(stride);
         }
     }
+}
+
+fn settings(given: &[(&str, &str)]) -> BrokerSettings {
+    let mut settings = BrokerSettings::new();
+    for (name, value) in given {
+        settings
+            .set(name, value)
+            .expect("a setting and a value that it takes");
+    }
+    settings
 }
 
 /// A client's end: frames out, frames in.

@@ -2,6 +2,7 @@
 //! flush and a full disk have files of their own.
 
 mod allocations;
+mod bounds;
 mod damage;
 mod fetching;
 mod flushing;

@@ -125,6 +125,7 @@ impl Controller<'_> {
                 let (id, before) = self.topic_configs(name)?;
                 let after = change(resource, before, |name| find(TOPIC_CONFIGS, name))?;
                 check_topic_configs(&after, self.limits)?;
+                self.check_metadata_bytes(before.metadata_bytes(), after.metadata_bytes())?;
                 let changes = differences(before, &after);
                 (!changes.is_empty()).then_some(MetadataRecord::TopicConfigChanged { id, changes })
             }
@@ -135,6 +136,7 @@ impl Controller<'_> {
                 };
                 let after = change(resource, before, |name| find(BROKER_CONFIGS, name))?;
                 check_broker_configs(&after, self.limits)?;
+                self.check_metadata_bytes(before.metadata_bytes(), after.metadata_bytes())?;
                 let changes = differences(before, &after);
                 (!changes.is_empty()).then_some(MetadataRecord::BrokerConfigChanged { broker, changes })
             }
@@ -242,6 +244,7 @@ const SUBTRACT: i8 = 3;
 mod tests {
     use super::*;
     use crate::cluster::controller::testing::World;
+    use crate::limits::CONFIG_ENTRY_BYTES;
     use crate::testing::topic_created;
 
     /// `a` with cleanup.policy=compact and retention.ms=5.
@@ -398,6 +401,57 @@ mod tests {
         );
         let twice = [change(SET, "segment.ms", "1"), change(DELETE, "segment.ms", "1")];
         check(&twice, request("Error due to duplicate config keys"));
+    }
+
+    /// Each resource of a request counts those before it, and what shrinks may always.
+    #[test]
+    fn all_configurations_together_are_bounded() {
+        let mut world = world();
+        let before = world.image.metadata_bytes();
+        let blanks = " ".repeat(1_000);
+        let (long, longer) = (format!("{blanks}5"), format!("{blanks}55"));
+        let long_on = |operation, value| [change(operation, "segment.ms", value)];
+        let (set, set_longer) = (long_on(SET, &long), long_on(SET, &longer));
+        let on = |name: &'static str, changes| AlterResource {
+            resource_name: name,
+            ..on_a(changes)
+        };
+        let on_all_brokers = AlterResource {
+            resource_type: BROKER,
+            ..on("", &[])
+        };
+        world.limits.metadata_bytes_max = before + 10 + 1_001 + CONFIG_ENTRY_BYTES;
+        let codes = |world: &World, resources: &[AlterResource<'_>], incremental: bool| {
+            let decision = match incremental {
+                true => world.controller().incremental_alter_configs(resources),
+                false => world.controller().alter_configs(resources),
+            };
+            let answers = decision.answers.into_iter();
+            answers
+                .map(|answer| answer.err().map(|refusal| refusal.code))
+                .collect::<Vec<_>>()
+        };
+        let full = Some(ErrorCode::PolicyViolation);
+        assert_eq!(codes(&world, &[on("b", &set), on("a", &set)], true), [None, full]);
+        assert_eq!(codes(&world, &[on("b", &set_longer)], true), [full]);
+        assert_eq!(codes(&world, &[on("b", &set_longer)], false), [full]);
+        assert_eq!(
+            codes(&world, &[on("a", &set), on("b", &set)], false),
+            [None, full],
+            "what is replaced makes room, but not for as much"
+        );
+        let rate = [change(SET, "message.max.bytes", &longer)];
+        let for_brokers = AlterResource {
+            changes: &rate,
+            ..on_all_brokers
+        };
+        assert_eq!(codes(&world, &[for_brokers], true), [full]);
+        world.limits.metadata_bytes_max = 0;
+        let shorter = [
+            change(SET, "retention.ms", "4"),
+            change(DELETE, "cleanup.policy", ""),
+        ];
+        assert_eq!(codes(&world, &[on_a(&shorter)], true), [None]);
     }
 
     #[test]

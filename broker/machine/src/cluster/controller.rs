@@ -85,13 +85,31 @@ impl<'a> Controller<'a> {
             partitions_max,
             ..
         } = *self.limits;
-        let message = if self.image.topic_count() as u64 + u64::from(topics) > topics_max.into() {
-            format!("The cluster may not have more than {topics_max} topics.")
+        let (live, deleted) = (self.image.topic_count() as u64, self.image.deleted_count() as u64);
+        let message = if live + u64::from(topics) > topics_max.into() {
+            format!("The cluster may not have more than {topics_max} topics (max.topics).")
+        } else if topics > 0 && live + deleted >= 2 * u64::from(topics_max) {
+            format!("{deleted} deleted topics still have files: too many for another topic (max.topics).")
         } else if self.image.partition_count() + partitions > partitions_max {
-            format!("The cluster may not have more than {partitions_max} partitions.")
+            format!(
+                "The cluster may not have more than {partitions_max} partitions: max.partitions, or as many as \
+                 memory has room for."
+            )
         } else {
             return Ok(());
         };
+        Err(refuse(ErrorCode::PolicyViolation, message))
+    }
+
+    /// Whether what clients name and configure may take `after` bytes where it took `before`. What shrinks may always.
+    pub(super) fn check_metadata_bytes(&self, before: u64, after: u64) -> Result<(), Refusal> {
+        let max = self.limits.metadata_bytes_max;
+        if after <= before || self.image.metadata_bytes() - before + after <= max {
+            return Ok(());
+        }
+        let message = format!(
+            "Names and configurations of all topics may not take more than {max} bytes (max.metadata.bytes)."
+        );
         Err(refuse(ErrorCode::PolicyViolation, message))
     }
 

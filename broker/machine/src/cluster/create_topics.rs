@@ -103,6 +103,7 @@ impl Controller<'_> {
         let configs = self.check_configs(topic.configs)?;
         let partitions = self.check_partitions(topic)?;
         self.check_room(1, partitions.into())?;
+        self.check_metadata_bytes(0, topic.name.len() as u64 + configs.metadata_bytes())?;
         let id = new_id();
         let record = MetadataRecord::TopicCreated {
             id,
@@ -236,6 +237,7 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 mod tests {
     use super::*;
     use crate::cluster::controller::testing::World;
+    use crate::limits::CONFIG_ENTRY_BYTES;
     use crate::testing::topic_created;
 
     fn create(world: &World, topics: &[NewTopic<'_>]) -> Decision<CreatedTopic> {
@@ -426,6 +428,67 @@ mod tests {
         let answers = create(&world, &[topic("a"), topic("b")]).answers;
         assert!(answers[0].is_ok());
         assert_eq!(answers[1].as_ref().unwrap_err().code, ErrorCode::PolicyViolation);
+    }
+
+    /// Names count as configurations do.
+    #[test]
+    fn names_and_configurations_of_all_topics_are_bounded() {
+        let mut world = World::new(&[topic_created(1, "here", 3)]);
+        let long = format!("{}5", " ".repeat(1_000));
+        let configs = [("segment.ms", Some(long.as_str()))];
+        let with_configs = |name| NewTopic {
+            configs: &configs,
+            ..topic(name)
+        };
+        world.limits.metadata_bytes_max = world.image.metadata_bytes() + 2 + 10 + 1_001 + CONFIG_ENTRY_BYTES;
+        let code = |world: &World, new| {
+            create(world, &[new])
+                .answers
+                .remove(0)
+                .err()
+                .map(|refusal| refusal.code)
+        };
+        assert_eq!(code(&world, with_configs("ab")), None);
+        assert_eq!(
+            code(&world, with_configs("abc")),
+            Some(ErrorCode::PolicyViolation)
+        );
+        world.limits.metadata_bytes_max = world.image.metadata_bytes() + 2;
+        assert_eq!(code(&world, topic("abc")), Some(ErrorCode::PolicyViolation));
+        let image = world.image.apply(&[MetadataRecord::TopicDeleted {
+            id: TopicId::new([1; 16]),
+        }]);
+        world.image = image;
+        assert_eq!(
+            code(&world, topic("abc")),
+            Some(ErrorCode::PolicyViolation),
+            "its files are still there"
+        );
+        world.image = world.image.apply(&[MetadataRecord::TopicPurged {
+            id: TopicId::new([1; 16]),
+        }]);
+        assert_eq!(code(&world, topic("abc")), None);
+    }
+
+    #[test]
+    fn topics_that_are_being_deleted_are_bounded() {
+        let mut world = World::new(&[]);
+        world.limits.topics_max = 2;
+        for round in 0..4 {
+            let name = format!("t{round}");
+            assert!(create(&world, &[topic(&name)]).answers[0].is_ok());
+            let id = TopicId::new([round; 16]);
+            let records = [
+                topic_created(round, &name, 1),
+                MetadataRecord::TopicDeleted { id },
+            ];
+            world.image = world.image.apply(&records);
+        }
+        let refused = create(&world, &[topic("more")]).answers.remove(0).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::PolicyViolation);
+        let id = TopicId::new([2; 16]);
+        world.image = world.image.apply(&[MetadataRecord::TopicPurged { id }]);
+        assert!(create(&world, &[topic("more")]).answers[0].is_ok());
     }
 
     #[test]

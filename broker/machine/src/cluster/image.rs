@@ -33,6 +33,8 @@ pub struct ClusterImage {
     names_by_common_form: RedBlackTreeMapSync<String, Arc<str>>,
     pub(super) deleted: RedBlackTreeMapSync<TopicId, Arc<str>>,
     partitions: u64,
+    /// Of topics, those that are being deleted included.
+    topic_bytes: u64,
 }
 
 /// One topic as of one record.
@@ -79,6 +81,7 @@ impl ClusterImage {
             names_by_common_form: RedBlackTreeMapSync::new_sync(),
             deleted: RedBlackTreeMapSync::new_sync(),
             partitions: 0,
+            topic_bytes: 0,
         }
     }
 
@@ -123,6 +126,16 @@ impl ClusterImage {
         self.partitions
     }
 
+    /// Bytes of what clients choose: names and configurations of topics, of those that are being deleted the names,
+    /// and what was set for brokers. A configuration counts with [`crate::limits::CONFIG_ENTRY_BYTES`] for its place.
+    pub fn metadata_bytes(&self) -> u64 {
+        let of_brokers = self
+            .broker_configs
+            .values()
+            .map(|configs| configs.metadata_bytes());
+        self.topic_bytes + self.cluster_configs.metadata_bytes() + of_brokers.sum::<u64>()
+    }
+
     /// The epoch of every partition of `topic`, a topic of this image.
     pub fn leader_epoch(&self, topic: &TopicImage) -> LeaderEpoch {
         let risen = self.unclean_starts.saturating_sub(topic.unclean_starts_before);
@@ -143,6 +156,10 @@ impl ClusterImage {
     /// Deleted topics whose files may still be there, with the names that they had.
     pub fn deleted_topics(&self) -> impl Iterator<Item = (TopicId, &str)> {
         self.deleted.iter().map(|(id, name)| (*id, name.as_ref()))
+    }
+
+    pub fn deleted_count(&self) -> usize {
+        self.deleted.size()
     }
 
     /// The first producer id that was never given out.
@@ -177,14 +194,22 @@ impl ClusterImage {
 
     /// Puts `topic` in the place of one with its id, or adds it.
     pub(super) fn put(&mut self, topic: TopicImage) {
-        let before = self.topics.get(&topic.id).map_or(0, |topic| topic.partitions);
-        self.partitions = self.partitions - u64::from(before) + u64::from(topic.partitions);
+        let before = self.topics.get(&topic.id);
+        let (partitions, bytes) = before.map_or((0, 0), |topic| (topic.partitions, topic.metadata_bytes()));
+        self.partitions = self.partitions - u64::from(partitions) + u64::from(topic.partitions);
+        self.topic_bytes = self.topic_bytes - bytes + topic.metadata_bytes();
         if let Some(form) = topic_name::common_form(&topic.name) {
             self.names_by_common_form.insert_mut(form, topic.name.clone());
         }
         let topic = Arc::new(topic);
         self.topics_by_name.insert_mut(topic.name.clone(), topic.clone());
         self.topics.insert_mut(topic.id, topic);
+    }
+
+    /// Remembers that a topic, none of this image any more, was deleted.
+    pub(super) fn put_deleted(&mut self, id: TopicId, name: Arc<str>) {
+        self.topic_bytes += name.len() as u64;
+        self.deleted.insert_mut(id, name);
     }
 
     fn apply_one(&mut self, record: &MetadataRecord) {
@@ -214,6 +239,7 @@ impl ClusterImage {
             }
             MetadataRecord::TopicDeleted { id } => self.delete(*id),
             MetadataRecord::TopicPurged { id } => {
+                self.topic_bytes -= self.deleted.get(id).map_or(0, |name| name.len() as u64);
                 self.deleted.remove_mut(id);
             }
             MetadataRecord::TopicConfigChanged { id, changes } => {
@@ -256,16 +282,22 @@ impl ClusterImage {
             return;
         };
         self.partitions -= u64::from(topic.partitions);
+        self.topic_bytes -= topic.metadata_bytes();
         if let Some(form) = topic_name::common_form(&topic.name) {
             self.names_by_common_form.remove_mut(&form);
         }
         self.topics_by_name.remove_mut(&topic.name);
         self.topics.remove_mut(&id);
-        self.deleted.insert_mut(id, topic.name.clone());
+        self.put_deleted(id, topic.name.clone());
     }
 }
 
 impl TopicImage {
+    /// What it counts for in the cluster's metadata.
+    pub fn metadata_bytes(&self) -> u64 {
+        self.name.len() as u64 + self.configs.metadata_bytes()
+    }
+
     pub fn has_partition(&self, index: PartitionIndex) -> bool {
         u32::try_from(index.get()).is_ok_and(|index| index < self.partitions)
     }

@@ -98,7 +98,7 @@ fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, SnapshotError> {
         if image.topic(id).is_some() {
             return Err(SnapshotError::TopicTwice);
         }
-        image.deleted.insert_mut(id, name.into());
+        image.put_deleted(id, name.into());
     }
     r.finish()?;
     Ok(image)
@@ -149,6 +149,7 @@ mod tests {
         assert_eq!(again.encode_snapshot(), bytes);
         assert_eq!(again.records(), image.records());
         assert_eq!(again.partition_count(), image.partition_count());
+        assert_eq!(again.metadata_bytes(), image.metadata_bytes());
         assert_eq!(again.cluster_id(), image.cluster_id());
         // What comes after goes on as if nothing had been written in between.
         let more = [topic_created(40, "later", 2), topic_created(41, "l.r", 2)];

@@ -34,7 +34,7 @@ fn is_legal(byte: u8) -> bool {
 }
 
 /// A directory named by topic and partition must fit into a file name; clients rely on the number.
-const NAME_BYTES_MAX: usize = 249;
+pub const NAME_BYTES_MAX: usize = 249;
 
 #[cfg(test)]
 mod tests {

@@ -227,6 +227,10 @@ configs! {
     /// Exceptions from max.connections.per.ip.
     "max.connections.per.ip.overrides": String = "", Anything, accepted;
 
+    /// The most produce requests of one connection in progress at a time; other requests are alone. Kafka has no such
+    /// setting for brokers.
+    "max.in.flight.requests.per.connection": Int = "64", Between(1, 1_024), acted_on;
+
     /// The most incremental fetch sessions that the broker keeps.
     "max.incremental.fetch.session.cache.slots": Int = "1000", AtLeast(0), acted_on;
 
@@ -234,7 +238,11 @@ configs! {
     /// setting.
     "max.incremental.fetch.session.partitions": Int = "1000000", AtLeast(0), acted_on;
 
-    /// The most partitions of all topics together. Kafka has no such setting.
+    /// The most bytes of names and configurations of all topics together; each configuration counts 128 bytes more
+    /// than its name and value. Beyond the default it comes off the cache. Kafka has no such setting.
+    "max.metadata.bytes": Long = "33554432", AtLeast(0), acted_on;
+
+    /// The most partitions of all topics together; memory may allow fewer. Kafka has no such setting.
     "max.partitions": Int = "200000", AtLeast(1), acted_on;
 
     /// The most producers that all partitions together remember; one that writes to three partitions counts three
@@ -246,6 +254,10 @@ configs! {
 
     /// The most topics. Kafka has no such setting.
     "max.topics": Int = "100000", AtLeast(1), acted_on;
+
+    /// The most requests, and parts of requests from other cores, that wait on one core: for a flush, for records, for
+    /// the disk. Kafka has no such setting.
+    "max.waiting.requests.per.core": Int = "262144", Between(1, 262_144), acted_on;
 
     /// max.message.bytes for topics that say nothing.
     "message.max.bytes": Int = "1048588", AtLeast(0), acted_on;

@@ -3,6 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
+use crate::limits::CONFIG_ENTRY_BYTES;
+
 /// Names to texts, in order of name. The texts are as they were given; [`super::definition`] reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigMap {
@@ -32,6 +34,12 @@ impl ConfigMap {
         self.values
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// What it counts for in the cluster's metadata.
+    pub fn metadata_bytes(&self) -> u64 {
+        let entry = |(name, value): (&str, &str)| (name.len() + value.len()) as u64 + CONFIG_ENTRY_BYTES;
+        self.iter().map(entry).sum()
     }
 
     pub fn len(&self) -> usize {

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
+use crate::cluster::topic_name::NAME_BYTES_MAX;
+
 /// How a request names a topic: by name up to version 12, by id from version 13. Never both in one session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TopicKey {
@@ -33,6 +35,16 @@ pub struct Answer {
     pub has_records: bool,
     /// An error or a diverging epoch: always told, and the partition is told of again when it is over.
     pub has_error: bool,
+}
+
+impl FetchPartition {
+    /// A name that no topic can have may be long, and is not worth remembering.
+    pub(super) fn may_be_kept(&self) -> bool {
+        match &self.topic {
+            TopicKey::Name(name) => name.len() <= NAME_BYTES_MAX,
+            TopicKey::Id(_) => true,
+        }
+    }
 }
 
 #[derive(Debug)]

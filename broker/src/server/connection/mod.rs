@@ -107,6 +107,7 @@ impl Connection {
         local: SocketAddr,
         listener: usize,
         frame_limit: usize,
+        requests_max: usize,
         now: Instant,
     ) -> Self {
         Self {
@@ -117,7 +118,7 @@ impl Connection {
             phase: Phase::Open,
             read: ReadSide::new(frame_limit),
             write: WriteSide::default(),
-            pipeline: Pipeline::default(),
+            pipeline: Pipeline::new(requests_max),
             held: None,
             receiving: false,
             starved: false,
@@ -214,7 +215,7 @@ impl Connection {
     /// Gives up on everything that is in progress: the peer is gone, or must go.
     pub fn abandon(&mut self) {
         self.phase = Phase::Ending;
-        self.pipeline = Pipeline::default();
+        self.pipeline.clear();
         self.held = None;
         self.write = WriteSide::default();
     }
@@ -297,7 +298,7 @@ impl Connection {
                 Reply::Silent => {}
                 Reply::Close => {
                     self.phase = Phase::Ending;
-                    self.pipeline = Pipeline::default();
+                    self.pipeline.clear();
                     return;
                 }
             }

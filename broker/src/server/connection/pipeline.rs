@@ -1,11 +1,10 @@
 //! Order: which request of a connection may start, and whose reply leaves next.
 //! Invariants: replies leave in request order; a barrier starts when all earlier requests are answered and nothing
-//! starts beside it; at most [`REQUESTS_IN_FLIGHT_MAX`] requests are in progress.
+//! starts beside it; at most as many requests are in progress as it was made for.
 
 use std::collections::VecDeque;
 
 use super::write::Encoded;
-use crate::limits::REQUESTS_IN_FLIGHT_MAX;
 
 /// The place of a request on its connection, counted from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +31,7 @@ pub enum Reply {
 }
 
 /// The requests in progress of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pipeline {
     /// `None`: in progress.
     slots: VecDeque<Option<Reply>>,
@@ -40,9 +39,26 @@ pub struct Pipeline {
     first: u64,
     /// The request in progress is a barrier.
     barrier: bool,
+    requests_max: usize,
 }
 
 impl Pipeline {
+    /// `requests_max`: in progress at a time, inclusive; at least one.
+    pub fn new(requests_max: usize) -> Self {
+        assert!(requests_max > 0, "a connection has a request");
+        Self {
+            slots: VecDeque::new(),
+            first: 0,
+            barrier: false,
+            requests_max,
+        }
+    }
+
+    /// Forgets every request in progress.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.requests_max);
+    }
+
     /// Starts a request, or says that it has to wait.
     pub fn begin(&mut self, order: Order) -> Option<RequestSequence> {
         if !self.admits(order) {
@@ -56,7 +72,7 @@ impl Pipeline {
     /// Whether a request of this order could start now.
     pub fn admits(&self, order: Order) -> bool {
         match order {
-            Order::Pipelined => !self.barrier && self.slots.len() < REQUESTS_IN_FLIGHT_MAX,
+            Order::Pipelined => !self.barrier && self.slots.len() < self.requests_max,
             Order::Barrier => self.slots.is_empty(),
         }
     }
@@ -124,7 +140,7 @@ mod tests {
 
     #[test]
     fn replies_leave_in_request_order() {
-        let mut pipeline = Pipeline::default();
+        let mut pipeline = Pipeline::new(7);
         let a = pipeline.begin(Order::Pipelined).unwrap();
         let b = pipeline.begin(Order::Pipelined).unwrap();
         let c = pipeline.begin(Order::Pipelined).unwrap();
@@ -141,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_barrier_is_alone() {
-        let mut pipeline = Pipeline::default();
+        let mut pipeline = Pipeline::new(7);
         let produce = pipeline.begin(Order::Pipelined).unwrap();
         assert_eq!(pipeline.begin(Order::Barrier), None);
         assert!(pipeline.finish_front(produce));
@@ -154,10 +170,10 @@ mod tests {
 
     #[test]
     fn requests_in_flight_are_bounded() {
-        let mut pipeline = Pipeline::default();
+        let mut pipeline = Pipeline::new(7);
         let started = (0..)
             .take_while(|_| pipeline.begin(Order::Pipelined).is_some())
             .count();
-        assert_eq!(started, REQUESTS_IN_FLIGHT_MAX);
+        assert_eq!(started, 7);
     }
 }
