@@ -1,11 +1,13 @@
 """What the crash tests share: a broker whose data lies on a disk of the test's own, and its life under load."""
 
 import contextlib
+import json
 import os
+import subprocess
 import tempfile
 
 import pytest
-from broker import Broker
+from broker import BINARY, Broker
 from disks import Device, missing
 
 LEAST_FREE = "64MiB"
@@ -56,3 +58,14 @@ def after_power_returns(broker, disk):
     broker.kill()
     disk.again()
     broker.start()
+
+
+def cluster_info(broker, *flags):
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MILLSTREAM_")}
+    command = [BINARY, "cluster", "info", "--brokers", broker.address, *flags]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environment).stdout
+
+
+def unwell(broker):
+    """The shards that are not well, as `millstream cluster info` has it."""
+    return json.loads(cluster_info(broker, "--json"))["brokers"][0]["unwell"]

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from broker import BINARY
-from conftest import after_power_returns
+from conftest import after_power_returns, cluster_info, unwell
 from disks import Disk, run
 from load import Load
 
@@ -41,11 +41,15 @@ def test_a_file_system_that_goes_read_only_is_told_of_and_loses_nothing(scratch,
     time.sleep(1)
     assert broker.process.poll() is None, f"it does not outlive its disk: {broker.tail()}"
     assert b"no more appends on this shard" in broker.said()
+    told = unwell(broker)
+    assert told and all(shard["writes_stopped"] for shard in told), told
+    assert "its journal failed: no appends until a restart" in cluster_info(broker)
     broker.kill()
     disk.unmount()
     subprocess.run(["e2fsck", "-p", disk.image], stdout=subprocess.DEVNULL)
     disk.mount()
     broker.start()
+    assert unwell(broker) == []
     load.wait_for(100)
     load.finish()
     after_power_returns(broker, disk)

@@ -1,13 +1,11 @@
 """A flush that takes ten seconds: who waits for it waits or times out, and the log tells of it; nobody else notices."""
 
-import json
 import os
 import signal
-import subprocess
 import time
 
-from broker import BINARY, make_topic
-from conftest import after_power_returns
+from broker import make_topic
+from conftest import after_power_returns, cluster_info, unwell
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from disks import Device, Disk, insist, run
@@ -83,17 +81,6 @@ def test_other_shards_go_on_while_the_journal_of_one_hangs(scratch, mounted):
         broker.kill()
         insist(lambda: run("umount", journal))
         device.end()
-
-
-def cluster_info(broker, *flags):
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MILLSTREAM_")}
-    command = [BINARY, "cluster", "info", "--brokers", broker.address, *flags]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environment).stdout
-
-
-def unwell(broker):
-    """The shards that are not well, as `millstream cluster info` has it."""
-    return json.loads(cluster_info(broker, "--json"))["brokers"][0]["unwell"]
 
 
 def impatient(broker):

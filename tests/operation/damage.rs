@@ -53,6 +53,11 @@ fn a_damaged_partition_is_fenced_alone_and_serves_again_when_the_loss_is_accepte
     for part in ["topic=damaged partition=0", "log repair", "--accept-loss"] {
         assert!(log.contains(part), "{part}: {log}");
     }
+    let info = cluster_info(&broker);
+    assert!(
+        info.contains("partitions that were fenced since the start: 1"),
+        "{info}"
+    );
     drop(client);
     broker.kill();
 
@@ -62,6 +67,8 @@ fn a_damaged_partition_is_fenced_alone_and_serves_again_when_the_loss_is_accepte
     broker.restart();
     let mut client = Connection::open(broker.address()).expect("a connection");
     assert_eq!(client.read_all("damaged", 0, 0).len(), 5);
+    let info = cluster_info(&broker);
+    assert!(!info.contains("fenced"), "{info}");
     let (code, offset) = write(&mut client, "damaged", 0, 100, b"again");
     assert_eq!(code, 0);
     assert_eq!(client.read_all("damaged", 0, offset).len(), 1);
@@ -118,6 +125,14 @@ fn damage_the_largest_segment(data: &Path, at: usize) {
     let mut bytes = std::fs::read(&path).expect("a segment");
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).expect("it can be written");
+}
+
+fn cluster_info(broker: &Broker) -> String {
+    let mut command = millstream();
+    let address = broker.address().to_string();
+    command.args(["cluster", "info", "--brokers", &address]);
+    let info = command.output().expect("a command that can be run");
+    String::from_utf8(info.stdout).expect("text")
 }
 
 fn repair(data: &Path, flags: &[&str]) -> (Option<i32>, String) {
