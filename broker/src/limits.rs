@@ -17,8 +17,6 @@ pub const DESCRIPTORS_RESERVED: usize = 64;
 pub const READ_AHEAD_MAX: usize = 64 * 1024;
 /// Reply bytes of one connection not yet taken by the kernel, above which it starts no new request.
 pub const REPLY_BACKLOG_MAX: usize = 1 << 20;
-/// Bytes handed to the kernel in one send.
-pub const SEND_BYTES_MAX: usize = 4 << 20;
 /// Slices handed to the kernel in one send.
 pub const SEND_PIECES_MAX: usize = 512;
 /// Replies up to this size are copied together, so that consecutive ones leave in one piece.
@@ -39,14 +37,31 @@ pub const FRAME_SPARE: usize = 4 * 1024;
 /// before it is begun, except for the least: a thousand connections that announce much and send nothing take none.
 pub const RECEIVE_CHUNK_MIN: usize = 16 * 1024;
 /// See [`RECEIVE_CHUNK_MIN`].
-pub const RECEIVE_CHUNK_MAX: usize = 1 << 20;
+pub const RECEIVE_CHUNK_MAX: usize = 256 << 10;
 
 /// Frames of one connection handled in one turn.
 pub const FRAMES_PER_CONNECTION_TURN: usize = 64;
-/// Bytes of frames of one connection handled in one turn.
-pub const BYTES_PER_CONNECTION_TURN: usize = 1 << 20;
-/// Bytes of frames of all connections handled in one turn.
+/// Bytes of frames of one connection handled in one turn, but for a frame that passes it.
+pub const BYTES_PER_CONNECTION_TURN: usize = 256 << 10;
+/// Bytes of frames of all connections handled in one turn, but for a frame that passes it.
 pub const BYTES_PER_TURN: usize = 4 << 20;
+/// The same while somebody with little is about; see [`LITTLE_BYTES`].
+pub const BYTES_PER_SHARED_TURN: usize = 1 << 20;
+/// Who asked with a small request is about for this long: time enough to be answered and to ask again.
+pub const LITTLE_REMEMBERED: Duration = Duration::from_millis(100);
+/// A connection that has no more than this to be looked at, or to be sent, goes before those with more; and while the
+/// logs are short of room, it may append this much where others wait.
+pub const LITTLE_BYTES: usize = 64 << 10;
+/// Bytes handed to the kernel in one turn for connections that have more than [`LITTLE_BYTES`] to send: it copies them
+/// before it comes back.
+pub const SEND_BYTES_PER_TURN: usize = 4 << 20;
+/// The same while somebody with little is about.
+pub const SEND_BYTES_PER_SHARED_TURN: usize = 1 << 20;
+/// Bytes of large frames that the kernel is asked for in one turn while somebody with little is about: it copies what
+/// it has of them before it comes back.
+pub const RECEIVE_BYTES_PER_SHARED_TURN: usize = 1 << 20;
+/// The least part of [`SEND_BYTES_PER_TURN`] that one connection is given.
+pub const SEND_SHARE_MIN: usize = 128 << 10;
 /// Messages of other shards handled in one turn.
 pub const MESSAGES_PER_TURN: usize = 1_024;
 

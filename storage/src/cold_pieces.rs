@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use millstream_log::{FilePosition, SegmentId};
 use millstream_ring::{AlignedBuf, IoError, Slice};
 
-use crate::limits::COLD_PIECE_BYTES;
+use crate::limits::{COLD_PIECE_BYTES, COLD_PIECES_AT_ONCE};
 use crate::segment_files::{FileWork, SegmentFiles};
 
 /// A waiting request's number, in the order of asking.
@@ -33,8 +33,12 @@ pub(crate) struct ColdPieces {
     bytes: u64,
     /// Of these, what waiters hold.
     held: u64,
-    /// Buffers of the pieces being read.
+    /// Buffers of the pieces being read, or to be read.
     reading: u64,
+    /// Pieces to be read that the disk was not asked for yet, and the file's bytes that each is.
+    unasked: VecDeque<(Key, u64)>,
+    /// Pieces that it was asked for.
+    asked: usize,
     bytes_max: u64,
     /// What each waiter holds or waits for.
     wants: BTreeMap<Waiter, Vec<Key>>,
@@ -74,6 +78,8 @@ impl ColdPieces {
             bytes: 0,
             held: 0,
             reading: 0,
+            unasked: VecDeque::new(),
+            asked: 0,
             bytes_max: bytes_max.max(BYTES_MIN),
             wants: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -198,6 +204,7 @@ impl ColdPieces {
         result: Result<(AlignedBuf, usize), IoError>,
     ) -> (Vec<Waiter>, Result<(), IoError>) {
         let key = (segment, number);
+        self.asked -= 1;
         let Some(mut piece) = self.pieces.remove(&key) else {
             return (Vec::new(), Ok(()));
         };
@@ -296,7 +303,7 @@ impl ColdPieces {
 
     /// Has the piece read; one that is too short is replaced.
     fn start(&mut self, key: Key, file_end: FilePosition, files: &mut SegmentFiles) {
-        let (segment, number) = key;
+        let number = key.1;
         let waiters = if self.pieces.contains_key(&key) {
             self.order.retain(|other| *other != key);
             self.drop_piece(key)
@@ -304,14 +311,7 @@ impl ColdPieces {
             Vec::new()
         };
         let (end, len) = span(number, file_end);
-        files.ask(
-            segment,
-            FileWork::Read {
-                at: start_of(number),
-                len: len as usize,
-                tag: number,
-            },
-        );
+        self.unasked.push_back((key, len));
         self.reading += len;
         self.pieces.insert(
             key,
@@ -323,6 +323,38 @@ impl ColdPieces {
                 used: false,
             },
         );
+        self.ask(files);
+    }
+
+    /// Asks the disk for the next pieces: a few at a time, for a flush waits behind all that it was asked for.
+    pub(crate) fn ask(&mut self, files: &mut SegmentFiles) {
+        while self.asked < COLD_PIECES_AT_ONCE
+            && let Some((key, len)) = self.unasked.pop_front()
+        {
+            self.ask_for(key, len, files);
+        }
+    }
+
+    /// Asks for those of a segment whose file is about to go: who waits for them is told.
+    pub(crate) fn ask_for_all_of(&mut self, segment: SegmentId, files: &mut SegmentFiles) {
+        let unasked = std::mem::take(&mut self.unasked);
+        for (key, len) in unasked {
+            if key.0 == segment {
+                self.ask_for(key, len, files);
+            } else {
+                self.unasked.push_back((key, len));
+            }
+        }
+    }
+
+    fn ask_for(&mut self, (segment, number): Key, len: u64, files: &mut SegmentFiles) {
+        self.asked += 1;
+        let work = FileWork::Read {
+            at: start_of(number),
+            len: len as usize,
+            tag: number,
+        };
+        files.ask(segment, work);
     }
 
     fn hold(&mut self, key: Key, waiter: Waiter) {

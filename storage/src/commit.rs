@@ -1,12 +1,14 @@
 //! The group commit: filling rounds, starting them, and what becomes true when one ends.
 
+use std::collections::VecDeque;
+
 use millstream_log::{FilePosition, Record, RoundBuilder, SegmentId};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::Ring;
 
 use crate::event::{LogEvent, LogId, Now, Stalled};
 use crate::journal::JournalEvent;
-use crate::limits::{BLOCK, SETTLE_AFTER_NS};
+use crate::limits::{BLOCK, DIRECT_WRITE_BYTES_MIN_DEFAULT, SETTLE_AFTER_NS};
 use crate::ops::Io;
 use crate::partition_log::Fact;
 use crate::rounds::{DirectWrite, Filled, Filling, fill};
@@ -33,7 +35,13 @@ impl ShardLogs {
         }
         let mut buf = self.journal.take_buffer();
         let mut builder = RoundBuilder::new(&mut buf[..room as usize]);
-        let direct_groups = self.fill_round(&mut builder, room, now);
+        let has_little = self.has_little();
+        let direct_room = self.pace.direct_room(has_little, now.monotonic);
+        let mut direct = self.fill_round(&mut builder, room, direct_room, now);
+        if builder.is_empty() && direct_room == 0 {
+            // Those with little cannot go on.
+            direct = self.fill_round(&mut builder, room, DIRECT_WRITE_BYTES_MIN_DEFAULT, now);
+        }
         if builder.is_empty() {
             // All of it waits for space in its segments.
             self.journal.put_back(buf);
@@ -45,8 +53,20 @@ impl ShardLogs {
             ring,
             ops: &mut self.ops,
         };
-        self.journal.start(buf, header, direct_groups, false, &mut io);
+        self.journal.start(buf, header, direct.writes, false, &mut io);
         self.stall.begin(now.monotonic);
+        self.pace.begin(direct.bytes, now.monotonic);
+    }
+
+    /// Somebody waits for the next round with few bytes.
+    fn has_little(&self) -> bool {
+        let direct_bytes_min = self.options.direct_write_bytes_min;
+        let is_little = |id: &LogId| {
+            self.logs
+                .get(*id)
+                .is_some_and(|log| (1..direct_bytes_min).contains(&log.pending.bytes))
+        };
+        self.pending.iter().any(is_little)
     }
 
     pub(crate) fn journal_event(&mut self, event: JournalEvent, now: Now, events: &mut Vec<LogEvent>) {
@@ -63,8 +83,15 @@ impl ShardLogs {
         }
     }
 
-    /// Fills the round from the partitions that wait longest; tells how many direct writes belong to it.
-    fn fill_round(&mut self, builder: &mut RoundBuilder<&mut [u8]>, room: u64, now: Now) -> u32 {
+    /// Fills the round from the partitions that wait longest; tells what is written directly with it, which begins
+    /// to be no more than `direct_room` bytes but for a batch that passes it.
+    fn fill_round(
+        &mut self,
+        builder: &mut RoundBuilder<&mut [u8]>,
+        room: u64,
+        mut direct_room: u64,
+        now: Now,
+    ) -> DirectWrites {
         let point = self.journal.point();
         // When the ring is nearly full, whole blocks no longer go through it.
         let tight = self.is_tight();
@@ -74,7 +101,8 @@ impl ShardLogs {
             self.options.direct_write_bytes_min
         };
         let mut direct = Vec::new();
-        let mut direct_groups = 0;
+        let mut sum = DirectWrites::default();
+        let mut later = VecDeque::new();
         for _ in 0..self.pending.len() {
             if builder.room() < ROUND_BYTES_MIN as usize / 2 {
                 break;
@@ -89,10 +117,20 @@ impl ShardLogs {
                 self.parked.push_back(id);
                 continue;
             }
+            // Who brings little does not wait for the disk to take what all others bring: their next piece goes with
+            // the next round, before that of those whose piece is in this one.
+            if direct_room == 0
+                && log.pending.bytes >= direct_bytes_min
+                && log.pending.bytes > ROUND_BYTES_MIN
+            {
+                later.push_back(id);
+                continue;
+            }
             let mut filling = Filling {
                 builder,
                 point,
                 direct_bytes_min,
+                direct_room,
                 round_bytes: room,
                 wants_space: None,
                 now: now.wall,
@@ -121,11 +159,21 @@ impl ShardLogs {
             }
             self.note_dirty(id);
             for write in direct.drain(..) {
-                direct_groups += 1;
+                let bytes = write.to - write.from;
+                sum.writes += 1;
+                sum.bytes += bytes;
+                direct_room = direct_room.saturating_sub(bytes);
+                if direct_room < DIRECT_WRITE_BYTES_MIN_DEFAULT {
+                    // For what is left another batch would go, however large.
+                    direct_room = 0;
+                }
                 self.submit_direct(id, &write);
             }
         }
-        direct_groups
+        for id in later.into_iter().rev() {
+            self.pending.push_front(id);
+        }
+        sum
     }
 
     /// There is no round: nobody waits for its end, but who has files to go with it.
@@ -168,6 +216,7 @@ impl ShardLogs {
     fn round_done(&mut self, now: Now, events: &mut Vec<LogEvent>) {
         self.last_round = now.monotonic;
         events.extend(self.stall.end(now.monotonic));
+        self.pace.end(now.monotonic);
         let mut listed = std::mem::take(&mut self.in_round);
         for id in listed.drain(..) {
             self.round_done_for(id, now, events);
@@ -282,7 +331,7 @@ impl ShardLogs {
     pub(crate) fn release(&mut self, segments: impl Iterator<Item = SegmentId>) {
         for segment in segments {
             self.unlinking.insert(segment);
-            self.reads.forget(segment);
+            self.reads.forget(segment, &mut self.files);
             self.forget_index(segment);
             self.files.remove(segment, &mut self.file_events);
         }
@@ -334,6 +383,13 @@ impl ShardLogs {
         let holds_data = log.clean_end(segment) > FilePosition::ZERO;
         self.files.make(header, holds_data);
     }
+}
+
+/// What is written directly with a round.
+#[derive(Default)]
+struct DirectWrites {
+    writes: u32,
+    bytes: u64,
 }
 
 /// Direct writes of a size like the last one that are to find their space reserved.

@@ -31,6 +31,7 @@ pub mod limits;
 mod log_table;
 mod ops;
 mod options;
+mod pace;
 mod partition_log;
 mod producer_count;
 mod reads;
@@ -51,5 +52,5 @@ pub use event::{
 };
 pub use ops::is_storage_token;
 pub use options::StorageOptions;
-pub use shard_logs::{ShardLogs, shard_of};
+pub use shard_logs::{Room, ShardLogs, shard_of};
 pub use status::StorageStatus;

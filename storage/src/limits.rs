@@ -32,6 +32,12 @@ pub const fn round_bytes_max(ring_bytes: u64) -> u64 {
 /// Bytes of a partition in one round from which on its full blocks go straight to the segment.
 pub const DIRECT_WRITE_BYTES_MIN_DEFAULT: u64 = 128 << 10;
 
+/// Bytes of direct writes in one round, but for a batch that passes it: whoever waits for the round waits for them. All
+/// that a round may have where nobody with little came lately: another shard of the same disk may have somebody.
+pub const DIRECT_BYTES_PER_ROUND_MAX: u64 = 4 << 20;
+/// The least of it that a round may have, however long the disk takes.
+pub const DIRECT_BYTES_PER_ROUND_MIN: u64 = 256 << 10;
+
 /// Bytes of one write into a segment. Larger ones delay the commits beside them.
 pub const SEGMENT_WRITE_BYTES_MAX: u64 = 256 << 10;
 
@@ -125,6 +131,9 @@ pub const RESERVE_BYTES_MAX: u64 = 64 << 20;
 
 /// Cold bytes are read in aligned pieces of this size.
 pub const COLD_PIECE_BYTES: u64 = 256 << 10;
+
+/// Pieces that the disk is asked for at a time: enough to keep it busy, and no more for a flush to wait behind.
+pub const COLD_PIECES_AT_ONCE: usize = 16;
 
 /// Pieces read ahead of a reader that goes on where it stopped.
 pub const READ_AHEAD_PIECES: u64 = 4;

@@ -20,6 +20,7 @@ use crate::cold_pieces::{ColdPieces, Waiter};
 use crate::error::ReadError;
 use crate::event::{FoundTime, LogEvent, LogId, ReadId, ReadOutcome, TimeOutcome};
 use crate::limits::COLD_READS_MAX;
+use crate::segment_files::SegmentFiles;
 use crate::shard_logs::ShardLogs;
 
 /// The reads that wait for the disk.
@@ -121,6 +122,7 @@ impl ShardLogs {
         while let Some(waiter) = self.reads.cold.next_queued() {
             self.try_again(waiter, events);
         }
+        self.reads.cold.ask(&mut self.files);
     }
 
     fn try_again(&mut self, waiter: Waiter, events: &mut Vec<LogEvent>) {
@@ -312,7 +314,9 @@ impl Reads {
         self.cold.bytes()
     }
 
-    pub(crate) fn forget(&mut self, segment: SegmentId) {
+    /// Its file is about to be removed.
+    pub(crate) fn forget(&mut self, segment: SegmentId, files: &mut SegmentFiles) {
+        self.cold.ask_for_all_of(segment, files);
         self.cold.forget(segment);
     }
 

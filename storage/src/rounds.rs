@@ -18,7 +18,7 @@ use millstream_protocol::types::TimestampMs;
 
 use crate::chunks::Chunks;
 use crate::journal::JournalPoint;
-use crate::limits::BLOCK;
+use crate::limits::{BLOCK, DIRECT_WRITE_BYTES_MIN_DEFAULT};
 use crate::partition_log::{DirectPart, Fact, PartitionLog};
 
 /// A round being filled.
@@ -28,6 +28,8 @@ pub(crate) struct Filling<'a, 'b> {
     pub(crate) point: JournalPoint,
     /// From this many bytes on whole blocks are written directly.
     pub(crate) direct_bytes_min: u64,
+    /// What else may be written directly with this round, but for a batch that passes it.
+    pub(crate) direct_room: u64,
     /// What the round could hold when it was empty.
     pub(crate) round_bytes: u64,
     /// A segment that is to be written to directly, and where its space must reach for that.
@@ -256,7 +258,9 @@ fn fill_direct(
 ) -> Filled {
     let from = log.dirty.log_from(log.logged);
     let room = (filling.builder.room() as u64).saturating_sub(DIRECT_OVERHEAD);
-    let (taken, len) = fitting(&log.pending.batches[..batches], room, |_| 0);
+    let (fits, _) = fitting(&log.pending.batches[..batches], room, |_| 0);
+    let share = filling.direct_room.max(DIRECT_WRITE_BYTES_MIN_DEFAULT);
+    let (taken, len) = up_to(&log.pending.batches[..fits], share);
     let (end, blocks) = (
         log.logged + len,
         (log.logged.block_ceil(), (log.logged + len).block_floor()),
@@ -345,6 +349,16 @@ fn fitting(batches: &[StoredBatch], room: u64, extra: impl Fn(&StoredBatch) -> u
         }
         taken += 1;
         len += u64::from(batch.summary.size);
+    }
+    (taken, len)
+}
+
+/// The first batches until they have this many bytes together, and how many they have.
+fn up_to(batches: &[StoredBatch], bytes: u64) -> (usize, u64) {
+    let (mut taken, mut len) = (0, 0);
+    while taken < batches.len() && len < bytes {
+        len += u64::from(batches[taken].summary.size);
+        taken += 1;
     }
     (taken, len)
 }

@@ -28,6 +28,7 @@ use crate::journal::Journal;
 use crate::log_table::LogTable;
 use crate::ops::{Io, Meaning, Ops};
 use crate::options::StorageOptions;
+use crate::pace::Pace;
 use crate::partition_log::PartitionLog;
 use crate::producer_count::ProducerCount;
 use crate::reads::Reads;
@@ -83,9 +84,20 @@ pub struct ShardLogs {
     pub(crate) shutdown: Shutdown,
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
+    pub(crate) pace: Pace,
     pub(crate) stall: StallWatch,
     pub(crate) stall_of_others: StallWatch,
     pub(crate) house: Housekeeping,
+}
+
+/// What a shard's logs have room for, in the journal and in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Appends will soon be refused: nobody should come with one.
+    None,
+    /// Who brings little may come, who brings much should wait.
+    Little,
+    Plenty,
 }
 
 /// How far an orderly end is.
@@ -252,14 +264,23 @@ impl ShardLogs {
         self.ops.in_flight() == 0 && (self.shutdown == Shutdown::Done || self.stopped)
     }
 
-    /// Appends will soon be refused for want of room in the journal or in memory, and something is under way
-    /// that makes room: who can wait should.
-    pub fn is_congested(&self) -> bool {
-        let ring = self.journal.ring_bytes();
+    /// What appends find room for. Where it is not [`Room::Plenty`] something is under way that makes room.
+    pub fn room(&self) -> Room {
+        let (ring, dirty_max) = (self.journal.ring_bytes(), self.dirty_bytes_max());
         let used = self.journal.live_bytes() + self.pending_cost;
-        // The other half is for what is on its way when this is noticed, from every shard.
-        let short = used > ring / 8 * 5 || self.dirty_bytes > self.dirty_bytes_max() / 2;
-        short && self.ops.in_flight() > 0
+        // The rest is for what is on its way when this is noticed, from every shard.
+        if self.ops.in_flight() == 0 || used <= ring / 8 * 5 && self.dirty_bytes <= dirty_max / 2 {
+            Room::Plenty
+        } else if used <= ring / 16 * 11 && self.dirty_bytes <= dirty_max / 8 * 5 {
+            Room::Little
+        } else {
+            Room::None
+        }
+    }
+
+    /// Who can wait with appends should.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.room() != Room::Plenty
     }
 
     /// What is under way, as text for whoever looks for the reason of a stall.

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use millstream_ring::{Completion, Done, IoError, Op, Ring, Slice, SocketId};
+use millstream_storage::Room;
 use tracing::debug;
 
 use super::mailbox::ShardId;
@@ -12,10 +13,13 @@ use super::messages::PeerMessage;
 use super::slab::Key;
 use super::state::{Lifecycle, Shard};
 use super::token::Tag;
-use crate::limits::{BYTES_PER_CONNECTION_TURN, FRAMES_PER_CONNECTION_TURN, RECEIVE_CHUNK_MIN};
+use crate::limits::{
+    BYTES_PER_CONNECTION_TURN, FRAMES_PER_CONNECTION_TURN, LITTLE_BYTES, RECEIVE_BYTES_PER_SHARED_TURN,
+    RECEIVE_CHUNK_MIN, SEND_BYTES_PER_SHARED_TURN, SEND_BYTES_PER_TURN, SEND_SHARE_MIN,
+};
 use crate::server::connection::foreign::Foreign;
 use crate::server::connection::read::{FrameError, Want};
-use crate::server::connection::{Connection, NextRequest, Overdue, Phase};
+use crate::server::connection::{Allowance, Connection, NextRequest, Overdue, Phase};
 use crate::server::dispatch;
 
 impl Shard {
@@ -184,13 +188,17 @@ impl Shard {
             connection.is_ready = false;
         }
         for _ in 0..FRAMES_PER_CONNECTION_TURN {
-            let may_append = !self.table.is_congested();
+            let room = Allowance {
+                room: self.table.room(),
+                moment: self.room_changes,
+            };
             let Some(connection) = self.connections.get_mut(key) else {
                 return bytes;
             };
-            match connection.next_request(self.now.monotonic, may_append) {
+            match connection.next_request(self.now.monotonic, room) {
                 NextRequest::Frame(frame, request) => {
                     bytes += frame.len();
+                    self.note_request(frame.len());
                     // Its frame is whole: the next one may need the reserve more.
                     self.budget.release_reserve(key);
                     dispatch::dispatch(self, key, request, &frame);
@@ -226,15 +234,19 @@ impl Shard {
         };
         if !connection.is_ready && connection.has_input() {
             connection.is_ready = true;
-            self.ready.push_back(key);
+            match connection.input_bytes() <= LITTLE_BYTES {
+                true => self.ready.push_back(key),
+                false => self.ready_with_much.push_back(key),
+            }
         }
     }
 
     /// Says whether this shard's logs are short of room, and lets held writes go on when none is any more.
     pub(super) fn heed_congestion(&mut self) {
-        self.table
-            .set_congested(self.id, self.partitions.logs.is_congested());
-        if !self.congested.is_empty() && !self.table.is_congested() {
+        self.table.set_room(self.id, self.partitions.logs.room());
+        let before = std::mem::replace(&mut self.room, self.table.room());
+        self.room_changes += u64::from(self.room != before);
+        if self.room > before || self.room == Room::Plenty {
             for key in std::mem::take(&mut self.congested) {
                 self.mark_ready(key);
             }
@@ -254,11 +266,53 @@ impl Shard {
 
     /// Submits what the turn's work left to be sent, received and closed.
     pub(super) fn submit_dirty_connections(&mut self, ring: &mut impl Ring) {
+        self.receive_in_turn(ring);
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             self.submit_connection(ring, key);
         }
         self.dirty = dirty;
+        if !self.much_waits {
+            self.send_in_turn(ring);
+        }
+    }
+
+    /// Receives for those that wait with large frames, until the turn's bytes are used up.
+    fn receive_in_turn(&mut self, ring: &mut impl Ring) {
+        self.receive_bytes_left = match (self.much_waits, self.is_shared()) {
+            (true, _) => 0,
+            (false, true) => RECEIVE_BYTES_PER_SHARED_TURN,
+            (false, false) => usize::MAX,
+        };
+        while self.receive_bytes_left > 0
+            && let Some(key) = self.receives_waiting.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.waits_to_receive = false;
+                self.arm_receive(ring, key);
+            }
+        }
+    }
+
+    /// Sends for those that have much, each its share, until the turn's bytes are used up.
+    fn send_in_turn(&mut self, ring: &mut impl Ring) {
+        let mut left = match self.is_shared() {
+            true => SEND_BYTES_PER_SHARED_TURN,
+            false => SEND_BYTES_PER_TURN,
+        };
+        let share = (left / self.sends_waiting.len().max(1)).max(SEND_SHARE_MIN);
+        for _ in 0..self.sends_waiting.len() {
+            let Some(key) = self.sends_waiting.pop_front() else {
+                return;
+            };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.waits_to_send = false;
+                left = left.saturating_sub(connection.submit_send(ring, key, share));
+            }
+            if left == 0 {
+                return;
+            }
+        }
     }
 
     fn submit_connection(&mut self, ring: &mut impl Ring, key: Key) {
@@ -269,14 +323,11 @@ impl Shard {
         if connection.phase == Phase::Closing {
             return;
         }
-        if let Some(slices) = connection.write.take_send() {
-            ring.submit(
-                Tag::Send(key).token(),
-                Op::Send {
-                    socket: connection.socket,
-                    slices,
-                },
-            );
+        if connection.write.waiting_bytes() <= LITTLE_BYTES {
+            connection.submit_send(ring, key, LITTLE_BYTES);
+        } else if !connection.waits_to_send && !connection.write.in_flight() {
+            connection.waits_to_send = true;
+            self.sends_waiting.push_back(key);
         }
         if connection.phase != Phase::Open && connection.is_drained() {
             connection.phase = Phase::Closing;
@@ -295,6 +346,9 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
+        if connection.waits_to_receive {
+            return;
+        }
         let socket = connection.socket;
         let op = match connection.want() {
             Want::Nothing => return,
@@ -303,10 +357,19 @@ impl Shard {
                 Op::RecvPooled { socket }
             }
             Want::Into { buf, limit } => {
+                if limit > LITTLE_BYTES && self.receive_bytes_left == 0 {
+                    connection.read.unwanted(buf);
+                    connection.waits_to_receive = true;
+                    self.receives_waiting.push_back(key);
+                    return;
+                }
                 if !self.budget.admit(key, limit) {
                     connection.read.unwanted(buf);
                     connection.starved = true;
                     return;
+                }
+                if limit > LITTLE_BYTES {
+                    self.receive_bytes_left = self.receive_bytes_left.saturating_sub(limit);
                 }
                 connection.granted = if limit > RECEIVE_CHUNK_MIN { limit } else { 0 };
                 Op::RecvInto { socket, buf, limit }
@@ -453,6 +516,22 @@ impl Shard {
             self.complaints_left -= 1;
             tracing::warn!(shard = self.id.0, "{what}");
         }
+    }
+}
+
+impl Connection {
+    /// Hands the kernel what there is to send, so many bytes at most; says how many.
+    fn submit_send(&mut self, ring: &mut impl Ring, key: Key, bytes_max: usize) -> usize {
+        if self.phase == Phase::Closing {
+            return 0;
+        }
+        let Some(slices) = self.write.take_send(bytes_max) else {
+            return 0;
+        };
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        let socket = self.socket;
+        ring.submit(Tag::Send(key).token(), Op::Send { socket, slices });
+        bytes
     }
 }
 

@@ -14,7 +14,7 @@ use millstream_machine::purgatory::{Released, WaitFor};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::TopicId;
 use millstream_ring::{Ring, SocketId};
-use millstream_storage::{LogEvent, LogId, Now, ReadId, ShardLogs, StallReport, Stalled};
+use millstream_storage::{LogEvent, LogId, Now, ReadId, Room, ShardLogs, StallReport, Stalled};
 
 use super::budget::Budget;
 use super::calls::{Call, PendingRead, Waiting};
@@ -67,10 +67,25 @@ pub struct Shard {
     pub(super) listening: Vec<Listening>,
     /// Connections with input to look at.
     pub(super) ready: VecDeque<Key>,
+    /// Those of them that have much.
+    pub(super) ready_with_much: VecDeque<Key>,
+    /// Connections that have much to send, the longest waiting first.
+    pub(super) sends_waiting: VecDeque<Key>,
+    /// Connections that have much to receive, the longest waiting first.
+    pub(super) receives_waiting: VecDeque<Key>,
+    /// What they may yet receive in this turn.
+    pub(super) receive_bytes_left: usize,
+    /// When somebody last asked with a small request.
+    pub(super) little_seen: Option<Instant>,
+    /// Who has much waits for the next turn, for this one is theirs who have little.
+    pub(super) much_waits: bool,
     /// Connections with something to submit.
     pub(super) dirty: Vec<Key>,
     /// Connections with a write that waits for room in the logs.
     pub(super) congested: Vec<Key>,
+    /// What the logs had room for at the last look, and the number of times that it changed.
+    pub(super) room: Room,
+    pub(super) room_changes: u64,
     pub(super) next_sweep: Instant,
     pub(super) drain_until: Instant,
     /// State of the generator of session numbers.
@@ -182,8 +197,16 @@ impl Shard {
             producer_ids: 0..0,
             listening: Vec::new(),
             ready: VecDeque::new(),
+            ready_with_much: VecDeque::new(),
+            sends_waiting: VecDeque::new(),
+            receives_waiting: VecDeque::new(),
+            receive_bytes_left: 0,
+            little_seen: None,
+            much_waits: false,
             dirty: Vec::new(),
             congested: Vec::new(),
+            room: Room::Plenty,
+            room_changes: 0,
             next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
             drain_until: Instant::MAX,
             random,
@@ -238,6 +261,12 @@ impl Shard {
 
     pub(super) fn handle_peer_message(&mut self, ring: &mut impl Ring, from: ShardId, message: PeerMessage) {
         let origin = |call| Origin { shard: from, call };
+        let asked = match &message {
+            PeerMessage::Produce { pieces, .. } => pieces.iter().map(|piece| piece.records.len()).sum(),
+            PeerMessage::Fetch { .. } | PeerMessage::Query { .. } => 0,
+            _ => usize::MAX,
+        };
+        self.note_request(asked);
         match message {
             PeerMessage::Connection {
                 socket,

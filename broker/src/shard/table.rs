@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use millstream_log::PartitionKey;
+use millstream_storage::Room;
 
 use super::connection_limits::ConnectionLimits;
 use super::health::ShardHealth;
@@ -24,8 +25,8 @@ pub struct ShardTable {
 struct Shared {
     /// Connections by shard.
     connections: Vec<AtomicUsize>,
-    /// Shards whose logs are short of room, by shard.
-    congested: Vec<AtomicBool>,
+    /// What the logs of a shard have room for, by shard.
+    room: Vec<AtomicU8>,
     /// Connections that were admitted and are not closed.
     admitted: AtomicUsize,
     /// Touched when a connection opens or closes, never for a request.
@@ -48,11 +49,11 @@ impl ShardTable {
     /// `connections_max`: of all shards together.
     pub fn new(shards: usize, connections_max: usize) -> Self {
         let connections = (0..shards).map(|_| AtomicUsize::new(0)).collect();
-        let congested = (0..shards).map(|_| AtomicBool::new(false)).collect();
+        let room = (0..shards).map(|_| AtomicU8::new(Room::Plenty as u8)).collect();
         let connections_max = connections_max.min(shards * CONNECTIONS_MAX);
         let shared = Shared {
             connections,
-            congested,
+            room,
             admitted: AtomicUsize::new(0),
             addresses: Mutex::default(),
             unwell: Mutex::default(),
@@ -109,19 +110,21 @@ impl ShardTable {
         ShardId(shard)
     }
 
-    /// Writes should wait: the logs of a shard are short of room.
-    pub fn is_congested(&self) -> bool {
-        self.shared
-            .congested
-            .iter()
-            .any(|shard| shard.load(Ordering::Relaxed))
+    /// What the logs of every shard have room for.
+    pub fn room(&self) -> Room {
+        let shards = self.shared.room.iter();
+        match shards.map(|shard| shard.load(Ordering::Relaxed)).min() {
+            Some(0) => Room::None,
+            Some(1) => Room::Little,
+            _ => Room::Plenty,
+        }
     }
 
-    pub fn set_congested(&self, shard: ShardId, congested: bool) {
-        let flag = &self.shared.congested[shard.0];
+    pub fn set_room(&self, shard: ShardId, room: Room) {
+        let (now, room) = (&self.shared.room[shard.0], room as u8);
         // Every shard reads it for each request: it is written only where it changes.
-        if flag.load(Ordering::Relaxed) != congested {
-            flag.store(congested, Ordering::Relaxed);
+        if now.load(Ordering::Relaxed) != room {
+            now.store(room, Ordering::Relaxed);
         }
     }
 

@@ -7,7 +7,8 @@
 //! storage's turn (one round) · mail out · sends joined, receives armed ─► the caller enters the ring once
 //! ```
 //! Place: called by [`super::host`] on a core, and by tests on a simulated ring; a plain function of its completions.
-//! Invariants: no turn waits; what exceeds the turn's budget is carried over, connection by connection in turn.
+//! Invariants: no turn waits; what exceeds the turn's budget is carried over, connection by connection in turn; large
+//! frames and answers are moved in every other turn at most while there is something small to do.
 
 use std::mem;
 
@@ -18,7 +19,9 @@ use millstream_storage::Now;
 use super::mailbox::ShardId;
 use super::state::{Lifecycle, Shard};
 use super::token::Tag;
-use crate::limits::{BYTES_PER_TURN, MESSAGES_PER_TURN, SWEEP_INTERVAL};
+use crate::limits::{
+    BYTES_PER_SHARED_TURN, BYTES_PER_TURN, LITTLE_BYTES, LITTLE_REMEMBERED, MESSAGES_PER_TURN, SWEEP_INTERVAL,
+};
 
 /// What a shard wants after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,7 @@ impl Shard {
         for completion in completions.drain(..) {
             self.complete(ring, completion);
         }
+        self.choose_whose_turn_it_is();
         self.handle_events();
         self.read_mail(ring);
         self.serve_ready_connections();
@@ -64,6 +68,27 @@ impl Shard {
         }
     }
 
+    /// Where there is something for those with little, it goes ahead in a turn of its own, short enough that they need
+    /// not wait for more of what is much than is done already; every other turn is everybody's.
+    fn choose_whose_turn_it_is(&mut self) {
+        let little =
+            self.is_shared() && (!self.ready.is_empty() || !self.events.is_empty() || self.mail.has_mail());
+        self.much_waits = little && !self.much_waits;
+    }
+
+    /// A request of so many bytes came.
+    pub(super) fn note_request(&mut self, bytes: usize) {
+        if bytes <= LITTLE_BYTES {
+            self.little_seen = Some(self.now.monotonic);
+        }
+    }
+
+    /// Somebody with little is about: turns are short for their sake.
+    pub(super) fn is_shared(&self) -> bool {
+        let lately = |at| self.now.monotonic.saturating_since(at) < Duration::from(LITTLE_REMEMBERED);
+        self.little_seen.is_some_and(lately)
+    }
+
     fn read_mail(&mut self, ring: &mut impl Ring) {
         let mut budget = MESSAGES_PER_TURN;
         let own = self.id;
@@ -81,17 +106,34 @@ impl Shard {
         }
     }
 
-    /// Looks at the connections that had input, each within its own budget, until the turn's is used up.
+    /// Looks at the connections that had input, each within its own budget, until the turn's is used up: first at those
+    /// with little, then at those with more, of which one at least is served unless they wait for the next turn.
     fn serve_ready_connections(&mut self) {
         let mut bytes = 0;
+        let bytes_max = match self.is_shared() {
+            true => BYTES_PER_SHARED_TURN,
+            false => BYTES_PER_TURN,
+        };
         for _ in 0..self.ready.len() {
-            if bytes >= BYTES_PER_TURN {
+            if bytes >= bytes_max {
                 break;
             }
             let Some(connection) = self.ready.pop_front() else {
                 break;
             };
             bytes += self.serve(connection);
+        }
+        if self.much_waits {
+            return;
+        }
+        for _ in 0..self.ready_with_much.len() {
+            let Some(connection) = self.ready_with_much.pop_front() else {
+                break;
+            };
+            bytes += self.serve(connection);
+            if bytes >= bytes_max {
+                break;
+            }
         }
     }
 
@@ -121,7 +163,9 @@ impl Shard {
         if self.lifecycle == Lifecycle::Stopped {
             return Next::Finished;
         }
-        if mail_left || !self.ready.is_empty() || !self.events.is_empty() || self.mail.has_mail() {
+        let has_input = !self.ready.is_empty() || !self.ready_with_much.is_empty();
+        let has_output = !self.sends_waiting.is_empty() || !self.receives_waiting.is_empty();
+        if mail_left || has_input || has_output || !self.events.is_empty() || self.mail.has_mail() {
             return Next::Busy;
         }
         // Another shard's room comes back without a word.

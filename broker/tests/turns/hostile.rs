@@ -60,6 +60,48 @@ fn hostile_bytes_close_their_connection_and_nothing_else() {
 }
 
 #[test]
+fn who_asks_for_little_waits_for_a_share_of_much() {
+    const LARGE: usize = 8;
+    const ROUNDS: usize = 4;
+    let value = "x".repeat(900_000);
+    let mut broker = SimBroker::start(Setup {
+        options: SimOptions {
+            socket_buffer: 1 << 20,
+            ..SimOptions::default()
+        },
+        ..Setup::default()
+    });
+    let mut little = broker.connect();
+    let mut large: Vec<(Client, Vec<u8>, usize)> = (0..LARGE)
+        .map(|number| {
+            let batches = [(number as i32 % 4, batch(&[&value]))];
+            let frame = request(ApiKey::Produce, PRODUCE, 1, &produce("t", &batches, 1));
+            (broker.connect(), frame.repeat(ROUNDS), 0)
+        })
+        .collect();
+    // ApiVersions 0.
+    let hello = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+    let all = (LARGE * ROUNDS * value.len()) as u64;
+    let mut answered = 0;
+    while broker.shards[0].shard.counters.bytes_appended < all {
+        little.send_bytes(&mut broker, &hello);
+        while little.poll().is_none() {
+            broker.step();
+            broker.world.advance(Duration::from_micros(20));
+            for (client, bytes, sent) in &mut large {
+                *sent += client.try_send_bytes(&bytes[*sent..]);
+                client.poll();
+            }
+        }
+        answered += 1;
+    }
+    assert!(
+        answered >= LARGE * ROUNDS,
+        "{answered} small requests beside {all} bytes"
+    );
+}
+
+#[test]
 fn a_frame_that_drips_is_given_up() {
     let mut broker = SimBroker::start(Setup::default());
     let mut slow = broker.connect();

@@ -32,6 +32,7 @@ use crate::limits::BLOCK;
 use crate::log_table::LogTable;
 use crate::ops::Ops;
 use crate::options::StorageOptions;
+use crate::pace::Pace;
 use crate::partition_log::PartitionLog;
 use crate::producer_count::ProducerCount;
 use crate::reads::Reads;
@@ -443,6 +444,7 @@ impl Opening<'_> {
             stopped: false,
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
+            pace: Pace::new(),
             stall: StallWatch::new(Stalled::Round),
             stall_of_others: StallWatch::new(Stalled::Other),
             house: Housekeeping::new(self.now.monotonic, self.options),

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod direct_writes;
 mod failures;
+mod fairness;
 mod indexes;
 mod lost_files;
 mod memory;

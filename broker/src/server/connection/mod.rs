@@ -3,6 +3,7 @@
 //! Invariants: at most one receive and one send are in flight; a request starts only while the replies that the client
 //! has not read stay below [`REPLY_BACKLOG_MAX`]; what is held is charged ([`Connection::charge`]).
 
+mod allowance;
 pub mod foreign;
 pub mod pipeline;
 pub mod read;
@@ -18,6 +19,8 @@ use crate::limits::{
     SWEEP_INTERVAL,
 };
 use crate::shard::slab::Key;
+pub use allowance::Allowance;
+use allowance::Appended;
 use pipeline::{Order, Pipeline, Reply, RequestSequence};
 use read::{FrameError, ReadSide, Want};
 use write::{Encoded, WriteSide};
@@ -47,6 +50,11 @@ pub struct Connection {
     pub is_dirty: bool,
     /// The call of a fetch that waits for records.
     pub waiting_call: Option<Key>,
+    /// It is in the shard's list of connections with much to send.
+    pub waits_to_send: bool,
+    /// It is in the shard's list of connections with much to receive.
+    pub waits_to_receive: bool,
+    appended: Appended,
     /// Bytes that the receive in flight may bring, where they were taken from the budget beforehand.
     pub granted: usize,
     /// Bytes that the shard's budget is charged for it.
@@ -125,6 +133,9 @@ impl Connection {
             is_ready: false,
             is_dirty: false,
             waiting_call: None,
+            waits_to_send: false,
+            waits_to_receive: false,
+            appended: Appended::default(),
             granted: 0,
             charged: 0,
             last_active: now,
@@ -135,8 +146,8 @@ impl Connection {
         }
     }
 
-    /// Starts the next request if one is there and may start. `may_append`: the logs have room.
-    pub fn next_request(&mut self, now: Instant, may_append: bool) -> NextRequest {
+    /// Starts the next request if one is there and may start.
+    pub fn next_request(&mut self, now: Instant, allowance: Allowance) -> NextRequest {
         if self.phase != Phase::Open || self.write.backlog() > REPLY_BACKLOG_MAX {
             return NextRequest::None;
         }
@@ -150,7 +161,7 @@ impl Connection {
         };
         self.frame_sweeps = 0;
         let is_produce = frame.first_chunk::<2>().is_some_and(|key| *key == PRODUCE_KEY);
-        if is_produce && !may_append {
+        if is_produce && !self.appended.may_take(frame.len(), allowance) {
             self.held = Some(frame);
             return NextRequest::Congested;
         }
@@ -228,6 +239,11 @@ impl Connection {
     /// A whole request may be waiting to be looked at.
     pub fn has_input(&self) -> bool {
         self.phase == Phase::Open && (self.held.is_some() || self.read.held_bytes() >= 4)
+    }
+
+    /// Bytes of requests that are here and not looked at.
+    pub fn input_bytes(&self) -> usize {
+        self.read.held_bytes() + self.held.as_ref().map_or(0, |frame| frame.len())
     }
 
     /// Bytes that this connection keeps in memory.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use millstream_protocol::primitive::Writer;
 use millstream_ring::Slice;
 
-use crate::limits::{COPIED_RECORDS_MAX, KEPT_SHARE, SEND_BYTES_MAX, SEND_PIECES_MAX};
+use crate::limits::{COPIED_RECORDS_MAX, KEPT_SHARE, SEND_PIECES_MAX};
 
 /// The sending half of a connection.
 #[derive(Debug, Default)]
@@ -93,8 +93,8 @@ impl WriteSide {
         self.enqueue(encoded);
     }
 
-    /// What to send now. Nothing while a send is in flight.
-    pub fn take_send(&mut self) -> Option<Vec<Slice>> {
+    /// What to send now, so many bytes at most. Nothing while a send is in flight.
+    pub fn take_send(&mut self, bytes_max: usize) -> Option<Vec<Slice>> {
         if self.in_flight {
             return None;
         }
@@ -104,16 +104,22 @@ impl WriteSide {
         }
         let mut pieces = std::mem::take(&mut self.spare);
         let (mut bytes, mut kept) = (0, 0);
-        while pieces.len() < SEND_PIECES_MAX && bytes < SEND_BYTES_MAX {
-            let Some(slice) = self.queue.pop_front() else {
+        while pieces.len() < SEND_PIECES_MAX && bytes < bytes_max {
+            let Some(mut slice) = self.queue.pop_front() else {
                 break;
             };
+            self.queue_kept -= kept_by(&slice);
+            if slice.len() > bytes_max - bytes {
+                let rest = slice.subslice(bytes_max - bytes..slice.len());
+                slice = slice.subslice(0..bytes_max - bytes);
+                self.queue_kept += kept_by(&rest);
+                self.queue.push_front(rest);
+            }
             bytes += slice.len();
             kept += kept_by(&slice);
             pieces.push(slice);
         }
         self.queue_bytes -= bytes;
-        self.queue_kept -= kept;
         self.in_flight = true;
         self.in_flight_bytes = bytes;
         self.in_flight_kept = kept;
@@ -152,6 +158,11 @@ impl WriteSide {
     /// Bytes not yet taken by the kernel.
     pub fn backlog(&self) -> usize {
         self.queue_bytes + self.tail.len() + self.in_flight_bytes
+    }
+
+    /// Bytes not yet handed to the kernel.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue_bytes + self.tail.len()
     }
 
     /// Bytes of memory that it keeps, the kernel's part included.
@@ -206,6 +217,8 @@ const TAIL_CAPACITY: usize = 512;
 mod tests {
     use super::*;
 
+    const SEND_BYTES_MAX: usize = 4 << 20;
+
     fn joined(slices: &[Slice]) -> Vec<u8> {
         slices.iter().flat_map(|slice| slice.to_vec()).collect()
     }
@@ -223,14 +236,31 @@ mod tests {
         other.writer.raw(b"EF");
         side.push(other);
         small(&mut side, b"gh");
-        let pieces = side.take_send().unwrap();
+        let pieces = side.take_send(SEND_BYTES_MAX).unwrap();
         assert_eq!(pieces.len(), 3);
         assert_eq!(joined(&pieces), b"abcdEFgh");
         assert_eq!(side.backlog(), 8);
-        assert!(side.take_send().is_none(), "one send at a time");
+        assert!(side.take_send(SEND_BYTES_MAX).is_none(), "one send at a time");
         side.sent(8, pieces);
         assert_eq!(side.backlog(), 0);
-        assert!(side.take_send().is_none());
+        assert!(side.take_send(SEND_BYTES_MAX).is_none());
+    }
+
+    #[test]
+    fn a_share_is_sent_to_the_byte() {
+        let mut side = WriteSide::default();
+        for bytes in [&b"abc"[..], b"defgh"] {
+            let mut piece = Encoded::default();
+            piece.writer.raw(bytes);
+            side.push(piece);
+        }
+        for share in [&b"abcd"[..], b"efgh"] {
+            let pieces = side.take_send(4).unwrap();
+            assert_eq!(joined(&pieces), share);
+            side.sent(4, pieces);
+        }
+        assert_eq!((side.kept_bytes(), side.waiting_bytes()), (0, 0));
+        assert!(side.take_send(4).is_none());
     }
 
     #[test]
@@ -245,7 +275,7 @@ mod tests {
         tail.records = [&b"ABC"[..], b"DE", b"FG"]
             .map(|bytes| Slice::from(bytes.to_vec()))
             .to_vec();
-        let pieces = side.take_send().unwrap();
+        let pieces = side.take_send(SEND_BYTES_MAX).unwrap();
         assert_eq!(joined(&pieces), b"head\x06ABCDEmid\x01\x03FG");
         side.sent(joined(&pieces).len(), pieces);
         assert_eq!(side.backlog(), 0);
@@ -258,13 +288,13 @@ mod tests {
             let mut side = WriteSide::default();
             side.tail().writer.records_splice(len, false).unwrap();
             side.tail().records = vec![large.subslice(0..len)];
-            let pieces = side.take_send().unwrap();
+            let pieces = side.take_send(SEND_BYTES_MAX).unwrap();
             assert_eq!(side.backlog(), len + 4);
             let kept = side.kept_bytes() - KEPT_SHARE * 4;
             let shares = pieces[1].shares_memory_with(&large);
             let half = side.backlog() / 2;
             side.sent(half, pieces);
-            let rest = side.take_send().unwrap();
+            let rest = side.take_send(SEND_BYTES_MAX).unwrap();
             assert!(side.kept_bytes() >= len + 4 - half);
             side.sent(len + 4 - half, rest);
             assert_eq!((side.kept_bytes(), side.backlog()), (0, 0));
@@ -288,10 +318,10 @@ mod tests {
                 piece.writer.raw(bytes);
                 side.push(piece);
             }
-            let pieces = side.take_send().unwrap();
+            let pieces = side.take_send(SEND_BYTES_MAX).unwrap();
             small(&mut side, b"ij");
             side.sent(n, pieces);
-            let rest = side.take_send().unwrap();
+            let rest = side.take_send(SEND_BYTES_MAX).unwrap();
             assert_eq!(joined(&rest), &b"abcdefghij"[n..], "after {n}");
             assert_eq!(side.backlog(), 10 - n);
         }
