@@ -5,6 +5,7 @@
 
 mod allowance;
 pub mod foreign;
+mod growth;
 pub mod pipeline;
 pub mod read;
 pub mod write;
@@ -21,6 +22,7 @@ use crate::limits::{
 use crate::shard::slab::Key;
 pub use allowance::Allowance;
 use allowance::Appended;
+use growth::Growth;
 use pipeline::{Order, Pipeline, Reply, RequestSequence};
 use read::{FrameError, ReadSide, Want};
 use write::{Encoded, WriteSide};
@@ -65,10 +67,7 @@ pub struct Connection {
     frame_sweeps: u64,
     /// Sweeps in a row that found the same send in flight.
     send_sweeps: u64,
-    /// Sweeps in a row that found a frame begun, while we would take more of it, and hardly grown.
-    stalled_sweeps: u64,
-    /// What its frame had at the last sweep.
-    frame_bytes: usize,
+    growth: Growth,
 }
 
 /// The life of a connection.
@@ -141,8 +140,7 @@ impl Connection {
             last_active: now,
             frame_sweeps: 0,
             send_sweeps: 0,
-            stalled_sweeps: 0,
-            frame_bytes: 0,
+            growth: Growth::default(),
         }
     }
 
@@ -160,6 +158,7 @@ impl Connection {
             },
         };
         self.frame_sweeps = 0;
+        self.growth.frame_ended();
         let is_produce = frame.first_chunk::<2>().is_some_and(|key| *key == PRODUCE_KEY);
         if is_produce && !self.appended.may_take(frame.len(), allowance) {
             self.held = Some(frame);
@@ -269,12 +268,7 @@ impl Connection {
         } else {
             0
         };
-        let grown = self.read.held_bytes().saturating_sub(self.frame_bytes);
-        self.frame_bytes = self.read.held_bytes();
-        self.stalled_sweeps = match inside && !ours && grown < FRAME_RATE_MIN {
-            true => self.stalled_sweeps + 1,
-            false => 0,
-        };
+        let stalled_sweeps = self.growth.sweep(self.read.held_bytes(), inside && !ours);
         let sweeps = |span: std::time::Duration| span.as_secs() / SWEEP_INTERVAL.as_secs();
         if inside || !self.is_drained() {
             // Something happens, or is waited for by its own deadline.
@@ -287,7 +281,7 @@ impl Connection {
             Some(Overdue::SlowReader)
         } else if short
             && self.charge() >= HOARDED_BYTES_MIN
-            && self.stalled_sweeps.max(self.send_sweeps) > sweeps(HOARDING_DEADLINE)
+            && stalled_sweeps.max(self.send_sweeps) > sweeps(HOARDING_DEADLINE)
         {
             Some(Overdue::Hoarding)
         } else if idle.is_some_and(|idle| now.saturating_since(self.last_active) > Duration::from(idle)) {
