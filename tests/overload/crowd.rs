@@ -166,4 +166,4 @@ pub fn raise_own_descriptors() {
 const HALF_OPEN: usize = 2_000;
 const HALF_SENT: usize = 100;
 const CROWD: usize = 10_000;
-const PRODUCERS: usize = 16;
+pub const PRODUCERS: usize = 16;

@@ -166,4 +166,4 @@ const LARGE_COUNT: usize = 150;
 const SMALL: usize = 6_000;
 const SMALL_COUNT: usize = 6_000;
 const DEAF: usize = 600;
-const READERS: usize = 32;
+pub const READERS: usize = 32;
