@@ -19,7 +19,8 @@
 //! end: that is cut. Damage before a valid entry is not a torn write: the store refuses to open. So it does where the
 //! mark says that the entry was durable: it is written after the entry's sync, itself without one, so that what was
 //! acknowledged is not taken for torn after anything but a power cut at that moment. After a failed write
-//! or sync nothing is appended until a restart has looked at what is there.
+//! or sync nothing is appended until a restart has looked at what is there; and an entry that no mark vouches for is
+//! written once more by that start before anybody acts on it.
 
 mod reading;
 
@@ -153,6 +154,7 @@ impl<D: MetadataDisk> MetadataLog<D> {
             base,
             file,
             is_there,
+            is_marked,
             mut good,
         } = read_store(&mut disk, directory)?;
         let path = directory.join(&file);
@@ -175,10 +177,23 @@ impl<D: MetadataDisk> MetadataLog<D> {
             poisoned: false,
             _lock: None,
         };
-        if !log.torn && !contents.entries.is_empty() {
-            log.mark();
+        if !log.torn
+            && !is_marked
+            && let Some(payload) = contents.entries.last()
+        {
+            log.settle(payload).map_err(fail)?;
         }
         Ok((log, contents))
+    }
+
+    /// The last entry may be known to the operating system alone: its writer was killed before the sync, or the sync
+    /// failed and another one would not say so again. What is to be believed is written anew, with what it is synced.
+    fn settle(&mut self, payload: &[u8]) -> io::Result<()> {
+        let entry = entry(self.last, payload);
+        self.disk
+            .append(&self.file, self.bytes - entry.len() as u64, &entry)?;
+        self.mark();
+        Ok(())
     }
 
     /// Says that the last entry is durable. Nothing is lost where that fails: an entry without a mark may be torn.
@@ -198,16 +213,11 @@ impl<D: MetadataDisk> MetadataLog<D> {
 
 impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
     fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
-        let length = u32::try_from(payload.len())
-            .ok()
-            .filter(|length| *length <= ENTRY_MAX);
-        let length = length.ok_or_else(|| io::Error::other("a metadata batch is too large"))?;
+        if payload.len() > ENTRY_MAX as usize {
+            return Err(io::Error::other("a metadata batch is too large"));
+        }
         self.guarded(|log| {
-            let mut body = (log.last + 1).to_le_bytes().to_vec();
-            body.extend_from_slice(payload);
-            let mut entry = length.to_le_bytes().to_vec();
-            entry.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
-            entry.extend_from_slice(&body);
+            let entry = entry(log.last + 1, payload);
             if log.torn {
                 log.disk.truncate(&log.file, log.bytes)?;
                 log.torn = false;
@@ -250,6 +260,17 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
     fn log_bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// An entry's bytes.
+fn entry(sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let mut body = sequence.to_le_bytes().to_vec();
+    body.extend_from_slice(payload);
+    let length = u32::try_from(payload.len()).expect("entries are bounded");
+    let mut entry = length.to_le_bytes().to_vec();
+    entry.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    entry.extend_from_slice(&body);
+    entry
 }
 
 impl fmt::Display for MetadataLogError {
@@ -325,6 +346,7 @@ const UNFINISHED_SNAPSHOT: &str = "snapshot.tmp";
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fs;
 
     use super::reading::{ENTRY_HEADER, SNAPSHOT_HEADER};
@@ -467,6 +489,98 @@ mod tests {
         torn[end - 1] ^= 1;
         fs::write(directory.log_path(0), &torn).unwrap();
         assert_eq!(MetadataLog::open(&directory.0, true).unwrap().1.entries.len(), 1);
+    }
+
+    /// A disk in memory whose power may go: what was synced, and what the operating system shows.
+    #[derive(Clone, Debug, Default)]
+    struct Cached {
+        durable: BTreeMap<String, Vec<u8>>,
+        shown: BTreeMap<String, Vec<u8>>,
+        syncs_fail: bool,
+    }
+
+    impl Cached {
+        fn write(&mut self, name: &str, at: u64, bytes: &[u8]) {
+            let file = self.shown.get_mut(name).unwrap();
+            file.resize(file.len().max(at as usize + bytes.len()), 0);
+            file[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+
+        /// Of a write that failed, a later sync knows nothing.
+        fn sync(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+            if self.syncs_fail {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            let file = self.durable.entry(name.to_owned()).or_default();
+            file.resize(file.len().max(at as usize + bytes.len()), 0);
+            file[at as usize..][..bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn power_cut(&mut self) {
+            self.shown = self.durable.clone();
+        }
+    }
+
+    impl MetadataDisk for Cached {
+        fn list(&mut self) -> io::Result<Vec<String>> {
+            Ok(self.shown.keys().cloned().collect())
+        }
+
+        fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+            Ok(self.shown[name].clone())
+        }
+
+        fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+            self.shown.insert(name.to_owned(), bytes.to_vec());
+            self.sync(name, 0, bytes)
+        }
+
+        fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+            self.write(name, at, bytes);
+            self.sync(name, at, bytes)
+        }
+
+        fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+            self.write(name, at, bytes);
+            Ok(())
+        }
+
+        fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+            for files in [&mut self.shown, &mut self.durable] {
+                files.get_mut(name).unwrap().truncate(len as usize);
+            }
+            Ok(())
+        }
+
+        fn rename(&mut self, _: &str, _: &str) -> io::Result<()> {
+            unreachable!("no snapshot is made")
+        }
+
+        fn remove(&mut self, _: &str) -> io::Result<()> {
+            unreachable!("no snapshot is made")
+        }
+
+        fn sync_names(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An entry whose sync failed is shown to the next start. Whatever that one does for its sake is right after a
+    /// power cut as well.
+    #[test]
+    fn what_a_start_believes_is_durable() {
+        let open = |disk: &Cached| MetadataLog::open_on(disk.clone(), Path::new("metadata")).unwrap();
+        let (mut log, _) = open(&Cached::default());
+        log.append(b"first").unwrap();
+        log.disk.syncs_fail = true;
+        log.append(b"second").unwrap_err();
+        log.disk.syncs_fail = false;
+        let (mut log, contents) = open(&log.disk);
+        assert_eq!(contents.entries, [b"first".to_vec(), b"second".to_vec()]);
+        log.disk.power_cut();
+        let (_, contents) = open(&log.disk);
+        assert_eq!(contents.entries, [b"first".to_vec(), b"second".to_vec()]);
     }
 
     #[test]

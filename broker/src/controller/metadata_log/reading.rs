@@ -14,6 +14,8 @@ pub(super) struct Store {
     /// The file that entries go to.
     pub(super) file: String,
     pub(super) is_there: bool,
+    /// A mark says that its last entry was durable.
+    pub(super) is_marked: bool,
     /// Exclusive end of its whole entries, or 0 where its header is not whole either.
     pub(super) good: u64,
 }
@@ -60,7 +62,8 @@ pub(super) fn read_store(disk: &mut impl MetadataDisk, directory: &Path) -> Resu
     // So few bytes are no entry: it is the mark, whole or not.
     let last = base + contents.entries.len() as u64;
     let rest = bytes.len().saturating_sub(good);
-    contents.torn_bytes = match mark_at(&bytes[good..]) == Some(last) || rest <= MARK_LEN {
+    let is_marked = mark_at(&bytes[good..]) == Some(last);
+    contents.torn_bytes = match is_marked || rest <= MARK_LEN {
         true => rest.saturating_sub(MARK_LEN) as u64,
         false => rest as u64,
     };
@@ -70,6 +73,7 @@ pub(super) fn read_store(disk: &mut impl MetadataDisk, directory: &Path) -> Resu
         base,
         file,
         is_there,
+        is_marked,
         good: good as u64,
     })
 }
