@@ -402,7 +402,7 @@ impl SegmentFiles {
             Descriptor::Open(id) => self.pump_open(segment, id, io),
             Descriptor::Unchecked(id) => self.check_header(segment, id, io),
             Descriptor::Bad(id) => self.close(segment, id, io),
-            Descriptor::Closed if file.wants_work() => self.open(segment, io),
+            Descriptor::Closed if file.wants_work() && !file.waits_for_space() => self.open(segment, io),
             _ => {}
         }
     }
@@ -506,10 +506,20 @@ impl SegmentFile {
             || (matches!(self.stage, Stage::Made) && wants_space)
     }
 
+    /// All that is to be done waits for space on the disk: it needs no descriptor meanwhile.
+    fn waits_for_space(&self) -> bool {
+        let reads = self
+            .waiting
+            .iter()
+            .any(|work| matches!(work, FileWork::Read { .. }));
+        let made = matches!(self.stage, Stage::Made);
+        made && self.reservation == Reservation::Starved && !reads
+    }
+
     /// Nothing goes on in it, nothing is to.
     fn is_idle(&self) -> bool {
         let open = matches!(self.descriptor, Descriptor::Open(_));
-        open && self.in_flight == 0 && !self.wants_work()
+        open && self.in_flight == 0 && (!self.wants_work() || self.waits_for_space())
     }
 }
 

@@ -13,7 +13,7 @@ use millstream_ring::{IoError, Slice};
 use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_READS_MAX, READ_AHEAD_PIECES};
 use millstream_storage::{LogId, ReadError, ReadId, ReadOutcome};
 
-use crate::common::{Host, batch, is_segment, key, small_options, values};
+use crate::common::{DIR, Host, batch, is_segment, key, small_options, values, world};
 
 #[test]
 fn a_large_cold_read_has_all_its_pieces_read_at_once() {
@@ -318,3 +318,34 @@ const VALUE_BYTES: usize = 50_000;
 const LOGS: usize = 48;
 const LARGE: usize = 900_000;
 const EROFS: i32 = 30;
+
+/// Files that wait for space on a full disk give their descriptors to whoever reads.
+#[test]
+fn reads_go_on_while_other_files_wait_for_space() {
+    let world = world();
+    let mut options = small_options();
+    options.open_segments_max = 2;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    for partition in 0..4 {
+        let log = host.create(partition);
+        host.append(log, &batch(&[&[7; 60_000]])).unwrap();
+        host.flush(log);
+    }
+    host.shut_down();
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    world.fail_when(|op| (op.kind == OpKind::Allocate).then_some(IoError::new(ENOSPC)));
+    let logs = [0, 1, 2, 3].map(|partition| host.logs().lookup(key(partition)).unwrap());
+    // Enough that the journal wants the first two's written to their files.
+    for log in [logs[0], logs[1], logs[2]] {
+        for _ in 0..4 {
+            host.append(log, &batch(&[&[7; 9_000]])).unwrap();
+            host.flush(log);
+        }
+    }
+    (0..50).for_each(|_| host.turn(Duration::from_millis(1)));
+    assert_eq!(host.read_all(logs[3], 0, 1 << 20).unwrap().len(), 1);
+    world.fail_when(|_| None);
+    host.shut_down();
+}
+
+const ENOSPC: i32 = 28;
