@@ -113,6 +113,7 @@ impl<M: RunMemory> Folding<M> {
             }
             self.note_settled(sequence, settled);
             let before = self.end();
+            let was_doubted = self.is_doubted;
             if !self.settle_doubt(record, before) {
                 self.fence(DamageReason::JournalRound);
                 return;
@@ -120,6 +121,8 @@ impl<M: RunMemory> Folding<M> {
             if self.state.apply(record, at).is_err() {
                 // The checkpoint that fenced it may have taken back already what a later record takes back.
                 if !self.is_fenced_live {
+                    // It goes on at the end, but in a segment of which the lost round told.
+                    self.is_doubted |= was_doubted;
                     self.refuse();
                 }
                 return;

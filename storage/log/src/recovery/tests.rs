@@ -791,3 +791,33 @@ fn a_rescue_counts_once_the_checkpoint_tells_of_it() {
     state.written_to(segment(1), FilePosition::new(BLOCK));
     assert_eq!(dirty(&state, 2), [(BLOCK, 2 * BLOCK)]);
 }
+
+/// What is lost is the round that ended a segment, and what follows goes on in the next one: the lost round is to blame.
+#[test]
+fn a_lost_end_of_a_segment_is_damage_of_the_journal() {
+    let mut script = Script::new(1);
+    script.round(0, &[opened(0, 1), tail(0, 1, &A, &[batch(0)])]);
+    let seal = Record::Seal {
+        partition: key(0),
+        segment: segment(1),
+        byte_end: FilePosition::new(100),
+        end_offset: Offset::new(1),
+        successor: segment(2),
+    };
+    script.round(1, &[seal]);
+    let next = Record::Tail {
+        partition: key(0),
+        segment: segment(2),
+        position: FilePosition::ZERO,
+        bytes: &A,
+        batches: &[batch(1)],
+    };
+    script.round(2, &[next]);
+    script.damage_round(1);
+    let recovered = script.recover();
+    let damage = Damage {
+        at: Offset::new(1),
+        reason: DamageReason::JournalRound,
+    };
+    assert_eq!(of(&recovered, 0).damage, Some(damage));
+}
