@@ -15,9 +15,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millstream_log::{
-    Damage, DamageReason, FilePosition, IndexRebuild, PartitionState, Segment, SegmentId, Sidecar,
-    SparseIndex, layout,
+    FilePosition, IndexRebuild, PartitionState, Segment, SegmentId, Sidecar, SparseIndex, layout,
 };
+use millstream_protocol::types::Offset;
 use millstream_ring::{AlignedBuf, IoError, IoErrorKind};
 
 use crate::cold_pieces::Waiter;
@@ -359,19 +359,12 @@ impl ShardLogs {
             }
             Ok(()) if !rebuild.is_done() => self.ask_for_rebuild(),
             Ok(()) => self.end_rebuild(Ok(None), events),
-            Err(damage) => {
-                let reason = DamageReason::Segment;
-                let damage = Damage {
-                    at: damage.at,
-                    reason,
-                };
-                self.end_rebuild(Ok(Some(damage)), events);
-            }
+            Err(damage) => self.end_rebuild(Ok(Some(damage.at)), events),
         }
     }
 
     /// Takes in what the rebuild came to, and goes on with the next one.
-    fn end_rebuild(&mut self, end: Result<Option<Damage>, IoError>, events: &mut Vec<LogEvent>) {
+    fn end_rebuild(&mut self, end: Result<Option<Offset>, IoError>, events: &mut Vec<LogEvent>) {
         let (segment, rebuild) = self
             .indexes
             .rebuilding
@@ -383,30 +376,16 @@ impl ShardLogs {
         let id = wanted.log;
         match end {
             Err(error) => self.fail_for(segment, error),
-            Ok(damage) => {
-                if let Some(damage) = damage {
-                    self.fence_rebuilt(id, segment, damage, events);
+            Ok(damaged_at) => {
+                if let Some(at) = damaged_at {
+                    let why = |key| format!("segment {segment} of partition {key} is damaged at offset {at}");
+                    self.fence_from(id, at, why, events);
                 }
                 // Of a damaged segment the index ends where the damage begins: what lies before it is served.
                 self.take_index(id, segment, rebuild.finish(), false);
             }
         }
         self.ask_for_rebuild();
-    }
-
-    fn fence_rebuilt(&mut self, id: LogId, segment: SegmentId, damage: Damage, events: &mut Vec<LogEvent>) {
-        let Some(log) = self.logs.get_mut(id) else { return };
-        if log.damage.is_some_and(|known| known.at <= damage.at) {
-            return;
-        }
-        log.damage = Some(Damage::and(log.damage, damage.at, damage.reason));
-        let key = log.key();
-        self.rescue.ask(id);
-        let reason = format!(
-            "segment {segment} of partition {key} is damaged at offset {}",
-            damage.at
-        );
-        events.push(LogEvent::Fenced { log: id, key, reason });
     }
 
     /// Gives a segment its index back. One that did not come out of a sidecar is to be saved.

@@ -24,6 +24,7 @@ mod commit;
 mod dirty_runs;
 mod error;
 mod event;
+mod fence;
 mod housekeeping;
 mod indexes;
 mod journal;

@@ -7,7 +7,7 @@
 use std::ops::Bound;
 
 use millstream_log::planted::{self, Bug};
-use millstream_log::{Damage, DamageReason, FilePosition, PartitionState, SegmentId};
+use millstream_log::{FilePosition, PartitionState, SegmentId};
 use millstream_protocol::types::Offset;
 use millstream_ring::{AlignedBuf, Completion, IoError, IoErrorKind, Ring, Slice};
 
@@ -314,20 +314,14 @@ impl ShardLogs {
     /// lies behind the header.
     fn foreign(&mut self, segment: SegmentId, what: &str, events: &mut Vec<LogEvent>) {
         let Some(id) = self.owner(segment) else { return };
-        let log = self.logs.get_mut(id).expect("just found");
+        let log = self.logs.get(id).expect("just found");
         let at = log
             .state
             .segment(segment)
             .map_or(Offset::ZERO, |known| known.base_offset);
-        if log.damage.is_some_and(|damage| damage.at <= at) {
-            return;
-        }
-        log.damage = Some(Damage::and(log.damage, at, DamageReason::Segment));
-        let key = log.key();
-        self.rescue.ask(id);
         let path = millstream_log::layout::segment(segment);
-        let reason = format!("partition {key} is fenced from offset {at} on: the file {path} {what}");
-        events.push(LogEvent::Fenced { log: id, key, reason });
+        let why = |key| format!("partition {key} is fenced from offset {at} on: the file {path} {what}");
+        self.fence_from(id, at, why, events);
     }
 
     /// The log that has this segment. Looks at all of them: for rare events only.
@@ -351,32 +345,6 @@ impl ShardLogs {
             self.deleting.remove(&key);
             events.push(LogEvent::Deleted { key });
         }
-    }
-
-    /// A segment failed: what the disk holds of it is unknown. Nothing is retried, nothing more is
-    /// acknowledged.
-    pub(crate) fn fence(
-        &mut self,
-        id: LogId,
-        segment: SegmentId,
-        doing: &str,
-        error: IoError,
-        events: &mut Vec<LogEvent>,
-    ) {
-        let Some(log) = self.logs.get_mut(id) else { return };
-        if log.damage.is_some() {
-            return;
-        }
-        // What was flushed is in the journal or in memory and stays readable here; a start judges it anew.
-        let at = log.state.offsets().flushed().get();
-        log.damage = Some(Damage {
-            at,
-            reason: DamageReason::Segment,
-        });
-        let key = log.key();
-        self.rescue.ask(id);
-        let reason = format!("{doing} segment {segment} of partition {key} failed: {error}");
-        events.push(LogEvent::Fenced { log: id, key, reason });
     }
 
     /// Goes on with the rescue of what only the journal holds of fenced partitions.
