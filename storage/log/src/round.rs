@@ -262,6 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn a_round_at_the_rings_start_follows_only_if_it_had_to_go_there() {
+        let (bytes, first) = (sealed(&[Record::Settle]), ChainPoint::first(JOURNAL));
+        let follows = |position, ring_bytes| {
+            let from = ChainPoint { position, ..first };
+            let mut reader = RoundReader::new(
+                JOURNAL,
+                ring_bytes,
+                from,
+                RoundSequence::new(0),
+                Incarnation::new(1),
+            );
+            let mut step = reader.step(0, &bytes);
+            if matches!(step, Step::Need { at, .. } if at == position) {
+                step = reader.step(position, &[0; BLOCK as usize]);
+            }
+            if matches!(step, Step::Need { at: 0, .. }) {
+                step = reader.step(0, &bytes);
+            }
+            matches!(step, Step::Round { at: 0, .. })
+        };
+        assert!(follows(0, 2 * BLOCK));
+        assert!(follows(2 * BLOCK, 2 * BLOCK));
+        assert!(!follows(BLOCK, 2 * BLOCK), "there was room for it");
+    }
+
+    #[test]
     fn a_round_of_another_nonce_is_no_part_of_the_chain() {
         let bytes = sealed(&[Record::Settle]);
         let (zero, one) = (RoundSequence::new(0), Incarnation::new(1));

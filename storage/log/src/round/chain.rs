@@ -136,7 +136,8 @@ impl RoundReader {
         }
     }
 
-    /// The header at the start of `block` if the round that follows it may be the next one.
+    /// The header at the start of `block` if the round that follows it may be the next one, which lies at the ring's
+    /// start only if it did not fit before the end: elsewhere it is one that the device put there.
     fn candidate(&self, block: &[u8]) -> Option<RoundHeader> {
         let header = RoundHeader::decode(block).ok()?;
         let raised = if header.sequence >= self.raised_at {
@@ -146,7 +147,8 @@ impl RoundReader {
         };
         let continues = header.journal == self.journal
             && self.follows(&header, raised)
-            && self.at + header.padded_len() <= self.ring_bytes;
+            && self.at + header.padded_len() <= self.ring_bytes
+            && self.next.place(header.padded_len(), self.ring_bytes) == self.at;
         continues.then_some(header)
     }
 
