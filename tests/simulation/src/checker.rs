@@ -326,7 +326,9 @@ impl<'a> Checker<'a> {
             self.check_epochs(topic, partition, end, &batches)?;
         }
         let known = &mut self.model.topics[topic].partitions[partition];
-        (known.start_durable, known.start_asked) = (start, known.start_asked.max(start));
+        // What retention took away may be back after another crash.
+        known.start_durable = retained_min.map_or(start, |_| known.start_durable.min(start));
+        known.start_asked = known.start_asked.max(start);
         known.start_told = start;
         known.end_min = end;
         let kept: u64 = batches

@@ -298,6 +298,8 @@ impl Run {
     fn end_life(&mut self, mut machine: Machine) -> Result<Machine, String> {
         self.eyes.arm(None);
         self.eyes.arm_meddling(None);
+        // The power may have gone with the fault.
+        self.work.model.hurt |= self.eyes.fired() > self.fired;
         self.look_at_boundaries(machine.wall())?;
         if self.boundaries.take().is_some() {
             self.eyes.mark("life crashed at every boundary");
@@ -464,9 +466,9 @@ impl Run {
         let mut machine = self.start(&world)?;
         let second = self.look(&mut machine)?;
         let retains = |found: &Found| self.work.model.topics[found.topic].retained_min.is_some();
-        // Retention goes on between two looks.
+        // Retention goes on between two looks, and what it took away before the crash may be back.
         let same = |first: &Found, second: &Found| match retains(first) {
-            true => first.end == second.end && first.start <= second.start,
+            true => first.end == second.end,
             false => first == second,
         };
         let mut pairs = first.iter().zip(&second);
