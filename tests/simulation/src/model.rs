@@ -347,10 +347,16 @@ impl Model {
         Ok((found, next))
     }
 
-    /// The life that they were sent in is over: what was not found will not come.
+    /// The life that they were sent in is over: what was not found will not come, unless it lies below a start that
+    /// retention moved and a crash may take back.
     pub fn close(&mut self, but: impl Fn(u32) -> bool) {
+        let topics = &self.topics;
+        let may_be_back = |batch: &Batch| {
+            let partition = topics[batch.topic].partitions.get(batch.partition);
+            partition.is_some_and(|known| known.start_told > known.start_durable)
+        };
         for (number, batch) in self.batches.iter_mut().enumerate() {
-            if batch.fate == Fate::Open && !but(number as u32) {
+            if batch.fate == Fate::Open && !but(number as u32) && !may_be_back(batch) {
                 batch.fate = Fate::Gone;
             }
         }
