@@ -1,5 +1,5 @@
 //! The broker's decisions as deterministic machines: metadata, configurations, produce and fetch checks,
-//! parked requests.
+//! consumer groups, parked requests.
 //!
 //! Place: driven only by the broker's shell. Everything that comes from outside (moments, random ids, request
 //! fields) is a parameter, and everything decided is a return value.
@@ -16,6 +16,7 @@ extern crate std;
 pub mod cluster;
 pub mod config;
 pub mod fetch_session;
+pub mod group;
 pub mod limits;
 pub mod partition;
 pub mod purgatory;
