@@ -43,7 +43,9 @@ impl<'a> Parser<'a> {
         }
         let value = match name {
             "TopicId" => Value::String(self.word().to_owned()),
-            "Some" | "Bytes" | "BrokerId" | "ProducerId" | "TopicName" | "TransactionalId" => self.value(),
+            "Some" | "Bytes" | "BrokerId" | "GroupId" | "ProducerId" | "TopicName" | "TransactionalId" => {
+                self.value()
+            }
             _ => panic!("an unknown wrapper: {name}"),
         };
         assert!(self.skip(")"));

@@ -30,6 +30,8 @@ const GENERATED: usize = 200;
 const UNKNOWN_TO_THE_CRATE: &[(ApiKey, Direction, i16)] = &[
     (ApiKey::ListOffsets, Direction::Request, 11),
     (ApiKey::ListOffsets, Direction::Response, 11),
+    (ApiKey::OffsetCommit, Direction::Request, 10),
+    (ApiKey::OffsetFetch, Direction::Request, 10),
 ];
 
 /// Fields that the crate has from a version on that we do not serve.

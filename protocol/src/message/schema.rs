@@ -125,6 +125,36 @@ macro_rules! message {
     };
 }
 
+/// Lets a struct be null: a byte before it says whether it is there. Flexible versions only.
+macro_rules! optional {
+    ($name:ident $(<$life:lifetime>)?) => {
+        impl<'a> $crate::message::value::Value<'a> for Option<$name $(<$life>)?> {
+            fn size_min(_: $crate::message::value::Version) -> usize {
+                1
+            }
+
+            fn read(
+                r: &mut $crate::primitive::Reader<'a>,
+                version: $crate::message::value::Version,
+            ) -> Result<Self, $crate::error::DecodeError> {
+                match r.i8()? {
+                    ..0 => Ok(None),
+                    0.. => $crate::message::value::Value::read(r, version).map(Some),
+                }
+            }
+
+            fn write(
+                &self,
+                w: &mut $crate::primitive::Writer,
+                version: $crate::message::value::Version,
+            ) -> Result<(), $crate::error::EncodeError> {
+                w.i8(if self.is_some() { 1 } else { -1 });
+                self.iter().try_for_each(|it| $crate::message::value::Value::write(it, w, version))
+            }
+        }
+    };
+}
+
 macro_rules! default_of {
     () => {
         Default::default()
@@ -184,4 +214,4 @@ macro_rules! top_level {
     };
 }
 
-pub(super) use {default_of, exchange, is_plain, message, top_level};
+pub(super) use {default_of, exchange, is_plain, message, optional, top_level};

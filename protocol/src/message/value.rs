@@ -144,7 +144,22 @@ impl<'a> Value<'a> for Option<&'a str> {
     }
 }
 
-/// Records, of which nothing but the length is looked at.
+impl<'a> Value<'a> for &'a [u8] {
+    fn size_min(version: Version) -> usize {
+        array_size_min(version)
+    }
+
+    #[inline]
+    fn read(r: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
+        Option::read(r, version)?.ok_or(DecodeError::InvalidLength)
+    }
+
+    fn write(&self, w: &mut Writer, version: Version) -> Result<(), EncodeError> {
+        Some(*self).write(w, version)
+    }
+}
+
+/// Bytes, of which nothing but the length is looked at.
 impl<'a> Value<'a> for Option<&'a [u8]> {
     fn size_min(version: Version) -> usize {
         array_size_min(version)

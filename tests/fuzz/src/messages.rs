@@ -31,6 +31,15 @@ macro_rules! every_api {
             Fetch: FetchRequest, FetchResponse;
             ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
             Metadata: MetadataRequest, MetadataResponse;
+            OffsetCommit: OffsetCommitRequest, OffsetCommitResponse;
+            OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
+            FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
+            JoinGroup: JoinGroupRequest, JoinGroupResponse;
+            Heartbeat: HeartbeatRequest, HeartbeatResponse;
+            LeaveGroup: LeaveGroupRequest, LeaveGroupResponse;
+            SyncGroup: SyncGroupRequest, SyncGroupResponse;
+            DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
+            ListGroups: ListGroupsRequest, ListGroupsResponse;
             ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
             CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
             DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
@@ -40,8 +49,12 @@ macro_rules! every_api {
             DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
             CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+            DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
             IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+            ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+            ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
         }
     };
 }

@@ -49,10 +49,12 @@ public final class Generate {
 
     /** The APIs of the broker's table with the versions that it serves. */
     private static final String[] APIS = {
-        "Produce 3 13", "Fetch 4 18", "ListOffsets 1 11", "Metadata 0 13", "ApiVersions 0 4", "CreateTopics 2 7",
-        "DeleteTopics 1 6", "DeleteRecords 0 2", "InitProducerId 0 5", "OffsetForLeaderEpoch 2 4",
-        "DescribeConfigs 1 4", "AlterConfigs 0 2", "CreatePartitions 0 3", "IncrementalAlterConfigs 0 1",
-        "DescribeCluster 0 2",
+        "Produce 3 13", "Fetch 4 18", "ListOffsets 1 11", "Metadata 0 13", "OffsetCommit 2 10", "OffsetFetch 1 10",
+        "FindCoordinator 0 6", "JoinGroup 0 9", "Heartbeat 0 4", "LeaveGroup 0 5", "SyncGroup 0 5",
+        "DescribeGroups 0 6", "ListGroups 0 5", "ApiVersions 0 4", "CreateTopics 2 7", "DeleteTopics 1 6",
+        "DeleteRecords 0 2", "InitProducerId 0 5", "OffsetForLeaderEpoch 2 4", "DescribeConfigs 1 4",
+        "AlterConfigs 0 2", "CreatePartitions 0 3", "DeleteGroups 0 2", "IncrementalAlterConfigs 0 1",
+        "OffsetDelete 0 0", "DescribeCluster 0 2", "ConsumerGroupHeartbeat 0 1", "ConsumerGroupDescribe 0 1",
     };
 
     private final short version;
@@ -201,7 +203,8 @@ public final class Generate {
         int number = ++counter;
         if (type == String.class) return "text-" + number;
         if (type == boolean.class) return !(Boolean) initial;
-        if (type == byte.class) return (byte) (number % 120 + 2);
+        if (type == byte.class || type == Byte.class) return (byte) (number % 120 + 2);
+        if (type == byte[].class) return ("bytes-" + number).getBytes();
         if (type == short.class) return (short) (1000 + number);
         if (type == int.class || type == Integer.class) return 1_000_000 + number;
         if (type == long.class) return 1_000_000_000_000L + number;
@@ -216,6 +219,7 @@ public final class Generate {
     private static Object zero(Class<?> type) {
         if (type == String.class) return "";
         if (type == Integer.class) return 0;
+        if (type == Byte.class) return (byte) 0;
         throw new IllegalStateException("no zero for " + type);
     }
 
@@ -262,6 +266,9 @@ public final class Generate {
         if (value instanceof String || value instanceof Uuid) return '"' + value.toString() + '"';
         if (value instanceof MemoryRecords records) {
             return '"' + hex(records.buffer()) + '"';
+        }
+        if (value instanceof byte[] bytes) {
+            return '"' + hex(ByteBuffer.wrap(bytes)) + '"';
         }
         StringJoiner parts;
         if (value instanceof Collection<?> elements) {

@@ -6,7 +6,7 @@ use millstream_protocol::message::Decode;
 use millstream_protocol::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use millstream_protocol::primitive::Reader;
 
-use crate::server::dispatch::Request;
+use crate::server::dispatch::{self, Request};
 use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -18,7 +18,8 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     } else {
         ErrorCode::InvalidRequest
     };
-    let api_keys = API_TABLE.iter().map(|spec| ApiVersion {
+    let served = API_TABLE.iter().filter(|spec| dispatch::handler(spec).is_some());
+    let api_keys = served.map(|spec| ApiVersion {
         api_key: spec.key.code(),
         min_version: spec.advertised_min,
         max_version: spec.max,
