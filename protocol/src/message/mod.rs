@@ -5,15 +5,17 @@
 
 #[cfg(feature = "generate")]
 pub mod generate;
-mod schema;
-mod value;
+pub(crate) mod schema;
+pub(crate) mod value;
 
 pub mod alter_configs;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod consumer_protocol;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod data;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;

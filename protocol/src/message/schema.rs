@@ -125,9 +125,15 @@ macro_rules! message {
     };
 }
 
-/// Lets a struct be null: a byte before it says whether it is there. Flexible versions only.
+/// Lets a struct be null; `tagged` where it lies in a tagged field.
 macro_rules! optional {
     ($name:ident $(<$life:lifetime>)?) => {
+        $crate::message::schema::optional!(Byte: $name $(<$life>)?);
+    };
+    (tagged $name:ident $(<$life:lifetime>)?) => {
+        $crate::message::schema::optional!(Varint: $name $(<$life>)?);
+    };
+    ($presence:ident: $name:ident $(<$life:lifetime>)?) => {
         impl<'a> $crate::message::value::Value<'a> for Option<$name $(<$life>)?> {
             fn size_min(_: $crate::message::value::Version) -> usize {
                 1
@@ -137,10 +143,8 @@ macro_rules! optional {
                 r: &mut $crate::primitive::Reader<'a>,
                 version: $crate::message::value::Version,
             ) -> Result<Self, $crate::error::DecodeError> {
-                match r.i8()? {
-                    ..0 => Ok(None),
-                    0.. => $crate::message::value::Value::read(r, version).map(Some),
-                }
+                let there = $crate::message::value::Presence::$presence.read(r)?;
+                there.then(|| $crate::message::value::Value::read(r, version)).transpose()
             }
 
             fn write(
@@ -148,7 +152,7 @@ macro_rules! optional {
                 w: &mut $crate::primitive::Writer,
                 version: $crate::message::value::Version,
             ) -> Result<(), $crate::error::EncodeError> {
-                w.i8(if self.is_some() { 1 } else { -1 });
+                $crate::message::value::Presence::$presence.write(w, self.is_some());
                 self.iter().try_for_each(|it| $crate::message::value::Value::write(it, w, version))
             }
         }
@@ -214,4 +218,4 @@ macro_rules! top_level {
     };
 }
 
-pub(super) use {default_of, exchange, is_plain, message, optional, top_level};
+pub(crate) use {default_of, exchange, is_plain, message, optional, top_level};

@@ -44,6 +44,31 @@ pub enum Records<'a> {
     Splice(usize),
 }
 
+/// How a struct that may be null says whether it is there.
+#[derive(Clone, Copy, Debug)]
+pub enum Presence {
+    /// 1 or -1, among the other fields.
+    Byte,
+    /// 1 or 0, in a tagged field.
+    Varint,
+}
+
+impl Presence {
+    pub fn read(self, r: &mut Reader<'_>) -> Result<bool, DecodeError> {
+        match self {
+            Presence::Byte => r.i8().map(|byte| byte >= 0),
+            Presence::Varint => r.uvarint().map(|number| number > 0),
+        }
+    }
+
+    pub fn write(self, w: &mut Writer, there: bool) {
+        match self {
+            Presence::Byte => w.i8(if there { 1 } else { -1 }),
+            Presence::Varint => w.uvarint(there.into()),
+        }
+    }
+}
+
 /// Reads a tagged field's value, which must fill the field.
 pub fn read_all<'a, T: Value<'a>>(mut content: Reader<'a>, version: Version) -> Result<T, DecodeError> {
     let value = T::read(&mut content, version)?;

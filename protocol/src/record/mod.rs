@@ -9,5 +9,6 @@ pub mod codec;
 pub mod crc;
 mod cursor;
 pub mod error;
+pub mod offsets;
 #[expect(clippy::module_inception, reason = "a record is what this room is about")]
 pub mod record;

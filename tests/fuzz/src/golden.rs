@@ -20,6 +20,21 @@ pub struct Golden {
     pub json: String,
 }
 
+/// What carries its version: values and keys of records, and what clients put into fields.
+#[derive(Clone, Debug)]
+pub struct GoldenData {
+    /// Kafka's name of the type.
+    pub name: String,
+    /// 0 for a key.
+    pub version: i16,
+    pub shape: String,
+    pub bytes: Vec<u8>,
+    pub json: String,
+}
+
+/// Those of [`GoldenData`].
+const DATA: &str = "data";
+
 /// The batches' file: `none`, `gzip` and so on with the bytes.
 const BATCHES: &str = "record_batches";
 
@@ -30,11 +45,23 @@ pub const HEADERS: &str = "headers";
 pub const ERRORS: &str = "errors";
 
 /// The files that hold no messages.
-const TABLES: [&str; 3] = [BATCHES, HEADERS, ERRORS];
+const TABLES: [&str; 4] = [BATCHES, HEADERS, ERRORS, DATA];
 
 /// All lines of all APIs in the table. Panics where a file is not as the generator writes it.
 pub fn load() -> Vec<Golden> {
     API_TABLE.iter().flat_map(load_api).collect()
+}
+
+/// What carries its version, all of it.
+pub fn data() -> Vec<GoldenData> {
+    let datum = |[name, version, shape, hex, json]: [String; 5]| GoldenData {
+        name,
+        version: version.parse().expect("a version"),
+        shape,
+        bytes: from_hex(&hex),
+        json,
+    };
+    table(DATA).into_iter().map(datum).collect()
 }
 
 /// A batch of a hundred records in one of the compressions.

@@ -12,6 +12,7 @@ pub mod random;
 mod batches;
 #[cfg(any(test, fuzzing))]
 mod boot;
+mod data;
 mod formats;
 #[cfg_attr(
     not(any(test, fuzzing)),
@@ -22,6 +23,7 @@ mod seal;
 pub use batches::batches;
 #[cfg(fuzzing)]
 pub use boot::{Ended, boot};
+pub use data::data;
 pub use formats::{format_seeds, formats};
 
 use millstream_protocol::api::{self, API_TABLE, ApiSpec};

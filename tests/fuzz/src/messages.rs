@@ -59,6 +59,20 @@ macro_rules! every_api {
     };
 }
 
+/// The one list of what carries its version: hands the names of the types to the macro `$then`.
+#[macro_export]
+macro_rules! every_datum {
+    ($then:ident) => {
+        $then! {
+            ConsumerProtocolSubscription ConsumerProtocolAssignment LegacyOffsetCommitValue OffsetCommitValue
+            GroupMetadataValue ConsumerGroupMetadataValue ConsumerGroupPartitionMetadataValue
+            ConsumerGroupMemberMetadataValue ConsumerGroupTargetAssignmentMetadataValue
+            ConsumerGroupTargetAssignmentMemberValue ConsumerGroupCurrentMemberAssignmentValue
+            ConsumerGroupRegularExpressionValue
+        }
+    };
+}
+
 /// Hands `bytes` to the visitor as the message that `api` and `direction` name.
 pub fn with_message<V: Visitor>(
     api: ApiKey,

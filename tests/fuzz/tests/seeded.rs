@@ -50,6 +50,22 @@ fn counts_that_claim_all_there_is_take_no_more_than_the_table_says() {
 }
 
 #[test]
+fn data_hold_under_mutation() {
+    let mut random = Random::new(6);
+    for golden in golden::data() {
+        millstream_fuzz::data(&golden.bytes);
+        for _ in 0..400 {
+            millstream_fuzz::data(&random.mutate(&golden.bytes));
+        }
+        for at in (2..golden.bytes.len()).step_by(3) {
+            for flexible in [false, true] {
+                millstream_fuzz::data(&random.claims(&golden.bytes[..at], flexible));
+            }
+        }
+    }
+}
+
+#[test]
 fn nested_counts_do_not_add_up() {
     // As many topics as three bytes each allow; the first one claims as many partitions as six bytes each
     // allow.

@@ -23,6 +23,7 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.message.RequestHeaderData;
 import org.apache.kafka.common.message.ResponseHeaderData;
 import org.apache.kafka.common.protocol.ApiKeys;
+import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
@@ -35,7 +36,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
 import org.apache.kafka.common.utils.ImplicitLinkedHashCollection;
 
 /**
- * Writes what Kafka's own classes make of our messages: one file per API, one line per direction, version and shape.
+ * Writes what Kafka's own classes make of our messages: one file per API, one line per direction, version and shape;
+ * and one file for the messages that belong to no API.
  *
  * A line is: direction, version, shape, the bytes in hexadecimal, and the fields of that version as JSON.
  * Shapes:
@@ -57,6 +59,15 @@ public final class Generate {
         "OffsetDelete 0 0", "DescribeCluster 0 2", "ConsumerGroupHeartbeat 0 1", "ConsumerGroupDescribe 0 1",
     };
 
+    /** Messages that carry their version, with all of their versions. */
+    private static final String[] DATA = {
+        "ConsumerProtocolSubscription 0 3", "ConsumerProtocolAssignment 0 3", "LegacyOffsetCommitValue 0 0",
+        "OffsetCommitValue 0 4", "GroupMetadataValue 0 4", "ConsumerGroupMetadataValue 0 0",
+        "ConsumerGroupPartitionMetadataValue 0 0", "ConsumerGroupMemberMetadataValue 0 0",
+        "ConsumerGroupTargetAssignmentMetadataValue 0 0", "ConsumerGroupTargetAssignmentMemberValue 0 0",
+        "ConsumerGroupCurrentMemberAssignmentValue 0 0", "ConsumerGroupRegularExpressionValue 0 0",
+    };
+
     private final short version;
     private final Shape shape;
     /** The last number given to a field; each field has one of its own. */
@@ -73,9 +84,43 @@ public final class Generate {
             String[] words = api.split(" ");
             writeApi(directory, words[0], Integer.parseInt(words[1]), Integer.parseInt(words[2]));
         }
+        writeData(directory);
         writeHeaders(directory);
         writeErrors(directory);
         writeBatches(directory);
+    }
+
+    /**
+     * Messages that carry their version, and the keys of the records that some of them are the values of: name,
+     * version, shape, bytes with what they begin with, and the fields as JSON.
+     */
+    private static void writeData(Path directory) throws Exception {
+        StringBuilder lines = new StringBuilder();
+        for (String data : DATA) {
+            String[] words = data.split(" ");
+            boolean record = words[0].endsWith("Value");
+            String area = record ? "org.apache.kafka.coordinator.group.generated." : "org.apache.kafka.common.message.";
+            for (short version = 0; version <= Short.parseShort(words[2]); version++) {
+                for (Shape shape : Shape.values()) {
+                    Message message = (Message) new Generate(version, shape).make(Class.forName(area + words[0]));
+                    ByteBuffer bytes = MessageUtil.toVersionPrefixedByteBuffer(version, message);
+                    writeDatum(lines, words[0], version, shape, bytes, message);
+                }
+            }
+            if (record) {
+                String key = words[0].replace("Value", "Key");
+                ApiMessage message = (ApiMessage) new Generate(0, Shape.FULL).make(Class.forName(area + key));
+                ByteBuffer bytes = MessageUtil.toCoordinatorTypePrefixedByteBuffer(message);
+                writeDatum(lines, key, 0, Shape.FULL, bytes, message);
+            }
+        }
+        Files.writeString(directory.resolve("data.txt"), lines.toString());
+    }
+
+    private static void writeDatum(StringBuilder lines, String name, int version, Shape shape, ByteBuffer bytes,
+            Message message) throws Exception {
+        lines.append(name).append(' ').append(version).append(' ').append(shape.name().toLowerCase()).append(' ')
+            .append(hex(bytes)).append(' ').append(new Generate(version, shape).json(message)).append('\n');
     }
 
     /** The headers that go with each version: API, version, request header, response header. */
@@ -204,6 +249,7 @@ public final class Generate {
         if (type == String.class) return "text-" + number;
         if (type == boolean.class) return !(Boolean) initial;
         if (type == byte.class || type == Byte.class) return (byte) (number % 120 + 2);
+        if (type == ByteBuffer.class) return ByteBuffer.wrap(("bytes-" + number).getBytes());
         if (type == byte[].class) return ("bytes-" + number).getBytes();
         if (type == short.class) return (short) (1000 + number);
         if (type == int.class || type == Integer.class) return 1_000_000 + number;
@@ -269,6 +315,9 @@ public final class Generate {
         }
         if (value instanceof byte[] bytes) {
             return '"' + hex(ByteBuffer.wrap(bytes)) + '"';
+        }
+        if (value instanceof ByteBuffer bytes) {
+            return '"' + hex(bytes) + '"';
         }
         StringJoiner parts;
         if (value instanceof Collection<?> elements) {
