@@ -55,7 +55,8 @@ impl<'a> Parser<'a> {
     fn fields(&mut self) -> Map<String, Value> {
         let mut fields = Map::new();
         loop {
-            let name = self.word();
+            // The crate has an underscore before Rust's keywords.
+            let name = self.word().trim_start_matches('_');
             assert!(self.skip(": "), "after {name}");
             if name == "unknown_tagged_fields" {
                 assert!(self.skip("{}"), "the crate knows fewer fields");
@@ -129,6 +130,10 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Value {
         let digits = self.word();
+        if self.skip(".") {
+            let fraction = self.word();
+            return Value::from(format!("{digits}.{fraction}").parse::<f64>().expect("a number"));
+        }
         Value::from(digits.parse::<i64>().expect("an integer"))
     }
 

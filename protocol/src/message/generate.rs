@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::value::Records;
+use super::value::{Float64, Records};
 use crate::types::TopicId;
 
 /// Where the values come from.
@@ -36,7 +36,14 @@ macro_rules! numbers {
     };
 }
 
-numbers! { i8 i16 i32 i64 }
+numbers! { i8 i16 u16 i32 i64 }
+
+/// With a half at the end, so that it is shown as what it is.
+impl<'a> Generate<'a> for Float64 {
+    fn generate(source: &mut impl Source<'a>, _: i16) -> Self {
+        Self::new(f64::from(source.number() as i32) + 0.5)
+    }
+}
 
 impl<'a> Generate<'a> for bool {
     fn generate(source: &mut impl Source<'a>, _: i16) -> Self {

@@ -68,7 +68,7 @@ pub use offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 pub use produce::{ProduceRequest, ProduceResponse};
 pub use sync_group::{SyncGroupRequest, SyncGroupResponse};
-pub use value::Records;
+pub use value::{Float64, Records};
 
 use crate::api::ApiKey;
 use crate::error::{DecodeError, EncodeError};

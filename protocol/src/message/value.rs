@@ -1,6 +1,7 @@
 //! The types that fields have, each with its one way on the wire.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::api::ApiKey;
 use crate::error::{DecodeError, EncodeError};
@@ -69,6 +70,30 @@ impl Presence {
     }
 }
 
+/// A floating-point number. Two are equal if their bits are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Float64 {
+    bits: u64,
+}
+
+impl Float64 {
+    pub const fn new(value: f64) -> Self {
+        Self {
+            bits: value.to_bits(),
+        }
+    }
+
+    pub const fn get(self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+}
+
+impl fmt::Debug for Float64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.get())
+    }
+}
+
 /// Reads a tagged field's value, which must fill the field.
 pub fn read_all<'a, T: Value<'a>>(mut content: Reader<'a>, version: Version) -> Result<T, DecodeError> {
     let value = T::read(&mut content, version)?;
@@ -130,9 +155,25 @@ fixed! {
     bool, 1, bool;
     i8, 1, i8;
     i16, 2, i16;
+    u16, 2, u16;
     i32, 4, i32;
     i64, 8, i64;
     TopicId, 16, topic_id;
+}
+
+impl<'a> Value<'a> for Float64 {
+    fn size_min(_: Version) -> usize {
+        8
+    }
+
+    fn read(r: &mut Reader<'a>, _: Version) -> Result<Self, DecodeError> {
+        r.u64().map(|bits| Self { bits })
+    }
+
+    fn write(&self, w: &mut Writer, _: Version) -> Result<(), EncodeError> {
+        w.u64(self.bits);
+        Ok(())
+    }
 }
 
 impl<'a> Value<'a> for &'a str {

@@ -91,6 +91,10 @@ impl Writer {
         self.raw(&value.to_be_bytes());
     }
 
+    pub fn u16(&mut self, value: u16) {
+        self.raw(&value.to_be_bytes());
+    }
+
     pub fn i32(&mut self, value: i32) {
         self.raw(&value.to_be_bytes());
     }
@@ -100,6 +104,10 @@ impl Writer {
     }
 
     pub fn i64(&mut self, value: i64) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    pub fn u64(&mut self, value: u64) {
         self.raw(&value.to_be_bytes());
     }
 

@@ -2,7 +2,6 @@ import java.io.IOException;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
 import java.lang.reflect.ParameterizedType;
-import java.lang.reflect.Type;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,6 +28,7 @@ import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
+import org.apache.kafka.common.protocol.types.Type;
 import org.apache.kafka.common.record.internal.BaseRecords;
 import org.apache.kafka.common.record.internal.CompressionType;
 import org.apache.kafka.common.record.internal.MemoryRecords;
@@ -216,7 +216,7 @@ public final class Generate {
         if (shape == Shape.HOLLOW) {
             return initial;
         }
-        Object value = scalar(type, initial);
+        Object value = schema.type == Type.UINT16 ? (Object) (1000 + ++counter) : scalar(type, initial);
         if (value.equals(initial)) {
             throw new IllegalStateException(field + " is left at its default");
         }
@@ -253,7 +253,8 @@ public final class Generate {
         if (type == byte[].class) return ("bytes-" + number).getBytes();
         if (type == short.class) return (short) (1000 + number);
         if (type == int.class || type == Integer.class) return 1_000_000 + number;
-        if (type == long.class) return 1_000_000_000_000L + number;
+        if (type == double.class) return number + 0.5;
+        if (type == long.class || type == Long.class) return 1_000_000_000_000L + number;
         if (type == Uuid.class) return new Uuid(0x0123_4567_89ab_cdefL, number);
         if (type == BaseRecords.class) {
             byte[] value = ("record-" + number).getBytes();
@@ -266,10 +267,11 @@ public final class Generate {
         if (type == String.class) return "";
         if (type == Integer.class) return 0;
         if (type == Byte.class) return (byte) 0;
+        if (type == Long.class) return 0L;
         throw new IllegalStateException("no zero for " + type);
     }
 
-    private static Class<?> elementOf(Type type) {
+    private static Class<?> elementOf(java.lang.reflect.Type type) {
         return (Class<?>) ((ParameterizedType) type).getActualTypeArguments()[0];
     }
 
