@@ -27,6 +27,7 @@ pub enum ApiKey {
     OffsetForLeaderEpoch = 23,
     DescribeConfigs = 32,
     AlterConfigs = 33,
+    DescribeLogDirs = 35,
     CreatePartitions = 37,
     DeleteGroups = 42,
     IncrementalAlterConfigs = 44,
@@ -126,6 +127,7 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::OffsetForLeaderEpoch, "OffsetForLeaderEpoch", 2, 4, 4),
     row(ApiKey::DescribeConfigs, "DescribeConfigs", 1, 4, 4),
     row(ApiKey::AlterConfigs, "AlterConfigs", 0, 2, 2),
+    row(ApiKey::DescribeLogDirs, "DescribeLogDirs", 1, 5, 2),
     row(ApiKey::CreatePartitions, "CreatePartitions", 0, 3, 2),
     row(ApiKey::DeleteGroups, "DeleteGroups", 0, 2, 2),
     row(

@@ -110,7 +110,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DeleteGroups
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe => return None,
+        | ApiKey::ConsumerGroupDescribe
+        | ApiKey::DescribeLogDirs => return None,
     };
     Some(handler)
 }

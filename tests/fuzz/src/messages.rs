@@ -48,6 +48,7 @@ macro_rules! every_api {
             OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
             DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+            DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
             CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
             DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
             IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
