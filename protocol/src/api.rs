@@ -30,6 +30,7 @@ pub enum ApiKey {
     DescribeLogDirs = 35,
     CreatePartitions = 37,
     DeleteGroups = 42,
+    ElectLeaders = 43,
     IncrementalAlterConfigs = 44,
     OffsetDelete = 47,
     DescribeCluster = 60,
@@ -130,6 +131,7 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::DescribeLogDirs, "DescribeLogDirs", 1, 5, 2),
     row(ApiKey::CreatePartitions, "CreatePartitions", 0, 3, 2),
     row(ApiKey::DeleteGroups, "DeleteGroups", 0, 2, 2),
+    row(ApiKey::ElectLeaders, "ElectLeaders", 0, 2, 2),
     row(
         ApiKey::IncrementalAlterConfigs,
         "IncrementalAlterConfigs",

@@ -111,7 +111,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe
-        | ApiKey::DescribeLogDirs => return None,
+        | ApiKey::DescribeLogDirs
+        | ApiKey::ElectLeaders => return None,
     };
     Some(handler)
 }

@@ -51,6 +51,7 @@ macro_rules! every_api {
             DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
             CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
             DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+            ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
             IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
             OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
