@@ -112,7 +112,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe
         | ApiKey::DescribeLogDirs
-        | ApiKey::ElectLeaders => return None,
+        | ApiKey::ElectLeaders
+        | ApiKey::AlterPartitionReassignments => return None,
     };
     Some(handler)
 }

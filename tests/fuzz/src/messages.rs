@@ -53,6 +53,7 @@ macro_rules! every_api {
             DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
             ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
             IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            AlterPartitionReassignments: AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
             OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
