@@ -113,7 +113,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::ConsumerGroupDescribe
         | ApiKey::DescribeLogDirs
         | ApiKey::ElectLeaders
-        | ApiKey::AlterPartitionReassignments => return None,
+        | ApiKey::AlterPartitionReassignments
+        | ApiKey::ListPartitionReassignments => return None,
     };
     Some(handler)
 }
