@@ -114,7 +114,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeLogDirs
         | ApiKey::ElectLeaders
         | ApiKey::AlterPartitionReassignments
-        | ApiKey::ListPartitionReassignments => return None,
+        | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeClientQuotas => return None,
     };
     Some(handler)
 }
