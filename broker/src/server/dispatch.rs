@@ -115,7 +115,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::ElectLeaders
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments
-        | ApiKey::DescribeClientQuotas => return None,
+        | ApiKey::DescribeClientQuotas
+        | ApiKey::AlterClientQuotas => return None,
     };
     Some(handler)
 }

@@ -57,6 +57,7 @@ macro_rules! every_api {
             ListPartitionReassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
             OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeClientQuotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+            AlterClientQuotas: AlterClientQuotasRequest, AlterClientQuotasResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
