@@ -116,7 +116,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments
         | ApiKey::DescribeClientQuotas
-        | ApiKey::AlterClientQuotas => return None,
+        | ApiKey::AlterClientQuotas
+        | ApiKey::DescribeUserScramCredentials => return None,
     };
     Some(handler)
 }

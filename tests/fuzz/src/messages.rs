@@ -58,6 +58,7 @@ macro_rules! every_api {
             OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeClientQuotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
             AlterClientQuotas: AlterClientQuotasRequest, AlterClientQuotasResponse;
+            DescribeUserScramCredentials: DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
