@@ -117,7 +117,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::ListPartitionReassignments
         | ApiKey::DescribeClientQuotas
         | ApiKey::AlterClientQuotas
-        | ApiKey::DescribeUserScramCredentials => return None,
+        | ApiKey::DescribeUserScramCredentials
+        | ApiKey::DescribeQuorum => return None,
     };
     Some(handler)
 }

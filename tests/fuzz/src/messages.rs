@@ -59,6 +59,7 @@ macro_rules! every_api {
             DescribeClientQuotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
             AlterClientQuotas: AlterClientQuotasRequest, AlterClientQuotasResponse;
             DescribeUserScramCredentials: DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
+            DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
