@@ -118,7 +118,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeClientQuotas
         | ApiKey::AlterClientQuotas
         | ApiKey::DescribeUserScramCredentials
-        | ApiKey::DescribeQuorum => return None,
+        | ApiKey::DescribeQuorum
+        | ApiKey::UpdateFeatures => return None,
     };
     Some(handler)
 }

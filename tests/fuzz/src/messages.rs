@@ -60,6 +60,7 @@ macro_rules! every_api {
             AlterClientQuotas: AlterClientQuotasRequest, AlterClientQuotasResponse;
             DescribeUserScramCredentials: DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
             DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
+            UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
