@@ -41,6 +41,7 @@ pub enum ApiKey {
     DescribeQuorum = 55,
     UpdateFeatures = 57,
     DescribeCluster = 60,
+    DescribeProducers = 61,
     ConsumerGroupHeartbeat = 68,
     ConsumerGroupDescribe = 69,
 }
@@ -173,6 +174,7 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::DescribeQuorum, "DescribeQuorum", 0, 2, 0),
     row(ApiKey::UpdateFeatures, "UpdateFeatures", 0, 2, 0),
     row(ApiKey::DescribeCluster, "DescribeCluster", 0, 2, 0),
+    row(ApiKey::DescribeProducers, "DescribeProducers", 0, 0, 0),
     row(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0),
     row(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0),
 ];

@@ -119,7 +119,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::AlterClientQuotas
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::DescribeQuorum
-        | ApiKey::UpdateFeatures => return None,
+        | ApiKey::UpdateFeatures
+        | ApiKey::DescribeProducers => return None,
     };
     Some(handler)
 }

@@ -62,6 +62,7 @@ macro_rules! every_api {
             DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
             UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+            DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
         }
