@@ -42,6 +42,7 @@ pub enum ApiKey {
     UpdateFeatures = 57,
     DescribeCluster = 60,
     DescribeProducers = 61,
+    DescribeTransactions = 65,
     ConsumerGroupHeartbeat = 68,
     ConsumerGroupDescribe = 69,
 }
@@ -175,6 +176,7 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::UpdateFeatures, "UpdateFeatures", 0, 2, 0),
     row(ApiKey::DescribeCluster, "DescribeCluster", 0, 2, 0),
     row(ApiKey::DescribeProducers, "DescribeProducers", 0, 0, 0),
+    row(ApiKey::DescribeTransactions, "DescribeTransactions", 0, 0, 0),
     row(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0),
     row(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0),
 ];

@@ -120,7 +120,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::DescribeQuorum
         | ApiKey::UpdateFeatures
-        | ApiKey::DescribeProducers => return None,
+        | ApiKey::DescribeProducers
+        | ApiKey::DescribeTransactions => return None,
     };
     Some(handler)
 }

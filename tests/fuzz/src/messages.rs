@@ -63,6 +63,7 @@ macro_rules! every_api {
             UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
+            DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
         }
