@@ -43,6 +43,7 @@ pub enum ApiKey {
     DescribeCluster = 60,
     DescribeProducers = 61,
     DescribeTransactions = 65,
+    ListTransactions = 66,
     ConsumerGroupHeartbeat = 68,
     ConsumerGroupDescribe = 69,
 }
@@ -177,6 +178,7 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::DescribeCluster, "DescribeCluster", 0, 2, 0),
     row(ApiKey::DescribeProducers, "DescribeProducers", 0, 0, 0),
     row(ApiKey::DescribeTransactions, "DescribeTransactions", 0, 0, 0),
+    row(ApiKey::ListTransactions, "ListTransactions", 0, 2, 0),
     row(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0),
     row(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0),
 ];

@@ -121,7 +121,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeQuorum
         | ApiKey::UpdateFeatures
         | ApiKey::DescribeProducers
-        | ApiKey::DescribeTransactions => return None,
+        | ApiKey::DescribeTransactions
+        | ApiKey::ListTransactions => return None,
     };
     Some(handler)
 }

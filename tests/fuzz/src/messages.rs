@@ -64,6 +64,7 @@ macro_rules! every_api {
             DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
             DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
             DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
+            ListTransactions: ListTransactionsRequest, ListTransactionsResponse;
             ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
         }

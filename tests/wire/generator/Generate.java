@@ -59,7 +59,8 @@ public final class Generate {
         "IncrementalAlterConfigs 0 1", "AlterPartitionReassignments 0 1", "ListPartitionReassignments 0 0",
         "OffsetDelete 0 0", "DescribeClientQuotas 0 1", "AlterClientQuotas 0 1", "DescribeUserScramCredentials 0 0",
         "DescribeQuorum 0 2", "UpdateFeatures 0 2", "DescribeCluster 0 2", "DescribeProducers 0 0",
-        "DescribeTransactions 0 0", "ConsumerGroupHeartbeat 0 1", "ConsumerGroupDescribe 0 1",
+        "DescribeTransactions 0 0", "ListTransactions 0 2", "ConsumerGroupHeartbeat 0 1",
+        "ConsumerGroupDescribe 0 1",
     };
 
     /** Messages that carry their version, with all of their versions. */
