@@ -46,6 +46,7 @@ pub enum ApiKey {
     ListTransactions = 66,
     ConsumerGroupHeartbeat = 68,
     ConsumerGroupDescribe = 69,
+    GetTelemetrySubscriptions = 71,
 }
 
 /// One API's row.
@@ -181,6 +182,13 @@ pub const API_TABLE: &[ApiSpec] = &[
     row(ApiKey::ListTransactions, "ListTransactions", 0, 2, 0),
     row(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0),
     row(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0),
+    row(
+        ApiKey::GetTelemetrySubscriptions,
+        "GetTelemetrySubscriptions",
+        0,
+        0,
+        0,
+    ),
 ];
 
 /// For an API that has no flexible version.

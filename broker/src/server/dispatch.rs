@@ -122,7 +122,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::UpdateFeatures
         | ApiKey::DescribeProducers
         | ApiKey::DescribeTransactions
-        | ApiKey::ListTransactions => return None,
+        | ApiKey::ListTransactions
+        | ApiKey::GetTelemetrySubscriptions => return None,
     };
     Some(handler)
 }
