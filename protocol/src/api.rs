@@ -47,6 +47,7 @@ pub enum ApiKey {
     ConsumerGroupHeartbeat = 68,
     ConsumerGroupDescribe = 69,
     GetTelemetrySubscriptions = 71,
+    PushTelemetry = 72,
 }
 
 /// One API's row.
@@ -189,6 +190,7 @@ pub const API_TABLE: &[ApiSpec] = &[
         0,
         0,
     ),
+    row(ApiKey::PushTelemetry, "PushTelemetry", 0, 0, 0),
 ];
 
 /// For an API that has no flexible version.

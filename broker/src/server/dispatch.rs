@@ -123,7 +123,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeProducers
         | ApiKey::DescribeTransactions
         | ApiKey::ListTransactions
-        | ApiKey::GetTelemetrySubscriptions => return None,
+        | ApiKey::GetTelemetrySubscriptions
+        | ApiKey::PushTelemetry => return None,
     };
     Some(handler)
 }
