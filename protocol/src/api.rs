@@ -48,6 +48,7 @@ pub enum ApiKey {
     ConsumerGroupDescribe = 69,
     GetTelemetrySubscriptions = 71,
     PushTelemetry = 72,
+    ListConfigResources = 74,
 }
 
 /// One API's row.
@@ -191,6 +192,7 @@ pub const API_TABLE: &[ApiSpec] = &[
         0,
     ),
     row(ApiKey::PushTelemetry, "PushTelemetry", 0, 0, 0),
+    row(ApiKey::ListConfigResources, "ListConfigResources", 0, 1, 0),
 ];
 
 /// For an API that has no flexible version.

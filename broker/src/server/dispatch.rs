@@ -124,7 +124,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::DescribeTransactions
         | ApiKey::ListTransactions
         | ApiKey::GetTelemetrySubscriptions
-        | ApiKey::PushTelemetry => return None,
+        | ApiKey::PushTelemetry
+        | ApiKey::ListConfigResources => return None,
     };
     Some(handler)
 }

@@ -69,6 +69,7 @@ macro_rules! every_api {
             ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
             GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
             PushTelemetry: PushTelemetryRequest, PushTelemetryResponse;
+            ListConfigResources: ListConfigResourcesRequest, ListConfigResourcesResponse;
         }
     };
 }
