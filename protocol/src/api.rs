@@ -49,6 +49,7 @@ pub enum ApiKey {
     GetTelemetrySubscriptions = 71,
     PushTelemetry = 72,
     ListConfigResources = 74,
+    DescribeTopicPartitions = 75,
 }
 
 /// One API's row.
@@ -193,6 +194,13 @@ pub const API_TABLE: &[ApiSpec] = &[
     ),
     row(ApiKey::PushTelemetry, "PushTelemetry", 0, 0, 0),
     row(ApiKey::ListConfigResources, "ListConfigResources", 0, 1, 0),
+    row(
+        ApiKey::DescribeTopicPartitions,
+        "DescribeTopicPartitions",
+        0,
+        0,
+        0,
+    ),
 ];
 
 /// For an API that has no flexible version.

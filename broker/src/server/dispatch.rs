@@ -125,7 +125,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         | ApiKey::ListTransactions
         | ApiKey::GetTelemetrySubscriptions
         | ApiKey::PushTelemetry
-        | ApiKey::ListConfigResources => return None,
+        | ApiKey::ListConfigResources
+        | ApiKey::DescribeTopicPartitions => return None,
     };
     Some(handler)
 }

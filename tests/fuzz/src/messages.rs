@@ -70,6 +70,7 @@ macro_rules! every_api {
             GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
             PushTelemetry: PushTelemetryRequest, PushTelemetryResponse;
             ListConfigResources: ListConfigResourcesRequest, ListConfigResourcesResponse;
+            DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }
     };
 }

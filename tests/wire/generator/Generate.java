@@ -61,7 +61,7 @@ public final class Generate {
         "DescribeQuorum 0 2", "UpdateFeatures 0 2", "DescribeCluster 0 2", "DescribeProducers 0 0",
         "DescribeTransactions 0 0", "ListTransactions 0 2", "ConsumerGroupHeartbeat 0 1",
         "ConsumerGroupDescribe 0 1", "GetTelemetrySubscriptions 0 0", "PushTelemetry 0 0",
-        "ListConfigResources 0 1",
+        "ListConfigResources 0 1", "DescribeTopicPartitions 0 0",
     };
 
     /** Messages that carry their version, with all of their versions. */
