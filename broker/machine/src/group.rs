@@ -14,19 +14,39 @@
 //! [`GroupSettings::state_bytes_max`]; equal calls give equal effects.
 
 mod answer;
+mod classic;
+mod commit;
+mod delete;
+mod describe;
+mod dispatch;
+mod fetch;
+mod join;
+mod leave;
+mod member;
+mod members;
 mod offsets;
+mod pending;
+mod rebalance;
 mod record;
 mod request;
+mod retention;
+mod session;
 mod settings;
 mod snapshot;
 mod state;
+mod static_member;
+mod subscription;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod timers;
 mod topics;
+mod turn;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{TimestampMs, TopicId};
 
@@ -37,8 +57,12 @@ pub use settings::GroupSettings;
 pub use snapshot::SnapshotCursor;
 pub use state::GroupState;
 
+use classic::ClassicGroup;
 use offsets::{OffsetKey, Offsets};
+use retention::Retention;
+use timers::Timers;
 use topics::Topics;
+use turn::Turn;
 
 /// The groups of one offsets partition.
 #[derive(Debug)]
@@ -46,6 +70,8 @@ pub struct GroupCoordinator {
     settings: GroupSettings,
     groups: BTreeMap<Arc<str>, Group>,
     topics: Topics,
+    timers: Timers,
+    retention: Retention,
     /// The sum over the groups.
     live_bytes: u64,
 }
@@ -76,11 +102,10 @@ pub struct DeletedTopic<'a> {
     pub id: TopicId,
 }
 
+/// A group as its members know it, and what was committed under its name.
 #[derive(Debug)]
 struct Group {
-    group_id: Arc<str>,
-    /// The last record of the group itself, `None` where there is none or a tombstone.
-    durable: Option<Arc<GroupMetadata>>,
+    classic: ClassicGroup,
     offsets: Offsets,
 }
 
@@ -100,6 +125,8 @@ impl GroupCoordinator {
             settings,
             groups: BTreeMap::new(),
             topics: Topics::default(),
+            timers: Timers::default(),
+            retention: Retention::default(),
             live_bytes: 0,
         }
     }
@@ -110,49 +137,59 @@ impl GroupCoordinator {
 
     /// Takes in one record of the partition, in the log's order. Only before [`Self::loaded`].
     pub fn replay(&mut self, record: GroupRecord) {
+        assert!(
+            self.retention.due.is_none(),
+            "records are replayed before the coordinator is loaded"
+        );
         let group_id = Arc::clone(record.group_id());
-        let group = self.groups.entry(Arc::clone(&group_id)).or_insert_with(|| {
-            let group = Group::new(&group_id);
+        let mut group = self.groups.remove(&group_id).unwrap_or_else(|| {
+            let group = Group::new(&group_id, None);
             self.live_bytes += group.bytes();
             group
         });
-        let before = group.bytes();
-        match record {
-            GroupRecord::Offset {
-                topic,
-                partition,
-                value: Some(value),
-                ..
-            } => group.offsets.set(&mut self.topics, &topic, partition, value),
-            GroupRecord::Offset { topic, partition, .. } => {
-                group.offsets.remove(&mut self.topics, &(topic, partition));
-            }
-            GroupRecord::Group { value, .. } => group.durable = value,
-        }
-        self.live_bytes += group.bytes();
-        self.live_bytes -= before;
-        if group.is_forgotten() {
-            self.live_bytes -= group.bytes();
-            self.groups.remove(&group_id);
+        self.live_bytes -= group.bytes();
+        group.replay(record, &mut self.topics);
+        if !group.is_forgotten() {
+            self.live_bytes += group.bytes();
+            self.groups.insert(group_id, group);
         }
     }
 
-    /// Everything was replayed: from here on time counts.
-    pub fn loaded(&mut self, _now: Now, _effects: &mut Effects) {}
+    /// Everything was replayed: the members are there again, and time counts from here on.
+    pub fn loaded(&mut self, now: Now, effects: &mut Effects) {
+        let group_ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        for group_id in group_ids {
+            self.with_group(&group_id, now, effects, |group, turn| group.classic.load(turn));
+        }
+        self.retention.due = Some(now.monotonic + self.settings.offsets_retention_check_interval);
+    }
 
     /// Takes a request. Its answer comes with `effects` of this call or, for one that has to wait, of a later one.
-    pub fn handle(&mut self, _now: Now, ticket: Ticket, request: GroupRequest, effects: &mut Effects) {
-        let refusal = request.refused(ErrorCode::CoordinatorNotAvailable);
-        effects.replies.push((ticket, refusal));
+    pub fn handle(&mut self, now: Now, ticket: Ticket, request: GroupRequest, effects: &mut Effects) {
+        if let Some(answer) = self.dispatch(now, ticket, request, effects) {
+            effects.replies.push((ticket, answer));
+        }
     }
 
     /// When [`Self::expire`] has to be called next; `None` as long as nothing waits for time to pass.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        let deadlines = [self.timers.next(), self.retention.due];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what is due. May leave some of it for the next call, and then [`Self::next_deadline`] is still past.
-    pub fn expire(&mut self, _now: Now, _effects: &mut Effects) {}
+    pub fn expire(&mut self, now: Now, effects: &mut Effects) {
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(timer) = self.timers.pop_due(now.monotonic) else {
+                break;
+            };
+            let handled = self.with_group(&timer.group_id, now, effects, |group, turn| {
+                group.classic.expire(&timer.kind, turn);
+            });
+            assert!(handled.is_some(), "a timer of a group that is gone");
+        }
+        self.expire_offsets(now, effects);
+    }
 
     /// Drops the offsets of topics that were deleted, with tombstones.
     pub fn forget_topics(&mut self, deleted: &[DeletedTopic], effects: &mut Effects) {
@@ -172,25 +209,83 @@ impl GroupCoordinator {
     pub fn live_bytes(&self) -> u64 {
         self.live_bytes
     }
+
+    /// Lets `act` work on a group and counts what it changed; `None` where there is no such group.
+    fn with_group<R>(
+        &mut self,
+        group_id: &str,
+        now: Now,
+        effects: &mut Effects,
+        act: impl FnOnce(&mut Group, &mut Turn) -> R,
+    ) -> Option<R> {
+        let group = self.groups.get_mut(group_id)?;
+        let before = group.bytes();
+        let mut turn = Turn {
+            now,
+            settings: &self.settings,
+            timers: &mut self.timers,
+            topics: &mut self.topics,
+            effects,
+            room: self.settings.state_bytes_max.saturating_sub(self.live_bytes),
+        };
+        let result = act(group, &mut turn);
+        self.live_bytes += group.bytes();
+        self.live_bytes -= before;
+        Some(result)
+    }
+
+    /// A group that was not there; false where there is no room for it.
+    fn create(&mut self, group_id: &str, now: Now) -> bool {
+        let group = Group::new(&group_id.into(), Some(now.wall));
+        let live_bytes = self.live_bytes + group.bytes();
+        let has_room = live_bytes <= self.settings.state_bytes_max;
+        if has_room {
+            self.live_bytes = live_bytes;
+            self.groups.insert(Arc::clone(&group.classic.group_id), group);
+        }
+        has_room
+    }
+
+    /// A group that ended.
+    fn remove(&mut self, group_id: &str) {
+        if let Some(group) = self.groups.remove(group_id) {
+            self.live_bytes -= group.bytes();
+        }
+    }
 }
 
 impl Group {
-    fn new(group_id: &Arc<str>) -> Self {
+    fn new(group_id: &Arc<str>, state_since: Option<TimestampMs>) -> Self {
         Self {
-            group_id: Arc::clone(group_id),
-            durable: None,
+            classic: ClassicGroup::new(group_id, state_since),
             offsets: Offsets::default(),
         }
     }
 
     fn bytes(&self) -> u64 {
-        let durable = self.durable.as_ref().map_or(0, |it| it.bytes());
-        GROUP_BYTES + self.group_id.len() as u64 + durable + self.offsets.bytes()
+        self.classic.bytes() + self.offsets.bytes()
     }
 
     /// Whether nothing of it is durable.
     fn is_forgotten(&self) -> bool {
-        self.durable.is_none() && self.offsets.is_empty()
+        self.classic.durable().is_none() && self.offsets.is_empty()
+    }
+
+    fn replay(&mut self, record: GroupRecord, topics: &mut Topics) {
+        match record {
+            GroupRecord::Group { value, .. } => self.classic.set_durable(value),
+            GroupRecord::Offset {
+                topic,
+                partition,
+                value: Some(value),
+                ..
+            } => {
+                self.offsets.set(topics, &topic, partition, value);
+            }
+            GroupRecord::Offset { topic, partition, .. } => {
+                self.offsets.remove(topics, &(topic, partition));
+            }
+        }
     }
 
     /// Its durable state behind `after`, each record with the key from which the next one follows.
@@ -199,14 +294,13 @@ impl Group {
         after: Option<&OffsetKey>,
     ) -> impl Iterator<Item = (Option<OffsetKey>, GroupRecord)> {
         let is_first = after.is_none();
-        let group = self.durable.iter().filter(move |_| is_first);
-        let group = group.map(|value| {
-            let group_id = Arc::clone(&self.group_id);
+        let group = self.classic.durable().filter(|_| is_first).map(|value| {
+            let group_id = Arc::clone(&self.classic.group_id);
             let value = Some(Arc::clone(value));
             (None, GroupRecord::Group { group_id, value })
         });
         let offsets = self.offsets.after(after);
-        group.chain(offsets.map(|(key, value)| {
+        group.into_iter().chain(offsets.map(|(key, value)| {
             let value = Some(value.clone());
             (Some(key.clone()), self.offset_record(key, value))
         }))
@@ -214,7 +308,7 @@ impl Group {
 
     fn offset_record(&self, key: &OffsetKey, value: Option<CommittedOffset>) -> GroupRecord {
         GroupRecord::Offset {
-            group_id: Arc::clone(&self.group_id),
+            group_id: Arc::clone(&self.classic.group_id),
             topic: Arc::clone(&key.0),
             partition: key.1,
             value,
@@ -235,5 +329,5 @@ impl Group {
     }
 }
 
-/// What a group takes beside its texts, members and offsets.
-const GROUP_BYTES: u64 = 512;
+/// Timers that one call of [`GroupCoordinator::expire`] handles.
+const TIMERS_PER_CALL: usize = 1024;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
 
-use super::request::{FetchRequest, GroupRequest, JoinRequest};
+use super::request::{CommitRequest, GroupRequest, JoinRequest, LeaveRequest, LeavingMember};
 use super::state::GroupState;
 
 /// The answer to the [`GroupRequest`] of the same name.
@@ -193,19 +193,11 @@ impl GroupRequest {
                 error,
                 members: Vec::new(),
             }),
-            GroupRequest::CommitOffsets(request) => {
-                let topics = request.topics.into_iter();
-                GroupAnswer::CommitOffsets(
-                    topics
-                        .map(|topic| TopicErrors {
-                            name: topic.name,
-                            topic_id: topic.topic_id,
-                            partitions: topic.partitions.iter().map(|it| (it.partition, error)).collect(),
-                        })
-                        .collect(),
-                )
-            }
-            GroupRequest::FetchOffsets(request) => GroupAnswer::FetchOffsets(request.refused(error)),
+            GroupRequest::CommitOffsets(request) => GroupAnswer::CommitOffsets(request.refused(error)),
+            GroupRequest::FetchOffsets(_) => GroupAnswer::FetchOffsets(FetchAnswer {
+                error,
+                topics: Vec::new(),
+            }),
             GroupRequest::DeleteOffsets(_) => GroupAnswer::DeleteOffsets(DeleteOffsetsAnswer {
                 error,
                 topics: Vec::new(),
@@ -254,12 +246,34 @@ impl SyncAnswer {
     }
 }
 
-impl FetchRequest {
-    pub(super) fn refused(self, error: ErrorCode) -> FetchAnswer {
-        FetchAnswer {
-            error,
-            topics: Vec::new(),
+impl LeaveRequest {
+    pub(super) fn refused(self, error: ErrorCode) -> LeaveAnswer {
+        let members = self.members.into_iter().map(|member| member.answered(error));
+        LeaveAnswer {
+            error: ErrorCode::None,
+            members: members.collect(),
         }
+    }
+}
+
+impl LeavingMember {
+    pub(super) fn answered(self, error: ErrorCode) -> LeftMember {
+        LeftMember {
+            member_id: self.member_id,
+            group_instance_id: self.group_instance_id,
+            error,
+        }
+    }
+}
+
+impl CommitRequest {
+    pub(super) fn refused(self, error: ErrorCode) -> Vec<TopicErrors> {
+        let topics = self.topics.into_iter().map(|topic| TopicErrors {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partitions: topic.partitions.iter().map(|it| (it.partition, error)).collect(),
+        });
+        topics.collect()
     }
 }
 

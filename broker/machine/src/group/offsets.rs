@@ -30,6 +30,10 @@ impl Offsets {
         self.bytes
     }
 
+    pub fn get(&self, key: &OffsetKey) -> Option<&CommittedOffset> {
+        self.committed.get(key)
+    }
+
     /// Those behind `key`, all where there is none.
     pub fn after(&self, key: Option<&OffsetKey>) -> impl Iterator<Item = (&OffsetKey, &CommittedOffset)> {
         let from = key.map_or(Bound::Unbounded, Bound::Excluded);
@@ -43,19 +47,21 @@ impl Offsets {
         self.committed.range(first..=last)
     }
 
+    /// Returns the key with the shared name.
     pub fn set(
         &mut self,
         topics: &mut Topics,
         topic: &str,
         partition: PartitionIndex,
         value: CommittedOffset,
-    ) {
+    ) -> OffsetKey {
         let key = (topics.share(topic), partition);
         self.bytes += bytes_of(&key, &value);
         if let Some(old) = self.committed.insert(key.clone(), value) {
             self.bytes -= bytes_of(&key, &old);
             topics.release(topic);
         }
+        key
     }
 
     pub fn remove(&mut self, topics: &mut Topics, key: &OffsetKey) -> bool {

@@ -75,33 +75,38 @@ impl GroupRecord {
         }
     }
 
-    /// More than the record's bytes in the log, by what its batch takes beside it too.
+    /// No less than the record's bytes in the log, with its share of a batch.
     pub fn bytes(&self) -> usize {
         let value = match self {
             GroupRecord::Offset { topic, value, .. } => {
                 topic.len() + value.as_ref().map_or(0, |it| it.metadata.len())
             }
-            GroupRecord::Group { value, .. } => value.as_ref().map_or(0, |it| it.bytes() as usize),
+            GroupRecord::Group { value, .. } => value.as_ref().map_or(0, |it| it.record_bytes()),
         };
         RECORD_BYTES + self.group_id().len() + value
     }
 }
 
 impl GroupMetadata {
-    /// More than its bytes as a record's value, and than what it takes in memory.
-    pub fn bytes(&self) -> u64 {
+    /// No less than its bytes as a record's value.
+    pub fn record_bytes(&self) -> usize {
         let texts = [
             Some(&self.protocol_type),
             self.protocol.as_ref(),
             self.leader.as_ref(),
         ];
-        let texts = texts.iter().flatten().map(|text| text.len() as u64).sum::<u64>();
-        METADATA_BYTES + texts + self.members.iter().map(GroupMember::bytes).sum::<u64>()
+        let texts = texts.iter().flatten().map(|text| text.len()).sum::<usize>();
+        METADATA_BYTES + texts + self.members.iter().map(GroupMember::record_bytes).sum::<usize>()
+    }
+
+    /// No less than what it takes in memory, nor than its record.
+    pub(super) fn bytes(&self) -> u64 {
+        RECORD_BYTES as u64 + self.record_bytes() as u64 + self.members.len() as u64 * MEMBER_HEADS_BYTES
     }
 }
 
 impl GroupMember {
-    fn bytes(&self) -> u64 {
+    fn record_bytes(&self) -> usize {
         let texts = [Some(&self.member_id), self.group_instance_id.as_ref()];
         let more = [Some(&self.client_id), Some(&self.client_host)];
         let texts = texts
@@ -110,12 +115,15 @@ impl GroupMember {
             .flatten()
             .map(|text| text.len())
             .sum::<usize>();
-        MEMBER_BYTES + (texts + self.subscription.len() + self.assignment.len()) as u64
+        MEMBER_BYTES + texts + self.subscription.len() + self.assignment.len()
     }
 }
 
-/// Heads of a record, and the fixed fields of the larger kind of value.
-const RECORD_BYTES: usize = 96;
-/// Fixed fields, lengths, and what memory takes for them.
-const METADATA_BYTES: u64 = 128;
-const MEMBER_BYTES: u64 = 256;
+/// Heads of a record, and the fixed fields of key and the larger kind of value.
+const RECORD_BYTES: usize = 112;
+/// The fixed fields and lengths of a group's value.
+const METADATA_BYTES: usize = 32;
+/// The fixed fields and lengths of a member in it.
+const MEMBER_BYTES: usize = 32;
+/// The pointers to a member's texts and bytes in memory.
+const MEMBER_HEADS_BYTES: u64 = 96;

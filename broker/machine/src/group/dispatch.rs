@@ -1,0 +1,175 @@
+//! Which request goes where, and what is answered where its group is not there.
+
+use alloc::vec::Vec;
+
+use millstream_protocol::error::ErrorCode;
+
+use super::answer::{DeleteOffsetsAnswer, GroupAnswer, SyncAnswer, TopicErrors};
+use super::fetch::fetch;
+use super::request::{
+    CommitRequest, DeleteOffsetsRequest, GroupRequest, JoinRequest, LeaveRequest, SyncRequest,
+};
+use super::turn::Turn;
+use super::{Effects, Group, GroupCoordinator, Now, Ticket};
+
+impl GroupCoordinator {
+    /// `None` where the answer waits, or is among the effects already.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: GroupRequest,
+        effects: &mut Effects,
+    ) -> Option<GroupAnswer> {
+        if request.lacks_group_id() {
+            return Some(request.refused(ErrorCode::InvalidGroupId));
+        }
+        Some(match request {
+            GroupRequest::Join(request) => return self.join(now, ticket, request, effects),
+            GroupRequest::Sync(request) => return self.sync(now, ticket, request, effects),
+            GroupRequest::Heartbeat(request) => {
+                let act = |group: &mut Group, turn: &mut Turn| group.classic.heartbeat(&request, turn);
+                let alive = self.with_group(&request.group_id, now, effects, act);
+                GroupAnswer::Heartbeat(code(alive.unwrap_or(Err(ErrorCode::UnknownMemberId))))
+            }
+            GroupRequest::Leave(request) => self.leave(now, request, effects),
+            GroupRequest::CommitOffsets(request) => {
+                GroupAnswer::CommitOffsets(self.commit(now, request, effects))
+            }
+            GroupRequest::FetchOffsets(request) => {
+                let group = self.groups.get(&*request.group_id);
+                GroupAnswer::FetchOffsets(fetch(group, &self.topics, request))
+            }
+            GroupRequest::DeleteOffsets(request) => self.delete_offsets(now, request, effects),
+            GroupRequest::Describe(request) => GroupAnswer::Describe(self.describe(request)),
+            GroupRequest::Delete(request) => {
+                GroupAnswer::Delete(code(self.delete(now, &request.group_id, effects)))
+            }
+            GroupRequest::List(request) => GroupAnswer::List(self.list(&request)),
+        })
+    }
+
+    /// Makes the group that a new member joins, and writes it at once.
+    fn join(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: JoinRequest,
+        effects: &mut Effects,
+    ) -> Option<GroupAnswer> {
+        let refused = |error, request: JoinRequest| Some(GroupAnswer::Join(request.refused(error)));
+        let settings = &self.settings;
+        let (min, max) = (settings.min_session_timeout, settings.max_session_timeout);
+        let timeout = u64::try_from(request.session_timeout_ms).unwrap_or(0);
+        if timeout < min.as_millis() || timeout > max.as_millis() {
+            return refused(ErrorCode::InvalidSessionTimeout, request);
+        }
+        let group_id = request.group_id.clone();
+        if !self.groups.contains_key(&*group_id) {
+            if !request.member_id.is_empty() {
+                return refused(ErrorCode::UnknownMemberId, request);
+            }
+            if !self.create(&group_id, now) {
+                return refused(ErrorCode::CoordinatorNotAvailable, request);
+            }
+            self.with_group(&group_id, now, effects, |group, turn| {
+                let metadata = group.classic.metadata();
+                group.classic.write(Some(metadata), turn);
+            });
+        }
+        self.with_group(&group_id, now, effects, |group, turn| {
+            group.classic.join(ticket, request, turn);
+        });
+        None
+    }
+
+    fn sync(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: SyncRequest,
+        effects: &mut Effects,
+    ) -> Option<GroupAnswer> {
+        let group_id = request.group_id.clone();
+        let synced = self.with_group(&group_id, now, effects, |group, turn| {
+            group.classic.sync(ticket, request, turn);
+        });
+        let refusal = || GroupAnswer::Sync(SyncAnswer::refusal(ErrorCode::UnknownMemberId));
+        synced.is_none().then(refusal)
+    }
+
+    fn leave(&mut self, now: Now, request: LeaveRequest, effects: &mut Effects) -> GroupAnswer {
+        let group_id = request.group_id.clone();
+        GroupAnswer::Leave(if self.groups.contains_key(&*group_id) {
+            let act = |group: &mut Group, turn: &mut Turn| group.classic.leave(request, turn);
+            self.with_group(&group_id, now, effects, act)
+                .expect("it is there")
+        } else {
+            request.refused(ErrorCode::UnknownMemberId)
+        })
+    }
+
+    /// Makes the group that somebody commits to who is no member.
+    fn commit(&mut self, now: Now, request: CommitRequest, effects: &mut Effects) -> Vec<TopicErrors> {
+        let group_id = request.group_id.clone();
+        if !self.groups.contains_key(&*group_id) {
+            if request.generation_id >= 0 {
+                let is_new_client = request.understands_new_errors;
+                return request.refused(if is_new_client {
+                    ErrorCode::GroupIdNotFound
+                } else {
+                    ErrorCode::IllegalGeneration
+                });
+            }
+            if !self.create(&group_id, now) {
+                return request.refused(ErrorCode::CoordinatorNotAvailable);
+            }
+        }
+        let act = |group: &mut Group, turn: &mut Turn| group.commit(request, turn);
+        self.with_group(&group_id, now, effects, act)
+            .expect("it is there")
+    }
+
+    fn delete_offsets(
+        &mut self,
+        now: Now,
+        request: DeleteOffsetsRequest,
+        effects: &mut Effects,
+    ) -> GroupAnswer {
+        let group_id = request.group_id.clone();
+        let act = |group: &mut Group, turn: &mut Turn| group.delete_offsets(request, turn);
+        let answer = self.with_group(&group_id, now, effects, act);
+        GroupAnswer::DeleteOffsets(answer.unwrap_or(DeleteOffsetsAnswer {
+            error: ErrorCode::GroupIdNotFound,
+            topics: Vec::new(),
+        }))
+    }
+
+    fn delete(&mut self, now: Now, group_id: &str, effects: &mut Effects) -> Result<(), ErrorCode> {
+        let deleted = self.with_group(group_id, now, effects, Group::delete);
+        deleted.unwrap_or(Err(ErrorCode::GroupIdNotFound))?;
+        self.remove(group_id);
+        Ok(())
+    }
+}
+
+impl GroupRequest {
+    /// Some requests need a group id that is not empty; the older ones do not.
+    fn lacks_group_id(&self) -> bool {
+        let may_be_empty = matches!(
+            self,
+            GroupRequest::CommitOffsets(_)
+                | GroupRequest::FetchOffsets(_)
+                | GroupRequest::Describe(_)
+                | GroupRequest::Delete(_)
+        );
+        self.group_id() == Some("") && !may_be_empty
+    }
+}
+
+fn code(result: Result<(), ErrorCode>) -> ErrorCode {
+    match result {
+        Ok(()) => ErrorCode::None,
+        Err(error) => error,
+    }
+}

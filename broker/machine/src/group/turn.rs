@@ -1,0 +1,30 @@
+//! What a group needs from outside while it handles one request or one timer.
+
+use millstream_protocol::time::{Duration, Instant};
+
+use super::answer::GroupAnswer;
+use super::settings::GroupSettings;
+use super::timers::Timers;
+use super::topics::Topics;
+use super::{Effects, Now, Ticket};
+
+pub(super) struct Turn<'a> {
+    pub now: Now,
+    pub settings: &'a GroupSettings,
+    pub timers: &'a mut Timers,
+    pub topics: &'a mut Topics,
+    pub effects: &'a mut Effects,
+    /// Bytes that the group may grow by in this turn.
+    pub room: u64,
+}
+
+impl Turn<'_> {
+    pub fn answer(&mut self, ticket: Ticket, answer: GroupAnswer) {
+        self.effects.replies.push((ticket, answer));
+    }
+
+    /// So many milliseconds from now; from a client, so perhaps negative, and then now.
+    pub fn in_ms(&self, ms: i32) -> Instant {
+        self.now.monotonic + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+}
