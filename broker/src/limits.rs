@@ -110,6 +110,9 @@ pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Log lines about misbehaving clients a second and shard; the rest is counted.
 pub const CLIENT_COMPLAINTS_PER_SECOND: u32 = 5;
 
+/// Largest segment of an internal topic: what a snapshot made superfluous is deleted segment by segment.
+pub const INTERNAL_SEGMENT_BYTES_MAX: u32 = 8 << 20;
+
 /// The metadata log is replaced by a snapshot when it is longer than this.
 pub const METADATA_LOG_BYTES_MAX: u64 = 4 << 20;
 

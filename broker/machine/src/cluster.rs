@@ -11,6 +11,7 @@ pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
 pub mod image;
+pub mod internal_topic;
 pub mod record;
 pub mod snapshot;
 pub mod topic_name;

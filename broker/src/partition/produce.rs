@@ -149,6 +149,9 @@ impl Shard {
             .find(partition)
             .ok_or_else(|| refuse(ErrorCode::UnknownTopicOrPartition))?;
         let log = owned.log;
+        if owned.rules.internal {
+            return Err(refuse(ErrorCode::InvalidTopicException));
+        }
         if self.lifecycle >= Lifecycle::Flushing {
             // The logs are being closed; another shard's request came too late.
             return Err(refuse(ErrorCode::NotLeaderOrFollower));

@@ -278,6 +278,9 @@ impl Shard {
         deadline: Instant,
     ) -> Result<Option<QueryAnswer>, ErrorCode> {
         let (slot, owned) = self.partitions.find_told(partition)?;
+        if owned.rules.internal {
+            return Err(ErrorCode::InvalidTopicException);
+        }
         if self.lifecycle >= Lifecycle::Flushing {
             return Err(ErrorCode::NotLeaderOrFollower);
         }

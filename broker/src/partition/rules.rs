@@ -9,6 +9,8 @@ use millstream_protocol::types::LeaderEpoch;
 #[derive(Clone, Debug)]
 pub struct PartitionRules {
     pub leader_epoch: LeaderEpoch,
+    /// The broker alone writes to it.
+    pub internal: bool,
     pub topic: TopicConfig,
     pub produce: ProduceRules,
     pub log: LogConfig,

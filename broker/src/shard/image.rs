@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use millstream_log::{LogConfig, PartitionKey, TimestampType};
 use millstream_machine::cluster::image::{ClusterImage, TopicImage};
+use millstream_machine::cluster::internal_topic::is_internal;
 use millstream_machine::config::topic_config::TopicConfig;
 use millstream_machine::partition::produce::ProduceRules;
 use millstream_protocol::record;
@@ -12,6 +13,7 @@ use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
 
 use super::connection_limits::ConnectionLimits;
 use super::state::{Shard, TopicRef};
+use crate::limits::INTERNAL_SEGMENT_BYTES_MAX;
 use crate::partition::rules::PartitionRules;
 
 impl Shard {
@@ -47,11 +49,18 @@ impl Shard {
 
     fn install_topic(&mut self, image: &ClusterImage, topic: &TopicImage) {
         let node = BrokerId::new(self.options.node_id);
-        let config = image
+        let mut config = image
             .config_layers(node, &self.options.settings)
             .topic_config(&topic.configs);
+        let internal = is_internal(&topic.name);
+        if internal {
+            // What the broker promises on these grounds must hold, whatever is said of other topics.
+            config.flush_messages = 1;
+            config.segment_bytes = config.segment_bytes.min(INTERNAL_SEGMENT_BYTES_MAX);
+        }
         let rules = PartitionRules {
             leader_epoch: image.leader_epoch(topic),
+            internal,
             produce: ProduceRules::from(&config),
             log: log_config(&config, self.options.settings.number("producer.id.expiration.ms")),
             topic: config,

@@ -7,6 +7,7 @@ use alloc::format;
 use millstream_protocol::error::ErrorCode;
 
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
+use super::internal_topic::OFFSETS_TOPIC;
 use super::record::MetadataRecord;
 
 /// A topic to give more partitions.
@@ -42,6 +43,11 @@ impl Controller<'_> {
         new_partitions: &mut u32,
     ) -> Result<((), MetadataRecord), Refusal> {
         let known = self.known_topic(topic.name)?;
+        if topic.name == OFFSETS_TOPIC {
+            let message =
+                format!("Groups would lose what they committed: {OFFSETS_TOPIC} keeps its partitions.");
+            return Err(refuse(ErrorCode::InvalidPartitions, message));
+        }
         let present = i64::from(known.partitions);
         let added = i64::from(topic.partitions) - present;
         if added <= 0 {

@@ -12,6 +12,7 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::TopicId;
 
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
+use super::internal_topic::OFFSETS_TOPIC;
 use super::record::MetadataRecord;
 use super::{config_rules, topic_name};
 use crate::config::map::ConfigMap;
@@ -77,6 +78,9 @@ impl Controller<'_> {
         name: &str,
         new_id: &mut dyn FnMut() -> TopicId,
     ) -> Decision<CreatedTopic> {
+        if name == OFFSETS_TOPIC {
+            return self.create_offsets_topic(new_id);
+        }
         if !self.settings.is_on("auto.create.topics.enable") {
             let unknown = refuse(ErrorCode::UnknownTopicOrPartition, String::new());
             return Decision {

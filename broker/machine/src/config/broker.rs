@@ -305,13 +305,13 @@ configs! {
     "offsets.topic.compression.codec": Int = "0", Anything, accepted;
 
     /// How many partitions the offsets topic has.
-    "offsets.topic.num.partitions": Int = "50", AtLeast(1), accepted;
+    "offsets.topic.num.partitions": Int = "50", AtLeast(1), acted_on;
 
     /// The replication factor of the offsets topic. Kafka says 3; there is one broker here.
     "offsets.topic.replication.factor": Short = "1", AtLeast(1), accepted;
 
     /// segment.bytes of the offsets topic.
-    "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), accepted;
+    "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), acted_on;
 
     /// What the process does: it serves clients and keeps the cluster's metadata.
     "process.roles": List = "broker,controller", ListOf(PROCESS_ROLES), accepted;

@@ -1,6 +1,7 @@
 //! Metadata: brokers and topics as this connection should see them; topics that are missing may be created.
 
 use millstream_machine::cluster::image::{ClusterImage, TopicImage};
+use millstream_machine::cluster::internal_topic::is_internal;
 use millstream_machine::cluster::topic_name;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
@@ -136,6 +137,7 @@ fn known<'a>(image: &ClusterImage, node: i32, topic: &'a TopicImage) -> Metadata
     MetadataResponseTopic {
         name: Some(&topic.name),
         topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
         partitions: (0..topic.partitions as i32).map(partition).collect(),
         ..MetadataResponseTopic::default()
     }
