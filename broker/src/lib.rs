@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod controller;
+pub mod coordinator;
 pub mod error;
 pub mod limits;
 pub mod partition;

@@ -110,6 +110,31 @@ pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Log lines about misbehaving clients a second and shard; the rest is counted.
 pub const CLIENT_COMPLAINTS_PER_SECOND: u32 = 5;
 
+/// Offsets partitions that a shard reads at a time, to load their coordinators.
+pub const COORDINATOR_LOADS_MAX: usize = 4;
+/// Bytes of an offsets partition that are replayed in one turn, but for a batch that passes it.
+pub const GROUP_LOAD_PIECE_BYTES: u32 = 64 << 10;
+/// A coordinator that was given up is loaded anew after this long.
+pub const COORDINATOR_PAUSE: Duration = Duration::from_secs(1);
+/// One whose partition cannot be read is tried again after this long.
+pub const LOAD_PAUSE: Duration = Duration::from_secs(30);
+/// Largest batch that a coordinator appends, in bytes: Kafka's `max.message.bytes`.
+pub const GROUP_BATCH_BYTES_MAX: usize = 1_048_588;
+/// Decisions of groups go into one append up to this size, and beyond it with one.
+pub const GROUP_APPEND_BYTES: usize = 256 << 10;
+/// How soon a log that had no room is asked again.
+pub const APPEND_PAUSE: Duration = Duration::from_millis(1);
+/// Bytes of an offsets partition below which no snapshot is taken of its groups.
+pub const OFFSETS_LOG_BYTES_MIN: u64 = 1 << 20;
+/// The same in multiples of what its groups take.
+pub const OFFSETS_LOG_FACTOR: u64 = 4;
+/// Bytes of a snapshot that are appended in one turn.
+pub const SNAPSHOT_PIECE_BYTES: usize = 64 << 10;
+/// The part of a shard's memory for requests that groups may take is one of so many.
+pub const GROUP_STATE_SHARE: usize = 4;
+
+/// Least segment of an internal topic: a batch of groups fits.
+pub const INTERNAL_SEGMENT_BYTES_MIN: u32 = 2 << 20;
 /// Largest segment of an internal topic: what a snapshot made superfluous is deleted segment by segment.
 pub const INTERNAL_SEGMENT_BYTES_MAX: u32 = 8 << 20;
 

@@ -285,6 +285,7 @@ impl Shard {
                 Waiting::Produce(key) => self.finish_produce(key, why),
                 Waiting::Fetch { origin, round } => self.wake_fetch(origin, round, why),
                 Waiting::Trim { origin, log } => self.finish_trim(origin, log, why),
+                Waiting::Coordinator { partition, upto } => self.coordinator_released(partition, upto, why),
             }
         }
     }

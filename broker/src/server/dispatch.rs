@@ -98,18 +98,18 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::CreatePartitions => handlers::create_partitions::handle,
         ApiKey::IncrementalAlterConfigs => handlers::incremental_alter_configs::handle,
         ApiKey::DescribeCluster => handlers::describe_cluster::handle,
-        ApiKey::OffsetCommit
-        | ApiKey::OffsetFetch
-        | ApiKey::FindCoordinator
-        | ApiKey::JoinGroup
-        | ApiKey::Heartbeat
-        | ApiKey::LeaveGroup
-        | ApiKey::SyncGroup
-        | ApiKey::DescribeGroups
-        | ApiKey::ListGroups
-        | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete
-        | ApiKey::ConsumerGroupHeartbeat
+        ApiKey::OffsetCommit => handlers::offset_commit::handle,
+        ApiKey::OffsetFetch => handlers::offset_fetch::handle,
+        ApiKey::FindCoordinator => handlers::find_coordinator::handle,
+        ApiKey::JoinGroup => handlers::join_group::handle,
+        ApiKey::Heartbeat => handlers::heartbeat::handle,
+        ApiKey::LeaveGroup => handlers::leave_group::handle,
+        ApiKey::SyncGroup => handlers::sync_group::handle,
+        ApiKey::DescribeGroups => handlers::describe_groups::handle,
+        ApiKey::ListGroups => handlers::list_groups::handle,
+        ApiKey::DeleteGroups => handlers::delete_groups::handle,
+        ApiKey::OffsetDelete => handlers::offset_delete::handle,
+        ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe
         | ApiKey::DescribeLogDirs
         | ApiKey::ElectLeaders

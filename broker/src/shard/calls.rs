@@ -1,10 +1,12 @@
 //! Requests that wait: for the flush, another shard, records, the disk or the controller.
 //! Invariant: a call is answered once and then gone; late words about it meet nobody, for its key has passed.
 
+use millstream_protocol::types::{Offset, PartitionIndex};
 use millstream_storage::LogId;
 
 use super::messages::Origin;
 use super::slab::Key;
+use crate::coordinator::asking::GroupCall;
 use crate::partition::fetch::FetchWork;
 use crate::partition::produce::ProduceWork;
 use crate::partition::query::{QueryOrigin, TimeSearch};
@@ -28,6 +30,8 @@ pub enum Call {
     Query(QueryCall),
     /// A request that the controller decides.
     Admin(AdminCall),
+    /// A request to groups.
+    Group(GroupCall),
 }
 
 /// Who waits in the purgatory.
@@ -39,6 +43,8 @@ pub enum Waiting {
     Fetch { origin: Origin, round: u32 },
     /// A question that moves the start of this log.
     Trim { origin: QueryOrigin, log: LogId },
+    /// Answers of groups: that this partition of the offsets topic is durable up to here.
+    Coordinator { partition: PartitionIndex, upto: Offset },
 }
 
 /// Who waits for a read of the disk.
@@ -50,6 +56,8 @@ pub enum PendingRead {
     Fetch { work: Key, index: usize },
     /// A look-up by time.
     Search(TimeSearch),
+    /// A coordinator of this partition that is being loaded.
+    Coordinator(PartitionIndex),
 }
 
 impl PendingRead {

@@ -81,6 +81,11 @@ impl Shard {
         self.publish_health();
     }
 
+    /// No partition of the shard takes anything until a restart.
+    pub(crate) fn has_stopped_writing(&self) -> bool {
+        self.health.writes_stopped
+    }
+
     /// Lets the others know.
     pub(super) fn publish_health(&mut self) {
         self.health.shard = self.id.0;

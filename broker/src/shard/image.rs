@@ -7,13 +7,14 @@ use millstream_log::{LogConfig, PartitionKey, TimestampType};
 use millstream_machine::cluster::image::{ClusterImage, TopicImage};
 use millstream_machine::cluster::internal_topic::is_internal;
 use millstream_machine::config::topic_config::TopicConfig;
+use millstream_machine::group::DeletedTopic;
 use millstream_machine::partition::produce::ProduceRules;
 use millstream_protocol::record;
 use millstream_protocol::types::{BrokerId, PartitionIndex, TopicId};
 
 use super::connection_limits::ConnectionLimits;
 use super::state::{Shard, TopicRef};
-use crate::limits::INTERNAL_SEGMENT_BYTES_MAX;
+use crate::limits::{GROUP_BATCH_BYTES_MAX, INTERNAL_SEGMENT_BYTES_MAX, INTERNAL_SEGMENT_BYTES_MIN};
 use crate::partition::rules::PartitionRules;
 
 impl Shard {
@@ -34,9 +35,15 @@ impl Shard {
                 self.install_topic(&image, topic);
             }
         }
+        let mut deleted = Vec::new();
         for topic in before.topics().filter(|topic| image.topic(topic.id).is_none()) {
             self.remove_topic(topic);
+            deleted.push(DeletedTopic {
+                name: &topic.name,
+                id: topic.id,
+            });
         }
+        self.install_coordinators(&deleted);
     }
 
     pub(crate) fn topic_by_name(&self, name: &str) -> Option<TopicRef> {
@@ -56,7 +63,10 @@ impl Shard {
         if internal {
             // What the broker promises on these grounds must hold, whatever is said of other topics.
             config.flush_messages = 1;
-            config.segment_bytes = config.segment_bytes.min(INTERNAL_SEGMENT_BYTES_MAX);
+            config.segment_bytes = config
+                .segment_bytes
+                .clamp(INTERNAL_SEGMENT_BYTES_MIN, INTERNAL_SEGMENT_BYTES_MAX);
+            config.max_message_bytes = config.max_message_bytes.max(GROUP_BATCH_BYTES_MAX as u32);
         }
         let rules = PartitionRules {
             leader_epoch: image.leader_epoch(topic),

@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 
 use millstream_log::PartitionKey;
+use millstream_machine::group::GroupRequest;
 use millstream_protocol::types::Offset;
 use millstream_ring::{DetachedSocket, Slice};
 
 use super::mailbox::ShardId;
 use super::slab::Key;
+use crate::coordinator::Answered;
 use crate::partition::fetch::{FetchAnswer, FetchPiece, FetchTerms};
 use crate::partition::produce::{ProduceAnswer, ProducePiece, ProduceTerms};
 use crate::partition::query::{Query, QueryAnswer};
@@ -69,6 +71,19 @@ pub enum PeerMessage {
         call: Key,
         slot: usize,
         answer: QueryAnswer,
+    },
+    /// A request to a group of the receiver. Boxed: it is large beside the others.
+    Group {
+        call: Key,
+        slot: usize,
+        partition: PartitionKey,
+        request: Box<GroupRequest>,
+    },
+    /// Its answer.
+    GroupAnswer {
+        call: Key,
+        slot: usize,
+        answer: Box<Answered>,
     },
 }
 

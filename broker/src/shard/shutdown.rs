@@ -28,6 +28,7 @@ impl Shard {
                 },
             );
         }
+        self.close_coordinators();
         let connections: Vec<Key> = self.connections.keys().collect();
         for key in connections {
             let Some(connection) = self.connections.get_mut(key) else {

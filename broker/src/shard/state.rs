@@ -28,6 +28,8 @@ use super::slab::{Key, Slab};
 use super::space;
 use super::table::ShardTable;
 use crate::controller::client::{ControllerClient, ToShard};
+use crate::coordinator::settings::{commit_timeout, group_settings};
+use crate::coordinator::{Coordinators, GroupOrigin};
 use crate::limits::{
     CALLS_MAX, CLIENT_COMPLAINTS_PER_SECOND, CONNECTIONS_MAX, FETCH_SESSION_PARTITION_BYTES,
     FETCH_SESSION_PARTITIONS_MAX, FETCH_SESSIONS_MAX, SWEEP_INTERVAL,
@@ -55,6 +57,9 @@ pub struct Shard {
     /// Requests whose batches wait for the flush.
     pub awaiting_flush: usize,
     pub sessions: FetchSessions,
+    pub coordinators: Coordinators,
+    /// `offsets.commit.timeout.ms`.
+    pub(crate) commit_timeout: Duration,
     /// `fetch.max.bytes`.
     pub(crate) fetch_bytes_max: usize,
     /// `max.in.flight.requests.per.connection`.
@@ -174,6 +179,8 @@ impl Shard {
             .div_ceil(table.shards())
             .min(FETCH_SESSION_PARTITIONS_MAX)
             .min(options.memory_bytes / FETCH_SESSION_PARTITION_BYTES);
+        let groups = group_settings(&options.settings, options.memory_bytes);
+        let commit_timeout = commit_timeout(&options.settings);
         Self {
             id,
             options,
@@ -189,6 +196,8 @@ impl Shard {
             reads: Slab::new(CALLS_MAX),
             awaiting_flush: 0,
             sessions: FetchSessions::new(id.0 as u16, sessions_max, session_partitions_max),
+            coordinators: Coordinators::new(groups, calls_max),
+            commit_timeout,
             fetch_bytes_max,
             requests_in_flight_max,
             budget,
@@ -263,7 +272,7 @@ impl Shard {
         let origin = |call| Origin { shard: from, call };
         let asked = match &message {
             PeerMessage::Produce { pieces, .. } => pieces.iter().map(|piece| piece.records.len()).sum(),
-            PeerMessage::Fetch { .. } | PeerMessage::Query { .. } => 0,
+            PeerMessage::Fetch { .. } | PeerMessage::Query { .. } | PeerMessage::Group { .. } => 0,
             _ => usize::MAX,
         };
         self.note_request(asked);
@@ -295,6 +304,16 @@ impl Shard {
                 );
             }
             PeerMessage::Answer { call, slot, answer } => self.answered_query(call, slot, answer),
+            PeerMessage::Group {
+                call,
+                slot,
+                partition,
+                request,
+            } => {
+                let origin = origin(call);
+                self.group_request(GroupOrigin { origin, slot }, partition, *request);
+            }
+            PeerMessage::GroupAnswer { call, slot, answer } => self.group_answered(call, slot, *answer),
         }
     }
 
@@ -331,11 +350,12 @@ impl Shard {
             LogEvent::Flushed { log, upto } => self.advance_log(log, |marks| marks.flush(upto)),
             LogEvent::ReadDone { read, result } => self.finish_read(read, |shard, pending| match pending {
                 PendingRead::Fetch { work, index } => shard.read_done(work, index, result),
+                PendingRead::Coordinator(partition) => shard.load_read(partition, result),
                 PendingRead::Starting | PendingRead::Search(_) => {}
             }),
             LogEvent::TimeFound { read, result } => self.finish_read(read, |shard, pending| match pending {
                 PendingRead::Search(search) => shard.search_done(search, result),
-                PendingRead::Starting | PendingRead::Fetch { .. } => {}
+                PendingRead::Starting | PendingRead::Fetch { .. } | PendingRead::Coordinator(_) => {}
             }),
             LogEvent::StartRaised { log, start } => self.partitions.raise_start(log, start),
             LogEvent::StartMoved { log, start } => self.start_moved(log, start),
@@ -442,6 +462,7 @@ impl Shard {
     pub(super) fn cancel_waits(&mut self, waiting_call: Option<Key>) {
         if let Some(call) = waiting_call {
             self.drop_fetch(call);
+            self.drop_group_call(call);
         }
     }
 }

@@ -47,12 +47,14 @@ impl Shard {
         self.read_mail(ring);
         self.serve_ready_connections();
         self.handle_deadlines(ring);
+        let loads_left = self.load_coordinators();
+        self.drive_coordinators();
         self.drive_storage(ring);
         self.heed_congestion();
         let mail_left = self.mail.flush(ring);
         self.submit_dirty_connections(ring);
         self.advance_shutdown();
-        self.next(mail_left)
+        self.next(mail_left || loads_left)
     }
 
     fn complete(&mut self, ring: &mut impl Ring, completion: Completion) {
@@ -139,6 +141,7 @@ impl Shard {
 
     fn handle_deadlines(&mut self, ring: &mut impl Ring) {
         self.expire_waits();
+        self.expire_coordinators();
         if self.now.monotonic >= self.next_sweep {
             self.next_sweep = self.now.monotonic + Duration::from(SWEEP_INTERVAL);
             self.sweep(ring);
@@ -159,19 +162,20 @@ impl Shard {
         self.events = events;
     }
 
-    fn next(&self, mail_left: bool) -> Next {
+    fn next(&self, left: bool) -> Next {
         if self.lifecycle == Lifecycle::Stopped {
             return Next::Finished;
         }
         let has_input = !self.ready.is_empty() || !self.ready_with_much.is_empty();
         let has_output = !self.sends_waiting.is_empty() || !self.receives_waiting.is_empty();
-        if mail_left || has_input || has_output || !self.events.is_empty() || self.mail.has_mail() {
+        if left || has_input || has_output || !self.events.is_empty() || self.mail.has_mail() {
             return Next::Busy;
         }
         // Another shard's room comes back without a word.
         let congestion = (!self.congested.is_empty()).then(|| self.now.monotonic + CONGESTION_STEP);
         let deadlines = [
             self.partitions.next_deadline(),
+            self.coordinators.next_deadline(self.now.monotonic),
             self.shutdown_deadline(),
             congestion,
         ];

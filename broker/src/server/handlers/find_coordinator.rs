@@ -1,0 +1,85 @@
+//! FindCoordinator: where groups are kept. The first who asks has the offsets topic made.
+//!
+//! There is one broker, so it is the coordinator of every group. Transactions and share groups have none yet: who asks
+//! for one is given a code that no client retries, as with InitProducerId.
+
+use millstream_machine::cluster::internal_topic::OFFSETS_TOPIC;
+use millstream_protocol::error::{DecodeError, ErrorCode};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
+use millstream_protocol::primitive::Reader;
+
+use super::admin;
+use crate::controller::command::Action;
+use crate::server::dispatch::Request;
+use crate::server::reply::ReplyTo;
+use crate::shard::state::Shard;
+
+pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let to = request.to;
+    let body = FindCoordinatorRequest::decode(reader, to.version)?;
+    let keys: Vec<String> = match to.version >= BATCHED_SINCE {
+        true => body
+            .coordinator_keys
+            .iter()
+            .map(|key| (*key).to_owned())
+            .collect(),
+        false => vec![body.key.to_owned()],
+    };
+    let key_type = body.key_type;
+    if key_type == GROUP && shard.offsets_topic().is_none() && !keys.is_empty() {
+        let create = Action::AutoCreate(vec![OFFSETS_TOPIC.to_owned()]);
+        admin::start(shard, to, create, move |shard, to, _| {
+            answer(shard, to, key_type, &keys);
+        });
+    } else {
+        answer(shard, to, key_type, &keys);
+    }
+    Ok(())
+}
+
+fn answer(shard: &mut Shard, to: ReplyTo, key_type: i8, keys: &[String]) {
+    let error = match key_type {
+        GROUP if shard.offsets_topic().is_some() => ErrorCode::None,
+        GROUP => ErrorCode::CoordinatorNotAvailable,
+        TRANSACTION => ErrorCode::TransactionalIdAuthorizationFailed,
+        _ => ErrorCode::InvalidRequest,
+    };
+    let Some(advertised) = shard.advertised(to.connection) else {
+        return;
+    };
+    let (node_id, host, port) = match error {
+        ErrorCode::None => (
+            shard.options.node_id,
+            advertised.host.as_str(),
+            advertised.port.into(),
+        ),
+        _ => (-1, "", -1),
+    };
+    let error_message = (error != ErrorCode::None).then(|| error.name());
+    let coordinator = |key| Coordinator {
+        key,
+        node_id,
+        host,
+        port,
+        error_code: error as i16,
+        error_message,
+    };
+    let response = FindCoordinatorResponse {
+        error_code: error as i16,
+        error_message,
+        node_id,
+        host,
+        port,
+        coordinators: keys.iter().map(|key| coordinator(key)).collect(),
+        ..FindCoordinatorResponse::default()
+    };
+    shard.reply(to, &response);
+}
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+/// From this version on many keys are asked for at once.
+const BATCHED_SINCE: i16 = 4;

@@ -1,0 +1,98 @@
+//! What the handlers of group requests share.
+
+use std::net::IpAddr;
+
+use millstream_machine::group::Client;
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::types::TopicId;
+
+use crate::server::dispatch::Request;
+use crate::shard::state::Shard;
+
+/// Who asks, as other clients are told.
+pub fn client(shard: &Shard, request: &Request<'_>) -> Client {
+    let connection = shard.connections.get(request.to.connection);
+    Client {
+        id: request.client_id.unwrap_or_default().to_owned(),
+        host: connection.map_or_else(String::new, |connection| host(connection.peer.ip())),
+    }
+}
+
+/// Requests of members name their group.
+pub fn check_group_id(group_id: &str) -> Result<(), ErrorCode> {
+    match group_id.is_empty() {
+        true => Err(ErrorCode::InvalidGroupId),
+        false => Ok(()),
+    }
+}
+
+/// A topic of a request about offsets, with what can be said of its partitions before their group is asked.
+#[derive(Debug)]
+pub struct NamedTopic {
+    /// Empty where only an id was given, and nobody knows it.
+    pub name: String,
+    /// Zero where only a name was given, and nobody knows it.
+    pub id: TopicId,
+    /// In the order of the request; NONE for those that there are.
+    pub partitions: Vec<(i32, ErrorCode)>,
+}
+
+impl NamedTopic {
+    /// The same is said of all partitions.
+    pub fn refuse(&mut self, code: ErrorCode) {
+        self.partitions.iter_mut().for_each(|(_, error)| *error = code);
+    }
+}
+
+/// Looks a topic up, by its id or by its name.
+pub fn resolve(
+    shard: &Shard,
+    (name, id): (&str, TopicId),
+    partitions: impl Iterator<Item = i32>,
+    by_id: bool,
+) -> NamedTopic {
+    let found = match by_id {
+        true => shard.topic_by_id(id),
+        false => shard.topic_by_name(name),
+    };
+    let error = |index: i32| match &found {
+        Some(topic) if (0..topic.partitions).contains(&index) => ErrorCode::None,
+        None if by_id => ErrorCode::UnknownTopicId,
+        _ => ErrorCode::UnknownTopicOrPartition,
+    };
+    NamedTopic {
+        name: found.as_ref().map_or(name, |topic| &topic.name).to_owned(),
+        id: found.as_ref().map_or(id, |topic| topic.id),
+        partitions: partitions.map(|index| (index, error(index))).collect(),
+    }
+}
+
+/// An address as Java shows it, which is how Kafka's tools know it.
+fn host(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("/{address}"),
+        IpAddr::V6(address) => {
+            let [first, rest @ ..] = address.segments();
+            rest.iter().fold(format!("/{first:x}"), |text, segment| {
+                format!("{text}:{segment:x}")
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_look_as_java_shows_them() {
+        for (address, shown) in [
+            ("192.0.2.1", "/192.0.2.1"),
+            ("::ffff:192.0.2.1", "/192.0.2.1"),
+            ("::1", "/0:0:0:0:0:0:0:1"),
+            ("2001:db8::a", "/2001:db8:0:0:0:0:0:a"),
+        ] {
+            assert_eq!(host(address.parse().unwrap()), shown);
+        }
+    }
+}
