@@ -7,6 +7,7 @@ mod damage;
 mod fetching;
 mod flushing;
 mod full_disk;
+mod groups;
 mod hostile;
 #[path = "../support/mod.rs"]
 mod support;
