@@ -75,16 +75,16 @@ configs! {
     "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), accepted;
 
     /// How long a new group waits for more members, in milliseconds.
-    "group.initial.rebalance.delay.ms": Int = "3000", Anything, accepted;
+    "group.initial.rebalance.delay.ms": Int = "3000", Anything, acted_on;
 
     /// The longest session timeout that a group member may ask for, in milliseconds.
-    "group.max.session.timeout.ms": Int = "1800000", Anything, accepted;
+    "group.max.session.timeout.ms": Int = "1800000", Anything, acted_on;
 
     /// The most members of one group.
-    "group.max.size": Int = "2147483647", AtLeast(1), accepted;
+    "group.max.size": Int = "2147483647", AtLeast(1), acted_on;
 
     /// The shortest session timeout that a group member may ask for, in milliseconds.
-    "group.min.session.timeout.ms": Int = "6000", Anything, accepted;
+    "group.min.session.timeout.ms": Int = "6000", Anything, acted_on;
 
     /// The listener that brokers use among themselves.
     "inter.broker.listener.name": String = null, Anything, accepted;
@@ -287,19 +287,19 @@ configs! {
     "num.replica.fetchers": Int = "1", AtLeast(1), accepted;
 
     /// The most bytes of metadata beside a committed offset.
-    "offset.metadata.max.bytes": Int = "4096", Anything, accepted;
+    "offset.metadata.max.bytes": Int = "4096", Anything, acted_on;
 
     /// How long an offset commit may take, in milliseconds.
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), accepted;
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), acted_on;
 
     /// How many bytes are read at once when committed offsets are loaded.
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), accepted;
 
     /// How often expired offsets are looked for, in milliseconds.
-    "offsets.retention.check.interval.ms": Long = "600000", AtLeast(1), accepted;
+    "offsets.retention.check.interval.ms": Long = "600000", AtLeast(1), acted_on;
 
     /// How long the offsets of an empty group are kept, in minutes.
-    "offsets.retention.minutes": Int = "10080", AtLeast(1), accepted;
+    "offsets.retention.minutes": Int = "10080", AtLeast(1), acted_on;
 
     /// The codec of the offsets topic's batches.
     "offsets.topic.compression.codec": Int = "0", Anything, accepted;
