@@ -8,6 +8,7 @@ use millstream_protocol::types::{PartitionIndex, TimestampMs, TopicId};
 use super::Group;
 use super::answer::TopicErrors;
 use super::classic::ClassicGroup;
+use super::dispatch::TEXT_BYTES_MAX;
 use super::offsets::bytes_of;
 use super::record::CommittedOffset;
 use super::request::{CommitPartition, CommitRequest, CommitTopic};
@@ -61,7 +62,8 @@ impl Group {
         value: CommittedOffset,
         turn: &mut Turn,
     ) -> Result<(), ErrorCode> {
-        if is_longer(&value.metadata, turn.settings.offset_metadata_max_bytes) {
+        let units_max = turn.settings.offset_metadata_max_bytes;
+        if is_longer(&value.metadata, units_max) || value.metadata.len() > TEXT_BYTES_MAX {
             return Err(ErrorCode::OffsetMetadataTooLarge);
         }
         let topic = turn.topics.find(topic).unwrap_or_else(|| topic.into());

@@ -24,6 +24,9 @@ impl GroupCoordinator {
         if request.lacks_group_id() {
             return Some(request.refused(ErrorCode::InvalidGroupId));
         }
+        if request.has_overlong_text() {
+            return Some(request.refused(ErrorCode::UnknownServerError));
+        }
         Some(match request {
             GroupRequest::Join(request) => return self.join(now, ticket, request, effects),
             GroupRequest::Sync(request) => return self.sync(now, ticket, request, effects),
@@ -165,6 +168,28 @@ impl GroupRequest {
         );
         self.group_id() == Some("") && !may_be_empty
     }
+
+    /// Whether one of the texts that would go into a record is longer than a record's text can be. Kafka reads no such
+    /// text either.
+    fn has_overlong_text(&self) -> bool {
+        let is_overlong = |text: &str| text.len() > TEXT_BYTES_MAX;
+        match self {
+            GroupRequest::Join(request) => {
+                let prefix = request.group_instance_id.as_ref().unwrap_or(&request.client.id);
+                let mut names = request.protocols.iter().map(|protocol| &protocol.name);
+                let texts = [&request.group_id, &request.protocol_type, &request.client.host];
+                texts.into_iter().any(|text| is_overlong(text))
+                    || names.any(|name| is_overlong(name))
+                    || request.client.id.len() > TEXT_BYTES_MAX
+                    || prefix.len() + MEMBER_ID_SUFFIX_BYTES > TEXT_BYTES_MAX
+            }
+            GroupRequest::CommitOffsets(request) => {
+                let mut names = request.topics.iter().map(|topic| &topic.name);
+                is_overlong(&request.group_id) || names.any(|name| is_overlong(name))
+            }
+            _ => false,
+        }
+    }
 }
 
 fn code(result: Result<(), ErrorCode>) -> ErrorCode {
@@ -173,3 +198,8 @@ fn code(result: Result<(), ErrorCode>) -> ErrorCode {
         Err(error) => error,
     }
 }
+
+/// Longest text of a record, whose lengths are 16 bits and signed.
+pub(super) const TEXT_BYTES_MAX: usize = i16::MAX as usize;
+/// A dash and a UUID.
+const MEMBER_ID_SUFFIX_BYTES: usize = 37;

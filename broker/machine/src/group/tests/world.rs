@@ -107,11 +107,12 @@ impl World {
 
     /// The topic is deleted.
     pub fn forget(&mut self, name: &str) {
+        self.forget_id(name, TopicId::ZERO);
+    }
+
+    pub fn forget_id(&mut self, name: &str, id: TopicId) {
         let mut effects = Effects::default();
-        let deleted = DeletedTopic {
-            name,
-            id: TopicId::ZERO,
-        };
+        let deleted = DeletedTopic { name, id };
         self.machine.forget_topics(&[deleted], &mut effects);
         self.take(effects);
     }
