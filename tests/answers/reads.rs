@@ -157,6 +157,42 @@ fn fetches_that_find_nothing() {
 }
 
 #[test]
+fn offsets_and_aborted_transactions_that_are_not_known() {
+    let mut asked = Asked::new("fields");
+    let topic = asked.topic("read", 1, &[]);
+    let mut connection = asked.connect();
+    assert_eq!(put(&mut connection, &topic, 0, &batch(&[now()]).build()), (0, 0));
+    // Error, the offsets, and how many transactions were aborted.
+    for (name, partition, offset, isolation_level, kafka) in [
+        (&*topic, 0, 0, 0, (0, [1, 1, 0], None)),
+        (&topic, 0, 0, 1, (0, [1, 1, 0], Some(0))),
+        (&topic, 0, 9, 0, (1, [-1, -1, -1], None)),
+        (&topic, 0, 9, 1, (1, [-1, -1, -1], None)),
+        (&topic, 7, 0, 0, (3, [-1, -1, -1], Some(0))),
+        ("nobody", 0, 0, 0, (3, [-1, -1, -1], Some(0))),
+    ] {
+        let request = FetchRequest {
+            isolation_level,
+            ..fetch(name, partition, offset)
+        };
+        let reply = connection.call(&request, 11).expect("a reply");
+        let answer = reply.read::<FetchRequest<'_>>();
+        let found = &answer.responses[0].partitions[0];
+        let found = (
+            found.error_code,
+            [
+                found.high_watermark,
+                found.last_stable_offset,
+                found.log_start_offset,
+            ],
+            found.aborted_transactions.as_ref().map(Vec::len),
+        );
+        asked.check(("Fetch", name, partition, offset, isolation_level), found, kafka);
+    }
+    asked.finish();
+}
+
+#[test]
 fn offset_for_leader_epoch() {
     let mut asked = Asked::new("epochs");
     let topic = asked.topic("led", 1, &[]);

@@ -162,8 +162,7 @@ impl Shard {
         let plan = match piece.ask(committed).plan(&owned.marks, owned.rules.leader_epoch) {
             Ok(plan) => plan,
             Err(error @ FetchError::OffsetOutOfRange) => {
-                answer.error = self.beyond_known(piece).unwrap_or(error.code());
-                return (answer, None);
+                return refuse(self.beyond_known(piece).unwrap_or(error.code()));
             }
             Err(error) => return refuse(error.code()),
         };

@@ -471,6 +471,7 @@ fn respond(shard: &mut Shard, call: FetchCall) {
         mut answers,
         room: bytes_max,
         session,
+        committed,
         ..
     } = call;
     if let Some(connection) = shard.connections.get_mut(to.connection) {
@@ -515,7 +516,7 @@ fn respond(shard: &mut Shard, call: FetchCall) {
             });
         }
         let topic = responses.last_mut().expect("one was pushed");
-        topic.partitions.push(partition_data(target.index, &answer));
+        topic.partitions.push(partition_data(target, &answer, committed));
         records.append(&mut answer.records);
     }
     let session_id = session.map_or(0, |ticket| ticket.id().get());
@@ -536,7 +537,7 @@ fn session_answer(answer: &FetchAnswer) -> Answer {
     }
 }
 
-fn partition_data(index: i32, answer: &FetchAnswer) -> PartitionData<'static> {
+fn partition_data(target: &FetchTarget, answer: &FetchAnswer, committed: bool) -> PartitionData<'static> {
     let diverging_epoch = answer
         .diverging
         .map_or_else(EpochEndOffset::default, |diverging| EpochEndOffset {
@@ -544,12 +545,15 @@ fn partition_data(index: i32, answer: &FetchAnswer) -> PartitionData<'static> {
             end_offset: diverging.end_offset.get(),
         });
     PartitionData {
-        partition_index: index,
+        partition_index: target.index,
         error_code: answer.error as i16,
         high_watermark: answer.high_watermark,
         last_stable_offset: answer.last_stable_offset,
         log_start_offset: answer.log_start,
         diverging_epoch,
+        // Null from a log that was read uncommitted or could not be read.
+        aborted_transactions: (target.piece.is_err() || committed && answer.error == ErrorCode::None)
+            .then(Vec::new),
         records: Records::Splice(answer.bytes),
         ..PartitionData::default()
     }
