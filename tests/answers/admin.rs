@@ -4,9 +4,14 @@ use millstream_machine::config::definition::ConfigType;
 use millstream_protocol::message::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterableConfig,
 };
+use millstream_protocol::message::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use millstream_protocol::message::create_topics::{CreatableTopic, CreateTopicsRequest};
+use millstream_protocol::message::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use millstream_protocol::message::describe_cluster::DescribeClusterRequest;
 use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use millstream_protocol::message::init_producer_id::InitProducerIdRequest;
+use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
+use millstream_protocol::types::TopicId;
 use millstream_tests::wire::Connection;
 
 use super::{Asked, new_producer};
@@ -74,6 +79,8 @@ fn init_producer_id() {
         ];
         if version >= 3 {
             cases.push((None, (7, 3), (0, true, 0)));
+            cases.push((None, (7, -1), (42, false, EPOCH_OF_REFUSED)));
+            cases.push((None, (-1, 3), (42, false, EPOCH_OF_REFUSED)));
         }
         if asked.is_ours() {
             // Without transactions nobody has a transactional id.
@@ -97,6 +104,150 @@ fn init_producer_id() {
         }
     }
     asked.finish();
+}
+
+#[test]
+fn names_given_twice_are_answered_once() {
+    let mut asked = Asked::new("twice");
+    let topic = asked.topic("known", 1, &[]);
+    let mut connection = asked.connect();
+    let wanted = MetadataRequestTopic {
+        name: Some(&topic),
+        ..MetadataRequestTopic::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![wanted.clone(), wanted]),
+        ..MetadataRequest::default()
+    };
+    let reply = connection.call(&request, 12).expect("a reply");
+    asked.check("Metadata", reply.read::<MetadataRequest<'_>>().topics.len(), 1);
+    let new = CreatableTopic {
+        name: "new",
+        num_partitions: 1,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![new.clone(), new],
+        validate_only: true,
+        ..CreateTopicsRequest::default()
+    };
+    let reply = connection.call(&request, 7).expect("a reply");
+    let answer = reply.read::<CreateTopicsRequest<'_>>();
+    let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+    asked.check("CreateTopics", codes, vec![42]);
+    let grown = CreatePartitionsTopic {
+        name: &topic,
+        count: 3,
+        ..CreatePartitionsTopic::default()
+    };
+    let request = CreatePartitionsRequest {
+        topics: vec![grown.clone(), grown],
+        validate_only: true,
+        ..CreatePartitionsRequest::default()
+    };
+    let reply = connection.call(&request, 3).expect("a reply");
+    let answer = reply.read::<CreatePartitionsRequest<'_>>();
+    let codes: Vec<_> = answer.results.iter().map(|topic| topic.error_code).collect();
+    asked.check("CreatePartitions", codes, vec![42]);
+    asked.finish();
+}
+
+#[test]
+fn allowed_operations_are_all_that_there_are() {
+    let mut asked = Asked::new("allowed");
+    let topic = asked.topic("known", 1, &[]);
+    let mut connection = asked.connect();
+    for (included, cluster, of_topic) in [(true, 8096, 3576), (false, i32::MIN, i32::MIN)] {
+        let request = MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic {
+                name: Some(&topic),
+                ..MetadataRequestTopic::default()
+            }]),
+            include_cluster_authorized_operations: included,
+            include_topic_authorized_operations: included,
+            ..MetadataRequest::default()
+        };
+        let reply = connection.call(&request, 10).expect("a reply");
+        let answer = reply.read::<MetadataRequest<'_>>();
+        let found = (
+            answer.cluster_authorized_operations,
+            answer.topics[0].topic_authorized_operations,
+        );
+        asked.check(("Metadata", included), found, (cluster, of_topic));
+        let request = DescribeClusterRequest {
+            include_cluster_authorized_operations: included,
+            ..DescribeClusterRequest::default()
+        };
+        let reply = connection.call(&request, 1).expect("a reply");
+        let answer = reply.read::<DescribeClusterRequest>();
+        let found = answer.cluster_authorized_operations;
+        asked.check(("DescribeCluster", included), found, cluster);
+    }
+    asked.finish();
+}
+
+#[test]
+fn what_nobody_knows_is_told_by_its_code() {
+    let mut asked = Asked::new("unknown");
+    let mut connection = asked.connect();
+    let id = TopicId::new([7; 16]);
+    let request = MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            topic_id: id,
+            name: None,
+        }]),
+        ..MetadataRequest::default()
+    };
+    let reply = connection.call(&request, 12).expect("a reply");
+    let topic = &reply.read::<MetadataRequest<'_>>().topics[0];
+    asked.check("Metadata", (topic.error_code, topic.name.is_none()), (100, true));
+    for (name, topic_id, kafka) in [(Some("nobody"), TopicId::ZERO, 3), (None, id, 100)] {
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState { name, topic_id }],
+            timeout_ms: 5000,
+            ..DeleteTopicsRequest::default()
+        };
+        let reply = connection.call(&request, 6).expect("a reply");
+        let answer = &reply.read::<DeleteTopicsRequest<'_>>().responses[0];
+        let found = (answer.error_code, answer.error_message.is_some());
+        asked.check(("DeleteTopics", name), found, (kafka, true));
+    }
+    for (name, kafka) in [("nobody", 3), ("no topic!", 17), ("", 17)] {
+        let reply = connection.call(&describe(name, None), 4).expect("a reply");
+        let found = reply.read::<DescribeConfigsRequest<'_>>().results[0].error_code;
+        asked.check(("DescribeConfigs", name), found, kafka);
+    }
+    asked.finish();
+}
+
+#[test]
+fn no_names_of_configs_are_all_names() {
+    let mut asked = Asked::new("all");
+    let topic = asked.topic("described", 1, &[]);
+    let mut connection = asked.connect();
+    let counts: Vec<_> = [None, Some(vec![]), Some(vec!["retention.ms"])]
+        .into_iter()
+        .map(|names| {
+            let reply = connection.call(&describe(&topic, names), 4).expect("a reply");
+            reply.read::<DescribeConfigsRequest<'_>>().results[0]
+                .configs
+                .len()
+        })
+        .collect();
+    asked.check("named and not", (counts[0] == counts[1], counts[2]), (true, 1));
+    asked.finish();
+}
+
+fn describe<'a>(topic: &'a str, configuration_keys: Option<Vec<&'a str>>) -> DescribeConfigsRequest<'a> {
+    DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type: TOPIC,
+            resource_name: topic,
+            configuration_keys,
+        }],
+        ..DescribeConfigsRequest::default()
+    }
 }
 
 /// The golden lines are what Kafka 4.3.1 said of a topic that nobody configured (tests/wire/generator, TopicConfigs).

@@ -3,6 +3,7 @@
 //! Place: as [`super::controller`].
 
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::string::{String, ToString};
 
 use millstream_protocol::error::ErrorCode;
@@ -62,9 +63,13 @@ impl Controller<'_> {
                     "Neither topic name nor id were specified.",
                 ));
             }
-            (Some(name), true) => self.known_topic(name)?,
+            (Some(name), true) => self.known_topic(name).map_err(|refusal| Refusal {
+                message: format!("There is no topic '{name}'."),
+                ..refusal
+            })?,
             (None, false) => {
-                let unknown = || refuse(ErrorCode::UnknownTopicId, String::new());
+                let message = format!("There is no topic with the id {}.", topic.id);
+                let unknown = || refuse(ErrorCode::UnknownTopicId, message);
                 self.image.topic(topic.id).ok_or_else(unknown)?
             }
         };

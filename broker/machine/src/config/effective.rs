@@ -91,7 +91,7 @@ impl<'a> ConfigLayers<'a> {
         }
     }
 
-    /// Every configuration of a topic, or those of `names` that exist.
+    /// Every configuration of a topic, or those of `names` that exist; no names are all names, as Kafka has it.
     pub fn describe_topic(&self, own: &ConfigMap, names: Option<&[&str]>) -> Vec<DescribedConfig> {
         asked_for(TOPIC_CONFIGS, names)
             .map(|definition| self.describe_one_of_topic(definition, own))
@@ -221,9 +221,9 @@ fn asked_for(
     table: &'static [ConfigDefinition],
     names: Option<&[&str]>,
 ) -> impl Iterator<Item = &'static ConfigDefinition> {
-    table
-        .iter()
-        .filter(move |definition| names.is_none_or(|names| names.contains(&definition.name)))
+    table.iter().filter(move |definition| {
+        names.is_none_or(|names| names.is_empty() || names.contains(&definition.name))
+    })
 }
 
 fn described(

@@ -1,5 +1,6 @@
 //! Requests that the controller decides: sent there, answered when it has answered.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use millstream_machine::cluster::controller::Refusal;
@@ -61,6 +62,12 @@ pub fn unavailable() -> Refusal {
 /// The text of a refusal; none where the code says it all.
 pub fn message(refusal: &Refusal) -> Option<&str> {
     Some(refusal.message.as_str()).filter(|message| !message.is_empty())
+}
+
+/// Leaves one answer for each name: who is named twice is refused, once.
+pub fn once_each<'a, T>(answers: &mut Vec<T>, name: impl Fn(&T) -> &'a str) {
+    let mut seen = BTreeSet::new();
+    answers.retain(|answer| seen.insert(name(answer)));
 }
 
 /// The answers of an alteration of `count` resources.

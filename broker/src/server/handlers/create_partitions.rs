@@ -45,10 +45,12 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
                 .map_or(ErrorCode::None, |refusal| refusal.code) as i16,
             error_message: answer.as_ref().err().and_then(admin::message),
         });
+    let mut results: Vec<_> = results.collect();
+    admin::once_each(&mut results, |result| result.name);
     shard.reply(
         to,
         &CreatePartitionsResponse {
-            results: results.collect(),
+            results,
             ..Default::default()
         },
     );

@@ -63,10 +63,12 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
                 });
                 result(topic.name, answer, configs.collect())
             });
+    let mut topics: Vec<_> = topics.collect();
+    admin::once_each(&mut topics, |topic| topic.name);
     shard.reply(
         to,
         &CreateTopicsResponse {
-            topics: topics.collect(),
+            topics,
             ..CreateTopicsResponse::default()
         },
     );

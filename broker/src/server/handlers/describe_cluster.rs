@@ -7,6 +7,7 @@ use millstream_protocol::message::describe_cluster::{
 };
 use millstream_protocol::primitive::Reader;
 
+use super::authorized;
 use crate::server::dispatch::Request;
 use crate::shard::state::Shard;
 
@@ -39,6 +40,11 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         cluster_id: image.cluster_id().unwrap_or_default(),
         controller_id: shard.options.node_id,
         brokers: vec![broker],
+        cluster_authorized_operations: if body.include_cluster_authorized_operations {
+            authorized::CLUSTER
+        } else {
+            authorized::NOT_ASKED
+        },
         ..DescribeClusterResponse::default()
     };
     shard.reply(request.to, &answer);

@@ -2,6 +2,7 @@
 
 use millstream_machine::cluster::alter_configs::ConfigResource;
 use millstream_machine::cluster::controller::Refusal;
+use millstream_machine::cluster::topic_name;
 use millstream_machine::config::definition::ConfigType;
 use millstream_machine::config::effective::{ConfigSource, DescribedConfig};
 use millstream_protocol::error::{DecodeError, ErrorCode};
@@ -86,6 +87,12 @@ fn describe_configs(
     let node = BrokerId::new(shard.options.node_id);
     let layers = shard.image.config_layers(node, &shard.options.settings);
     let names = resource.configuration_keys.as_deref();
+    if resource.resource_type == TOPIC {
+        topic_name::check(resource.resource_name).map_err(|message| Refusal {
+            code: ErrorCode::InvalidTopicException,
+            message,
+        })?;
+    }
     match ConfigResource::from_wire(resource.resource_type, resource.resource_name, node)? {
         ConfigResource::Topic(name) => match shard.image.topic_by_name(name) {
             Some(topic) => Ok(layers.describe_topic(&topic.configs, names)),
@@ -155,3 +162,6 @@ fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfig
         ..Default::default()
     }
 }
+
+/// The resource type of topics.
+const TOPIC: i8 = 2;

@@ -22,6 +22,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         refuse(shard, request.to, error);
         return Ok(());
     }
+    if (body.producer_id == -1) != (body.producer_epoch == -1) {
+        refuse(shard, request.to, ErrorCode::InvalidRequest);
+        return Ok(());
+    }
     match shard.producer_ids.next() {
         Some(id) => give(shard, request.to, id),
         None => admin::start(

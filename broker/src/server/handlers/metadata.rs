@@ -1,32 +1,42 @@
 //! Metadata: brokers and topics as this connection should see them; topics that are missing may be created.
 
+use std::collections::BTreeSet;
+
 use millstream_machine::cluster::image::{ClusterImage, TopicImage};
 use millstream_machine::cluster::internal_topic::is_internal;
 use millstream_machine::cluster::topic_name;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::metadata::{
-    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 use millstream_protocol::primitive::Reader;
 use millstream_protocol::types::TopicId;
 
-use super::admin;
+use super::{admin, authorized};
 use crate::controller::command::Action;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
 use crate::shard::state::Shard;
 
-/// Which topics are asked for.
+/// What is asked for.
 #[derive(Debug, Clone)]
-pub enum Asked {
+struct Asked {
+    topics: AskedTopics,
+    /// What is said of the operations that are allowed.
+    cluster_operations: i32,
+    topic_operations: i32,
+}
+
+#[derive(Debug, Clone)]
+enum AskedTopics {
     All,
     These(Vec<AskedTopic>),
 }
 
-#[derive(Debug, Clone)]
-pub struct AskedTopic {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct AskedTopic {
     /// `None`: asked for by id.
     pub name: Option<String>,
     pub id: TopicId,
@@ -35,18 +45,16 @@ pub struct AskedTopic {
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let to = request.to;
     let body = MetadataRequest::decode(reader, to.version)?;
-    let asked = match &body.topics {
-        None => Asked::All,
-        // Before version 1 there was no null, and an empty list meant all.
-        Some(topics) if topics.is_empty() && to.version == 0 => Asked::All,
-        Some(topics) => {
-            let topic =
-                |topic: &millstream_protocol::message::metadata::MetadataRequestTopic<'_>| AskedTopic {
-                    name: topic.name.map(str::to_owned),
-                    id: topic.topic_id,
-                };
-            Asked::These(topics.iter().map(topic).collect())
-        }
+    let operations = |asked, all| if asked { all } else { authorized::NOT_ASKED };
+    let asked = Asked {
+        topics: match &body.topics {
+            None => AskedTopics::All,
+            // Before version 1 there was no null, and an empty list meant all.
+            Some(topics) if topics.is_empty() && to.version == 0 => AskedTopics::All,
+            Some(topics) => AskedTopics::These(once_each(topics)),
+        },
+        cluster_operations: operations(body.include_cluster_authorized_operations, authorized::CLUSTER),
+        topic_operations: operations(body.include_topic_authorized_operations, authorized::TOPIC),
     };
     let creates = body.allow_auto_topic_creation && shard.is_on("auto.create.topics.enable");
     let missing = if creates {
@@ -64,9 +72,19 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     Ok(())
 }
 
+/// Every topic at the place where it was asked for first.
+fn once_each(topics: &[MetadataRequestTopic<'_>]) -> Vec<AskedTopic> {
+    let mut seen = BTreeSet::new();
+    let asked = topics.iter().map(|topic| AskedTopic {
+        name: topic.name.map(str::to_owned),
+        id: topic.topic_id,
+    });
+    asked.filter(|topic| seen.insert(topic.clone())).collect()
+}
+
 /// Names that are asked for, could be topics and are none.
 fn missing(shard: &Shard, asked: &Asked) -> Vec<String> {
-    let Asked::These(topics) = asked else {
+    let AskedTopics::These(topics) = &asked.topics else {
         return Vec::new();
     };
     let names = topics.iter().filter_map(|topic| topic.name.as_ref());
@@ -81,10 +99,15 @@ fn answer(shard: &mut Shard, to: ReplyTo, asked: &Asked) {
     };
     let image = shard.image.clone();
     let node = shard.options.node_id;
-    let topics = match asked {
-        Asked::All => image.topics().map(|topic| known(&image, node, topic)).collect(),
-        Asked::These(topics) => topics.iter().map(|asked| one(&image, node, asked)).collect(),
+    let mut topics: Vec<_> = match &asked.topics {
+        AskedTopics::All => image.topics().map(|topic| known(&image, node, topic)).collect(),
+        AskedTopics::These(topics) => topics
+            .iter()
+            .map(|asked| one(&image, node, asked, to.version))
+            .collect(),
     };
+    let there = topics.iter_mut().filter(|topic| topic.error_code == 0);
+    there.for_each(|topic| topic.topic_authorized_operations = asked.topic_operations);
     let broker = MetadataResponseBroker {
         node_id: node,
         host: &advertised.host,
@@ -96,12 +119,18 @@ fn answer(shard: &mut Shard, to: ReplyTo, asked: &Asked) {
         cluster_id: image.cluster_id(),
         controller_id: node,
         topics,
+        cluster_authorized_operations: asked.cluster_operations,
         ..MetadataResponse::default()
     };
     shard.reply(to, &body);
 }
 
-fn one<'a>(image: &'a ClusterImage, node: i32, asked: &'a AskedTopic) -> MetadataResponseTopic<'a> {
+fn one<'a>(
+    image: &'a ClusterImage,
+    node: i32,
+    asked: &'a AskedTopic,
+    version: i16,
+) -> MetadataResponseTopic<'a> {
     let (found, error) = match &asked.name {
         Some(name) => (image.topic_by_name(name), name_error(name)),
         None => (image.topic(asked.id), ErrorCode::UnknownTopicId),
@@ -110,7 +139,10 @@ fn one<'a>(image: &'a ClusterImage, node: i32, asked: &'a AskedTopic) -> Metadat
         Some(topic) => known(image, node, topic),
         None => MetadataResponseTopic {
             error_code: error as i16,
-            name: asked.name.as_deref().or(Some("")),
+            name: asked
+                .name
+                .as_deref()
+                .or((version < NULL_NAMES_SINCE).then_some("")),
             topic_id: asked.id,
             ..MetadataResponseTopic::default()
         },
@@ -142,3 +174,6 @@ fn known<'a>(image: &ClusterImage, node: i32, topic: &'a TopicImage) -> Metadata
         ..MetadataResponseTopic::default()
     }
 }
+
+/// From this version on the name of a topic that nobody knows by its id is null.
+const NULL_NAMES_SINCE: i16 = 12;

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod alter_configs;
 pub mod api_versions;
+pub mod authorized;
 pub mod broker_logger;
 pub mod create_partitions;
 pub mod create_topics;

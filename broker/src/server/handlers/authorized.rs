@@ -1,0 +1,30 @@
+//! Which operations a client may do, as bit sets of Kafka's operation numbers: all that there are for such a resource,
+//! as nobody is kept from anything.
+
+/// Create, alter, describe, cluster action, describe and alter configs, idempotent write.
+pub const CLUSTER: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// Read, write, create, delete, alter, describe, describe and alter configs.
+pub const TOPIC: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// What is said where nobody asked.
+pub const NOT_ASKED: i32 = i32::MIN;
+
+const fn bits(operations: &[u32]) -> i32 {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < operations.len() {
+        bits |= 1 << operations[at];
+        at += 1;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kafka 4.3.1 without an authorizer answers these.
+    #[test]
+    fn the_sets_are_kafkas() {
+        assert_eq!((CLUSTER, TOPIC), (8096, 3576));
+    }
+}
