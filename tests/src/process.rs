@@ -1,5 +1,6 @@
 //! The real broker as a process of its own: started, killed and started again over one data directory.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -212,13 +213,19 @@ fn answers(address: SocketAddr) -> bool {
 /// The broker's binary, to be given arguments; nothing of the caller's environment configures it. It is killed when
 /// the calling thread ends, so that a test that is killed leaves nothing behind.
 pub fn millstream() -> Command {
-    let mut command = Command::new(profile_dir().join("end-with-starter"));
-    command.arg(std::process::id().to_string()).arg(binary());
+    let mut command = tied_to_this_thread(binary());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MILLSTREAM_") {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// A command that is killed when the calling thread ends, however it ends.
+pub fn tied_to_this_thread(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(profile_dir().join("end-with-starter"));
+    command.arg(std::process::id().to_string()).arg(program);
     command
 }
 

@@ -70,17 +70,27 @@ impl Connection {
         self.stream.write_all(bytes)
     }
 
+    /// Sends bytes as they are and waits for a frame; its content.
+    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.send_raw(bytes)?;
+        self.frame()
+    }
+
     /// Waits for the next reply, which must be to an `R` of `version`.
     pub fn receive<R: Request>(&mut self, version: i16) -> io::Result<Reply> {
+        Ok(Reply {
+            frame: self.frame()?,
+            key: R::API as i16,
+            version,
+        })
+    }
+
+    fn frame(&mut self) -> io::Result<Vec<u8>> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut frame)?;
-        Ok(Reply {
-            frame,
-            key: R::API as i16,
-            version,
-        })
+        Ok(frame)
     }
 
     pub fn call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<Reply> {

@@ -80,12 +80,39 @@ impl<'a> Parser<'a> {
         elements
     }
 
-    /// The golden strings have nothing to be escaped.
     fn string(&mut self) -> String {
         assert!(self.skip("\""));
-        let (string, rest) = self.rest.split_once('"').expect("a closing quote");
-        self.rest = rest;
-        string.to_owned()
+        let mut string = String::new();
+        loop {
+            let end = self.rest.find(['"', '\\']).expect("a closing quote");
+            string.push_str(&self.rest[..end]);
+            let quote = self.rest[end..].starts_with('"');
+            self.rest = &self.rest[end + 1..];
+            if quote {
+                return string;
+            }
+            string.push(self.escaped());
+        }
+    }
+
+    /// What a backslash stands before.
+    fn escaped(&mut self) -> char {
+        let mut characters = self.rest.chars();
+        let kind = characters.next().expect("an escape");
+        self.rest = characters.as_str();
+        match kind {
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            '0' => '\0',
+            'u' => {
+                let (digits, rest) = self.rest.split_once('}').expect("a closing brace");
+                self.rest = rest;
+                let code = u32::from_str_radix(digits.trim_start_matches('{'), 16).expect("hexadecimal");
+                char::from_u32(code).expect("a character")
+            }
+            itself => itself,
+        }
     }
 
     /// The crate's ids, in the notation of ours.

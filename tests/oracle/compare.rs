@@ -1,0 +1,284 @@
+//! Two sides' answers, field by field, and the listing of what may differ: the tables of `docs/compatibility.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use super::normal::key_of;
+use super::talk::Step;
+
+/// One field that differs, in some versions of the same case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    api: String,
+    /// `case: path.to.the[element].field`
+    place: String,
+    kafka: String,
+    ours: String,
+}
+
+/// A row of the listing. A `*` stands for anything.
+#[derive(Clone, Debug)]
+pub struct Listed(Difference);
+
+/// All fields that differ, each with the versions in which it does.
+pub fn differences(kafka: &[Step], ours: &[Step]) -> BTreeMap<Difference, BTreeSet<i16>> {
+    assert_eq!(kafka.len(), ours.len(), "both are asked the same");
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (kafka, ours) in kafka.iter().zip(ours) {
+        let asked = |step: &Step| (step.api, step.version, step.case.clone());
+        assert_eq!(asked(kafka), asked(ours), "both are asked the same");
+        let [theirs_all, mine_all] = [fields(&kafka.answer), fields(&ours.answer)];
+        let places: BTreeSet<_> = theirs_all.keys().chain(mine_all.keys()).collect();
+        for place in places {
+            let [theirs, mine] = [&theirs_all, &mine_all].map(|fields| match fields.get(place) {
+                Some(value) => value.clone(),
+                None => ABSENT.to_owned(),
+            });
+            if theirs != mine && !is_within_what_one_lacks(place, &theirs_all, &mine_all) {
+                let difference = Difference {
+                    api: kafka.api.spec().name.to_owned(),
+                    place: format!("{}: {place}", kafka.case),
+                    kafka: theirs,
+                    ours: mine,
+                };
+                found.entry(difference).or_default().insert(kafka.version);
+            }
+        }
+    }
+    found
+}
+
+/// Differences that are not listed, and, where everything was asked, listings of what does not differ.
+pub fn complaints(
+    found: &BTreeMap<Difference, BTreeSet<i16>>,
+    listing: &[Listed],
+    everything: bool,
+) -> Vec<String> {
+    let unlisted = found
+        .iter()
+        .filter(|(difference, _)| !listing.iter().any(|row| row.covers(difference)))
+        .map(|(difference, versions)| format!("{difference} (not listed; in versions {versions:?})"));
+    let unused = listing
+        .iter()
+        .filter(|row| everything && !found.keys().any(|difference| row.covers(difference)))
+        .map(|row| format!("{row} (listed, and nothing differs there)"));
+    unlisted.chain(unused).collect()
+}
+
+impl Listed {
+    fn covers(&self, difference: &Difference) -> bool {
+        let Listed(row) = self;
+        row.api == difference.api
+            && matches(&row.place, &difference.place)
+            && matches(&row.kafka, &difference.kafka)
+            && matches(&row.ours, &difference.ours)
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            api,
+            place,
+            kafka,
+            ours,
+        } = self;
+        write!(f, "| {api} | `{place}` | `{kafka}` | `{ours}` |")
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The rows of the page's tables: API, place, Kafka's value, ours, and the reason, which must be there.
+pub fn listing(page: &str) -> Vec<Listed> {
+    let cells = |line: &str| -> Vec<String> {
+        let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
+        inner
+            .split(" | ")
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
+    rows.map(|line| match <[String; 5]>::try_from(cells(line)) {
+        Ok([api, place, kafka, ours, why]) if !why.is_empty() => Listed(Difference {
+            api,
+            place,
+            kafka,
+            ours,
+        }),
+        _ => panic!("not API, place, Kafka's, ours and a reason: {line}"),
+    })
+    .collect()
+}
+
+type Fields = BTreeMap<String, String>;
+
+/// An answer's fields by their place.
+fn fields(answer: &Value) -> Fields {
+    let mut fields = BTreeMap::new();
+    collect(answer, String::new(), &mut fields);
+    fields
+}
+
+/// Whether an element that the place lies in is there on one side only: that is one difference, not as many as it has
+/// fields.
+fn is_within_what_one_lacks(place: &str, one: &Fields, other: &Fields) -> bool {
+    let elements = place.match_indices(']').map(|(at, _)| &place[..=at]);
+    elements
+        .filter(|element| *element != place)
+        .any(|element| one.contains_key(element) != other.contains_key(element))
+}
+
+fn collect(value: &Value, place: String, fields: &mut Fields) {
+    match value {
+        Value::Object(inner) => {
+            for (name, value) in inner {
+                let dot = if place.is_empty() { "" } else { "." };
+                collect(value, format!("{place}{dot}{name}"), fields);
+            }
+        }
+        Value::Array(elements) if elements.iter().any(Value::is_object) => {
+            let mut last = None;
+            let mut again = 0;
+            for (index, element) in elements.iter().enumerate() {
+                let key = key_of(element).map_or_else(|| index.to_string(), |key| key.trim().to_owned());
+                again = if last.as_ref() == Some(&key) { again + 1 } else { 0 };
+                let mark = "'".repeat(again);
+                let place = format!("{place}[{key}{mark}]");
+                fields.insert(place.clone(), "there".to_owned());
+                collect(element, place, fields);
+                last = Some(key);
+            }
+        }
+        other => {
+            fields.insert(place, other.to_string().replace('|', "/"));
+        }
+    }
+}
+
+/// Whether a text is what a pattern says, in which `*` stands for anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().expect("a split has a first part");
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        if let Some(between) = last.replace(part) {
+            let Some(at) = rest.find(between) else {
+                return false;
+            };
+            rest = &rest[at + between.len()..];
+        }
+    }
+    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
+}
+
+/// Where one side has no such field.
+const ABSENT: &str = "–";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_protocol::api::ApiKey;
+    use serde_json::json;
+
+    #[test]
+    fn patterns_match_with_stars_for_anything() {
+        for (pattern, text) in [
+            ("a", "a"),
+            ("*", ""),
+            ("a*", "ab"),
+            ("a*c*e", "abcde"),
+            ("*b", "ab"),
+            ("a**b", "ab"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("a", "ab"), ("a*c", "ab"), ("a*bc*c", "abc"), ("", "a")] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_differs_is_listed_and_what_is_listed_differs() {
+        let step = |error_code: i32, version| Step {
+            api: ApiKey::Fetch,
+            version,
+            case: "a case".to_owned(),
+            answer: json!({"error_code": error_code, "topics": [{"name": "t"}]}),
+        };
+        let kafka = [step(1, 4), step(1, 5), step(2, 6)];
+        let ours = [step(1, 4), step(3, 5), step(3, 6)];
+        let found = differences(&kafka, &ours);
+        let row = |kafka: &str| {
+            let page = format!("| API | place |\n| Fetch | `a *: error_code` | `{kafka}` | `3` | a reason |");
+            listing(&page)
+        };
+        assert_eq!(complaints(&found, &row("*"), true), [""; 0]);
+        let some = complaints(&found, &row("1"), true);
+        assert_eq!(
+            some,
+            ["| Fetch | `a case: error_code` | `2` | `3` | (not listed; in versions {6})"]
+        );
+        let same = differences(&kafka, &kafka);
+        let unused = complaints(&same, &row("1"), true);
+        assert_eq!(
+            unused,
+            ["| Fetch | `a *: error_code` | `1` | `3` | (listed, and nothing differs there)"]
+        );
+        assert_eq!(complaints(&same, &row("1"), false), [""; 0], "not all was asked");
+    }
+
+    #[test]
+    #[should_panic(expected = "a reason")]
+    fn a_row_needs_a_reason() {
+        listing("| Fetch | `a` | `1` | `3` |  |");
+    }
+
+    #[test]
+    fn what_one_side_lacks_is_one_difference() {
+        let step = |answer| Step {
+            api: ApiKey::Fetch,
+            version: 4,
+            case: String::new(),
+            answer,
+        };
+        let kafka = [step(
+            json!({"topics": [{"name": "t", "partitions": [{"index": 1, "a": 2}]}]}),
+        )];
+        let found = differences(&kafka, &[step(json!({"topics": []}))]);
+        let places: Vec<_> = found.keys().map(|it| &it.place[..]).collect();
+        assert_eq!(places, [": topics", ": topics[t]"]);
+    }
+
+    #[test]
+    fn fields_have_places() {
+        let answer = json!({"a": 1, "b": [{"name": "x", "c": [1, 2]}, {"name": "x", "c": []}]});
+        let fields: Vec<_> = fields(&answer)
+            .into_iter()
+            .map(|(place, value)| format!("{place}={value}"))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "a=1",
+                "b[x']=there",
+                "b[x'].c=[]",
+                "b[x'].name=\"x\"",
+                "b[x]=there",
+                "b[x].c=[1,2]",
+                "b[x].name=\"x\""
+            ]
+        );
+    }
+}

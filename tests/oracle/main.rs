@@ -1,0 +1,74 @@
+//! Millstream against the original: Apache Kafka 4.3.1 and the real process are asked the same, version by version,
+//! and every field of their answers is held together. What may differ is listed in `docs/compatibility.md` with its
+//! reason; an unlisted difference fails, and so does a listing that nothing needs.
+//!
+//! `tests/oracle/run` starts it. It needs Java and Maven, so that a plain test run passes over it.
+
+mod compare;
+mod configs;
+#[path = "../wire/debug.rs"]
+mod debug;
+mod fetch;
+mod kafka;
+mod metadata;
+mod normal;
+mod offsets;
+mod produce;
+mod talk;
+mod topics;
+mod versions;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use kafka::Kafka;
+use millstream_tests::process::Broker;
+use talk::Talk;
+
+type Area = fn(&mut Talk);
+
+/// What is asked, area by area, each over what the ones before have left.
+const AREAS: &[(&str, Area)] = &[
+    ("versions", versions::ask),
+    ("metadata", metadata::ask),
+    ("topics", topics::ask),
+    ("configs", configs::ask),
+    ("produce", produce::ask),
+    ("fetch", fetch::ask),
+    ("offsets", offsets::ask),
+];
+
+#[test]
+fn kafka_and_millstream_answer_alike() {
+    let only = std::env::var("MILLSTREAM_TESTS_AREA").unwrap_or_default();
+    assert!(
+        only.is_empty() || AREAS.iter().any(|(name, _)| *name == only),
+        "no area is called {only}"
+    );
+    let ours = Broker::start(&["--cores", "1"]);
+    let kafka = Kafka::start();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let then = i64::try_from((since_1970 - HOURS_AGO).as_millis()).expect("before the end of time");
+    let [kafkas, mine] = [kafka.address(), ours.address()].map(|address| {
+        let mut talk = Talk::new(address, then);
+        for (name, ask) in AREAS {
+            if only.is_empty() || *name == only {
+                let started = Instant::now();
+                ask(&mut talk);
+                println!("{name}: {:.1} s", started.elapsed().as_secs_f64());
+            }
+        }
+        talk.steps
+    });
+    let found = compare::differences(&kafkas, &mine);
+    let listing = compare::listing(include_str!("../../docs/compatibility.md"));
+    println!("{} answers of each, {} differences", mine.len(), found.len());
+    let complaints = compare::complaints(&found, &listing, only.is_empty());
+    assert!(
+        complaints.is_empty(),
+        "{} complaints:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}
+
+const HOURS_AGO: Duration = Duration::from_secs(5 * 3600);

@@ -1,0 +1,146 @@
+//! One side's part: what it was asked, case by case, and what it answered.
+
+use std::fmt::{Debug, Display};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use millstream_protocol::api::ApiKey;
+use millstream_protocol::message::Request;
+use millstream_protocol::message::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
+use millstream_protocol::primitive::Writer;
+use millstream_tests::wire::{Connection, Reply};
+use serde_json::Value;
+
+use super::debug;
+use super::normal::Normal;
+
+/// A broker that is asked, and all that it answered.
+pub struct Talk {
+    address: SocketAddr,
+    connection: Connection,
+    normal: Normal,
+    pub steps: Vec<Step>,
+    /// The same for both sides: some hours ago, in milliseconds.
+    pub then: i64,
+}
+
+/// One question and its answer.
+#[derive(Debug)]
+pub struct Step {
+    pub api: ApiKey,
+    pub version: i16,
+    pub case: String,
+    /// Made comparable; a text where there was none.
+    pub answer: Value,
+}
+
+impl Talk {
+    pub fn new(address: SocketAddr, then: i64) -> Self {
+        Self {
+            address,
+            connection: connect(address),
+            normal: Normal::new(address),
+            steps: Vec::new(),
+            then,
+        }
+    }
+
+    /// Asks, and writes down what comes. `None` where the broker closes the connection instead.
+    pub fn ask<R>(&mut self, case: impl Display, request: &R, version: i16) -> Option<Reply>
+    where
+        R: Request,
+        for<'r> R::Response<'r>: Debug,
+    {
+        let reply = self.connection.call(request, version);
+        let answer = match &reply {
+            Ok(reply) => debug::parse(&format!("{:?}", reply.read::<R>())),
+            Err(error) => self.silence(error),
+        };
+        self.steps.push(Step {
+            api: R::API,
+            version,
+            case: case.to_string(),
+            answer: self.normal.of(answer),
+        });
+        reply.ok()
+    }
+
+    /// Asks in every version that has the request's fields.
+    pub fn ask_in_all<R>(&mut self, case: impl Display, request: &R)
+    where
+        R: Request,
+        for<'r> R::Response<'r>: Debug,
+    {
+        let spec = R::API.spec();
+        for version in spec.min..=spec.max {
+            if request.encode(&mut Writer::new(), version).is_ok() {
+                self.ask(&case, request, version);
+            }
+        }
+    }
+
+    /// Asks what is no part of the comparison.
+    pub fn aside<R: Request>(&mut self, request: &R, version: i16) -> Reply {
+        self.connection.call(request, version).expect("an answer")
+    }
+
+    /// Creates a topic and waits until it can be read; no part of the comparison.
+    pub fn topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+        self.connection.create_topic(name, partitions, configs);
+        let until = Instant::now() + PATIENCE;
+        while (0..partitions).any(|partition| self.earliest(name, partition) != 0) {
+            assert!(Instant::now() < until, "{name} does not come to life");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Bytes as they are, and whether anything comes back: the answer's frame, or how the connection ended.
+    pub fn raw(&mut self, api: ApiKey, case: impl Display, frame: &[u8]) {
+        let answer = self.connection.raw(frame);
+        let answer = match answer {
+            Ok(bytes) => Value::from(bytes),
+            Err(error) => self.silence(&error),
+        };
+        self.steps.push(Step {
+            api,
+            version: i16::from_be_bytes([frame[6], frame[7]]),
+            case: case.to_string(),
+            answer,
+        });
+    }
+
+    /// No answer came: the next question goes to a new connection.
+    fn silence(&mut self, error: &io::Error) -> Value {
+        self.connection = connect(self.address);
+        Value::from(match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "does not answer",
+            _ => "closes the connection",
+        })
+    }
+
+    fn earliest(&mut self, name: &str, partition_index: i32) -> i16 {
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name,
+                partitions: vec![ListOffsetsPartition {
+                    partition_index,
+                    current_leader_epoch: -1,
+                    timestamp: -2,
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let reply = self.aside(&request, 5);
+        reply.read::<ListOffsetsRequest<'_>>().topics[0].partitions[0].error_code
+    }
+}
+
+fn connect(address: SocketAddr) -> Connection {
+    Connection::open(address).expect("a connection")
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
