@@ -115,9 +115,6 @@ impl ClassicGroup {
 
     /// The sync timer is due, and its slot empty: who did not ask for its assignment is out.
     pub(super) fn expire_sync(&mut self, turn: &mut Turn) {
-        if self.members.all_synced() {
-            return;
-        }
         for member_id in self.members.ids_where(|it| it.owes_sync) {
             self.remove(&member_id, turn);
         }

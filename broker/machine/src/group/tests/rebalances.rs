@@ -203,6 +203,30 @@ fn who_never_syncs_is_out_after_the_rebalance_timeout() {
 }
 
 #[test]
+fn a_new_member_does_not_wait_longer_than_five_minutes() {
+    let mut world = World::new();
+    let [leader, follower] = stable(&mut world);
+    for member_id in [&leader, &follower] {
+        let mut request = join(&mut world, member_id, RANGE);
+        request.rebalance_timeout_ms = Some(600_000);
+        world.ask(GroupRequest::Join(request));
+    }
+    let newcomer = comes(&mut world, RANGE);
+    for _ in 0..59 {
+        world.pass(5_000);
+        world.told(GroupRequest::Heartbeat(heartbeat(&leader, 2)));
+        world.told(GroupRequest::Heartbeat(heartbeat(&follower, 2)));
+    }
+    assert!(
+        world.open.contains(&newcomer),
+        "its session does not count while it waits"
+    );
+    world.pass(5_000);
+    assert_eq!(joined(&mut world, newcomer).error, ErrorCode::UnknownMemberId);
+    assert_eq!(world.state("g"), GroupState::PreparingRebalance);
+}
+
+#[test]
 fn most_votes_win_among_what_all_know() {
     let protocols: [&[(&str, &[u8])]; 3] = [
         &[("a", b"1"), ("b", b"1"), ("c", b"1")],
@@ -216,6 +240,30 @@ fn most_votes_win_among_what_all_know() {
     assert_eq!(answers[0].protocol_name.as_deref(), Some("c"));
     let metadata: Vec<u8> = answers[0].members.iter().map(|it| it.metadata[0]).collect();
     assert_eq!(metadata, b"123");
+}
+
+#[test]
+fn among_equal_votes_the_first_name_wins() {
+    let mut world = World::new();
+    let tickets = [
+        comes(&mut world, &[("b", b""), ("a", b"")]),
+        comes(&mut world, &[("a", b""), ("b", b"")]),
+    ];
+    world.pass(6_000);
+    assert_eq!(joined(&mut world, tickets[0]).protocol_name.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_group_that_somebody_may_come_back_to_is_not_tidied_away() {
+    let mut world = World::new();
+    let mut request = join(&mut world, "", RANGE);
+    request.session_timeout_ms = 1_800_000;
+    let GroupAnswer::Join(answer) = world.told(GroupRequest::Join(request)) else {
+        panic!("a join");
+    };
+    world.pass(1_200_000);
+    let ticket = rejoins(&mut world, &answer.member_id);
+    assert!(world.open.contains(&ticket));
 }
 
 #[test]

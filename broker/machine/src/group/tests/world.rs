@@ -160,6 +160,11 @@ impl World {
         );
         let groups = self.machine.groups.values();
         let bytes: u64 = groups.clone().map(Group::bytes).sum();
+        for group in groups.clone() {
+            let offsets = group.offsets.after(None);
+            let bytes: u64 = offsets.map(|(key, value)| offsets::bytes_of(key, value)).sum();
+            assert_eq!(group.offsets.bytes(), bytes, "bytes of offsets");
+        }
         assert_eq!(self.machine.live_bytes(), bytes, "bytes of all groups");
         let timers: BTreeSet<Timer> = groups.clone().flat_map(expected_timers).collect();
         assert!(self.machine.timers.iter().eq(timers.iter()), "timers");
