@@ -5,6 +5,7 @@
 //! is left out then.
 
 mod admin;
+mod groups;
 mod reads;
 mod writes;
 
@@ -34,7 +35,9 @@ impl Asked {
     fn new(test: &str) -> Self {
         let other = std::env::var("MILLSTREAM_TESTS_ADDRESS").ok();
         let other: Option<SocketAddr> = other.map(|text| text.parse().expect("HOST:PORT"));
-        let broker = other.is_none().then(|| Broker::start(&["--cores", "1"]));
+        let broker = other
+            .is_none()
+            .then(|| Broker::start(&["--cores", "1", "--set", NO_DELAY]));
         Self {
             address: other.unwrap_or_else(|| broker.as_ref().expect("started").address()),
             broker,
@@ -125,4 +128,6 @@ fn now() -> i64 {
     i64::try_from(since.expect("after 1970").as_millis()).expect("before the end of time")
 }
 
+/// Groups need not wait for members that do not come.
+const NO_DELAY: &str = "group.initial.rebalance.delay.ms=0";
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;

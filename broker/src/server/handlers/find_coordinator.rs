@@ -58,7 +58,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, key_type: i8, keys: &[String]) {
         ),
         _ => (-1, "", -1),
     };
-    let error_message = (error != ErrorCode::None).then(|| error.name());
+    let error_message = Some(message(to.version, key_type, error));
     let coordinator = |key| Coordinator {
         key,
         node_id,
@@ -79,7 +79,23 @@ fn answer(shard: &mut Shard, to: ReplyTo, key_type: i8, keys: &[String]) {
     shard.reply(to, &response);
 }
 
+/// What Kafka says beside the code, which clients log.
+fn message(version: i16, key_type: i8, error: ErrorCode) -> &'static str {
+    match error {
+        // Later versions have nothing to say where the kind of coordinator is known.
+        _ if version >= BATCHED_SINCE && (GROUP..=SHARE).contains(&key_type) => "",
+        ErrorCode::None => "NONE",
+        ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
+        ErrorCode::TransactionalIdAuthorizationFailed => "Transactional Id authorization failed.",
+        _ => {
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details."
+        }
+    }
+}
+
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 /// From this version on many keys are asked for at once.
 const BATCHED_SINCE: i16 = 4;

@@ -38,9 +38,13 @@ pub struct NamedTopic {
 }
 
 impl NamedTopic {
-    /// The same is said of all partitions.
-    pub fn refuse(&mut self, code: ErrorCode) {
-        self.partitions.iter_mut().for_each(|(_, error)| *error = code);
+    /// The same is said of all partitions that there are.
+    pub fn refuse_known(&mut self, code: ErrorCode) {
+        let known = self
+            .partitions
+            .iter_mut()
+            .filter(|(_, error)| *error == ErrorCode::None);
+        known.for_each(|(_, error)| *error = code);
     }
 }
 

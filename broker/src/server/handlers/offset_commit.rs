@@ -1,5 +1,5 @@
 //! OffsetCommit: how far a group has come.
-//! Invariant: one answer for each partition of the request, in its order.
+//! Invariant: one answer for each partition of the request, in its order; nothing of topics without any, as from Kafka.
 
 use millstream_machine::group::{
     CommitPartition, CommitRequest, CommitTopic, GroupAnswer, GroupRequest, TopicErrors,
@@ -24,7 +24,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     let body = OffsetCommitRequest::decode(reader, to.version)?;
     let mut asked = Vec::with_capacity(body.topics.len());
     let mut known = Vec::new();
-    for topic in &body.topics {
+    for topic in body.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
         let named = resolve(
             shard,
@@ -47,7 +47,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         move |shard, to, answers| {
             match answers.into_iter().next() {
                 Some(Ok(GroupAnswer::CommitOffsets(topics))) => merge(&mut asked, &topics),
-                Some(Err(code)) => asked.iter_mut().for_each(|topic| topic.refuse(code)),
+                Some(Err(code)) => asked.iter_mut().for_each(|topic| topic.refuse_known(code)),
                 other => unreachable!("{other:?} answers no commit"),
             }
             answer(shard, to, &asked);
@@ -91,18 +91,12 @@ fn commit_partition(partition: &OffsetCommitRequestPartition<'_>) -> CommitParti
     }
 }
 
-/// Puts what the group says in the places of the partitions that it was asked about. What it says of itself rather
-/// than of a partition holds for all of them.
+/// Puts what the group says in the places of the partitions that it was asked about.
 fn merge(asked: &mut [NamedTopic], answers: &[TopicErrors]) {
     let mut errors = answers
         .iter()
         .flat_map(|topic| &topic.partitions)
         .map(|(_, error)| *error);
-    let is_of_partition = |error| matches!(error, ErrorCode::None | ErrorCode::OffsetMetadataTooLarge);
-    if let Some(of_group) = errors.clone().next().filter(|error| !is_of_partition(*error)) {
-        asked.iter_mut().for_each(|topic| topic.refuse(of_group));
-        return;
-    }
     let places = asked.iter_mut().flat_map(|topic| &mut topic.partitions);
     for (_, place) in places.filter(|(_, error)| *error == ErrorCode::None) {
         *place = errors.next().unwrap_or(ErrorCode::UnknownServerError);

@@ -26,11 +26,8 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
             resolve(shard, (topic.name, TopicId::ZERO), indexes, false)
         })
         .collect();
-    let topics: Vec<TopicPartitions> = asked.iter().filter_map(known_partitions).collect();
-    if topics.is_empty() {
-        answer(shard, to, ErrorCode::None, &asked);
-        return Ok(());
-    }
+    // Where there are none, the group is asked all the same: it may not exist.
+    let topics = asked.iter().filter_map(known_partitions).collect();
     let delete = GroupRequest::DeleteOffsets(DeleteOffsetsRequest {
         group_id: body.group_id.to_owned(),
         topics,
