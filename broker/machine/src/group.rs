@@ -131,6 +131,11 @@ impl GroupCoordinator {
         }
     }
 
+    /// All its groups may take so many bytes from now on. More than that they may take already: then nothing is added.
+    pub fn set_state_bytes_max(&mut self, bytes: u64) {
+        self.settings.state_bytes_max = bytes;
+    }
+
     pub fn settings(&self) -> &GroupSettings {
         &self.settings
     }

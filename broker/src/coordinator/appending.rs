@@ -36,9 +36,9 @@ impl Shard {
                 Err(Refused::ForNow) => self.try_again_soon(index),
                 Err(Refused::ForGood(code)) => self.give_up_coordinator(index, code),
             }
-            self.charge_state(index);
             self.coordinators.arm(index);
         }
+        self.charge_groups();
     }
 
     /// What waited for this partition's log need not wait any more.
@@ -179,14 +179,6 @@ impl Shard {
 
     fn is_flushed(&self, log: LogId, upto: Offset) -> bool {
         self.partitions.high_watermark(log) >= Some(upto)
-    }
-
-    fn charge_state(&mut self, index: PartitionIndex) {
-        if let Some((_, ready)) = self.coordinators.ready(index) {
-            let after = ready.machine.live_bytes();
-            let before = std::mem::replace(&mut ready.state_bytes, after);
-            self.note_state_bytes(before, after);
-        }
     }
 }
 

@@ -31,8 +31,9 @@ pub struct Coordinators {
     pub(super) load_queue: VecDeque<PartitionIndex>,
     /// The broker ends: nothing more is decided.
     pub(super) closed: bool,
-    /// What all groups take.
+    /// What all groups take, and what of it the shard's memory is charged.
     pub(super) state_bytes: u64,
+    pub(super) charged_bytes: u64,
     /// Kept for its memory.
     effects: Effects,
 }
@@ -94,6 +95,7 @@ impl Coordinators {
             load_queue: VecDeque::new(),
             closed: false,
             state_bytes: 0,
+            charged_bytes: 0,
             effects: Effects::default(),
         }
     }
@@ -164,11 +166,20 @@ impl Coordinators {
         call: impl FnOnce(&mut GroupCoordinator, &mut Effects),
     ) {
         let mut effects = std::mem::take(&mut self.effects);
+        let of_others = self.state_bytes;
+        let state_bytes_max = self.settings.state_bytes_max;
         if let Some((_, ready)) = self.ready(index) {
+            let of_others = of_others - ready.state_bytes;
+            ready
+                .machine
+                .set_state_bytes_max(state_bytes_max.saturating_sub(of_others));
             call(&mut ready.machine, &mut effects);
+            ready.state_bytes = ready.machine.live_bytes();
+            let state_bytes = of_others + ready.state_bytes;
             if !effects.records.is_empty() {
                 ready.records.push_back(std::mem::take(&mut effects.records));
             }
+            self.state_bytes = state_bytes;
             self.collect_replies(index, &mut effects);
             self.touched.insert(index);
             self.arm(index);

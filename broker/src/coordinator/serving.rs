@@ -153,7 +153,8 @@ impl Shard {
         let mut waiting = self.coordinators.take_askers(index);
         match before {
             Some(Stage::Ready(ready)) => {
-                self.note_state_bytes(ready.state_bytes, 0);
+                self.coordinators.state_bytes -= ready.state_bytes;
+                self.charge_groups();
                 waiting.extend(ready.into_waiting());
             }
             Some(Stage::Loading(_)) => self.coordinators.load_queue.retain(|queued| *queued != index),
@@ -179,9 +180,10 @@ impl Shard {
     }
 
     /// Charges what groups take to the shard's memory.
-    pub(super) fn note_state_bytes(&mut self, before: u64, after: u64) {
-        self.budget.recharge(before as usize, after as usize);
-        self.coordinators.state_bytes = self.coordinators.state_bytes - before + after;
+    pub(super) fn charge_groups(&mut self) {
+        let groups = &mut self.coordinators;
+        let before = std::mem::replace(&mut groups.charged_bytes, groups.state_bytes);
+        self.budget.recharge(before as usize, groups.state_bytes as usize);
     }
 }
 
