@@ -293,22 +293,13 @@ impl Group {
         }
     }
 
-    /// Its durable state behind `after`, each record with the key from which the next one follows.
-    fn records_after(
-        &self,
-        after: Option<&OffsetKey>,
-    ) -> impl Iterator<Item = (Option<OffsetKey>, GroupRecord)> {
-        let is_first = after.is_none();
-        let group = self.classic.durable().filter(|_| is_first).map(|value| {
-            let group_id = Arc::clone(&self.classic.group_id);
-            let value = Some(Arc::clone(value));
-            (None, GroupRecord::Group { group_id, value })
-        });
-        let offsets = self.offsets.after(after);
-        group.into_iter().chain(offsets.map(|(key, value)| {
-            let value = Some(value.clone());
-            (Some(key.clone()), self.offset_record(key, value))
-        }))
+    /// Its durable state, but for its offsets.
+    fn own_records(&self) -> impl Iterator<Item = GroupRecord> + '_ {
+        let classic = self.classic.durable();
+        classic.into_iter().map(|value| GroupRecord::Group {
+            group_id: Arc::clone(&self.classic.group_id),
+            value: Some(Arc::clone(value)),
+        })
     }
 
     fn offset_record(&self, key: &OffsetKey, value: Option<CommittedOffset>) -> GroupRecord {

@@ -16,13 +16,14 @@ use super::record::GroupRecord;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotCursor {
     group_id: Arc<str>,
-    /// Of the group, all up to this one are told, and its own record too; `None` where nothing of it is.
+    /// The group's own record is told, and of its offsets all up to this one, if there is one.
     after: Option<OffsetKey>,
 }
 
 impl GroupCoordinator {
     /// Appends the next piece of the snapshot to `records`: about `bytes_max` bytes as [`GroupRecord::bytes`]
-    /// counts, and at least one record if there is one. `from` is `None` for the first piece, then what the piece
+    /// counts, and at least one record if there is one; a
+    /// group's own records are not divided. `from` is `None` for the first piece, then what the piece
     /// before returned; `None` is returned with the last one.
     pub fn snapshot(
         &self,
@@ -30,22 +31,36 @@ impl GroupCoordinator {
         bytes_max: usize,
         records: &mut Vec<GroupRecord>,
     ) -> Option<SnapshotCursor> {
-        let (first, after) = match from {
-            Some(cursor) => (Bound::Included(cursor.group_id), cursor.after),
-            None => (Bound::Unbounded, None),
-        };
-        let mut after = after.as_ref();
         let mut bytes = 0;
-        for (group_id, group) in self.groups.range((first, Bound::Unbounded)) {
-            for (key, record) in group.records_after(after.take()) {
-                bytes += record.bytes();
-                records.push(record);
-                if bytes >= bytes_max {
-                    return Some(SnapshotCursor {
-                        group_id: Arc::clone(group_id),
-                        after: key,
-                    });
+        let mut add = |record: GroupRecord| {
+            bytes += record.bytes();
+            records.push(record);
+            bytes >= bytes_max
+        };
+        let first = from
+            .as_ref()
+            .map_or(Bound::Unbounded, |it| Bound::Included(&it.group_id));
+        for (group_id, group) in self.groups.range::<Arc<str>, _>((first, Bound::Unbounded)) {
+            let resumed = from.as_ref().filter(|it| it.group_id == *group_id);
+            let mut is_full = false;
+            if resumed.is_none() {
+                for record in group.own_records() {
+                    is_full |= add(record);
                 }
+            }
+            let mut after = resumed.and_then(|it| it.after.as_ref());
+            for (key, value) in group.offsets.after(after) {
+                if is_full {
+                    break;
+                }
+                is_full = add(group.offset_record(key, Some(value.clone())));
+                after = Some(key);
+            }
+            if is_full {
+                return Some(SnapshotCursor {
+                    group_id: Arc::clone(group_id),
+                    after: after.cloned(),
+                });
             }
         }
         None
@@ -55,7 +70,7 @@ impl GroupCoordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::{CommittedOffset, GroupSettings};
+    use crate::group::{CommittedOffset, GroupMember, GroupMetadata, GroupSettings};
     use millstream_protocol::types::{PartitionIndex, TimestampMs, TopicId};
     use std::format;
 
@@ -72,6 +87,30 @@ mod tests {
                 expire_timestamp: None,
                 topic_id: TopicId::ZERO,
             }),
+        }
+    }
+
+    fn metadata(group: usize, assignment_bytes: usize) -> GroupRecord {
+        let member = GroupMember {
+            member_id: "m".into(),
+            group_instance_id: None,
+            client_id: "c".into(),
+            client_host: "/192.0.2.1".into(),
+            rebalance_timeout_ms: 1,
+            session_timeout_ms: 1,
+            subscription: [].into(),
+            assignment: std::vec![1; assignment_bytes].into(),
+        };
+        GroupRecord::Group {
+            group_id: format!("group-{group}").into(),
+            value: Some(Arc::new(GroupMetadata {
+                protocol_type: "consumer".into(),
+                generation: 1,
+                protocol: Some("range".into()),
+                leader: Some("m".into()),
+                current_state_timestamp: None,
+                members: [member].into(),
+            })),
         }
     }
 
@@ -93,10 +132,11 @@ mod tests {
             for partition in 0..5 {
                 coordinator.replay(offset(group, partition as usize % 2, partition, Some(3)));
             }
+            coordinator.replay(metadata(group, if group == 2 { 5_000 } else { 10 }));
         }
         coordinator.replay(offset(1, 0, 2, None));
         let (whole, _) = in_pieces(&coordinator, usize::MAX);
-        assert_eq!(whole.len(), 19);
+        assert_eq!(whole.len(), 23);
         for bytes_max in [1, 150, 400, 2_000] {
             let (records, pieces) = in_pieces(&coordinator, bytes_max);
             assert_eq!(records, whole, "pieces of {bytes_max} bytes");
