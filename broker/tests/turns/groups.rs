@@ -1,4 +1,7 @@
-//! Groups on a simulated ring: what is answered is durable, and found again by a broker that starts on the disk.
+//! Groups on a simulated ring: what they are asked, and how they come and go.
+
+mod durable;
+mod failing;
 
 use std::time::Duration;
 
@@ -6,6 +9,7 @@ use crate::support::{Client, Setup, SimBroker, decoded, response};
 use millstream_protocol::api::ApiKey;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::message::Encode;
+use millstream_protocol::message::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use millstream_protocol::message::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use millstream_protocol::message::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use millstream_protocol::message::join_group::{
@@ -22,15 +26,8 @@ use millstream_protocol::message::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
 use millstream_protocol::primitive::Reader;
+use millstream_ring::Ring;
 use millstream_ring::simulated::{Faults, SimOptions};
-
-const COMMIT: i16 = 9;
-const FETCH: i16 = 9;
-const JOIN: i16 = 9;
-const SYNC: i16 = 5;
-const HEARTBEAT: i16 = 4;
-const SOON: Duration = Duration::from_secs(20);
-const STALL: Duration = Duration::from_millis(500);
 
 #[test]
 fn the_first_who_looks_for_a_coordinator_has_the_topic_made() {
@@ -69,111 +66,49 @@ fn the_first_who_looks_for_a_coordinator_has_the_topic_made() {
 }
 
 #[test]
-fn offsets_are_found_again_after_a_crash_whatever_the_shards() {
-    for (shards, after, seed) in [(1, 1, 1), (2, 2, 2), (3, 1, 3), (1, 4, 4)] {
-        let mut broker = SimBroker::start(setup(shards, seed));
-        let mut client = broker.connect();
-        for round in 0..3 {
-            for group in GROUPS {
-                assert_eq!(commit(&mut client, &mut broker, group, round), 0);
-            }
-        }
-        let disk = broker.world.crash(seed);
-        let mut broker = SimBroker::restart(&disk, setup(after, seed));
-        let mut client = broker.connect();
-        for group in GROUPS {
-            assert_eq!(committed(&mut client, &mut broker, group), Ok(2), "{group}");
-        }
-        assert_eq!(committed(&mut client, &mut broker, "stranger"), Ok(-1));
-        assert_eq!(groups(&mut client, &mut broker).len(), GROUPS.len());
-    }
-}
-
-#[test]
-fn a_commit_is_not_answered_before_it_is_durable_and_nobody_sees_it_before() {
-    for shards in [1, 2] {
-        let mut broker = SimBroker::start(setup(shards, 7));
-        let (mut client, mut reader) = (broker.connect(), broker.connect());
-        assert_eq!(commit(&mut client, &mut broker, "g", 1), 0);
-        broker.run_for(STALL);
-        stall(&broker);
-        client.send(&mut broker, ApiKey::OffsetCommit, COMMIT, &commit_body("g", 2));
-        broker.run_for(STALL / 10);
-        reader.send(&mut broker, ApiKey::OffsetFetch, FETCH, &fetch_body("g"));
-        broker.run_for(STALL / 2);
-        assert!(client.poll().is_none(), "answered before the flush");
-        assert!(reader.poll().is_none(), "shown before the flush");
-        let disk = broker.world.crash(7);
-        let mut broker = SimBroker::restart(&disk, setup(shards, 7));
-        let mut client = broker.connect();
-        let found = committed(&mut client, &mut broker, "g").unwrap();
-        assert!([1, 2].contains(&found), "{found}");
-    }
-}
-
-#[test]
-fn a_commit_that_the_disk_does_not_finish_is_answered_in_time() {
-    let mut broker = SimBroker::start(Setup {
-        settings: vec![("offsets.commit.timeout.ms", "100")],
-        ..setup(1, 7)
-    });
-    let mut client = broker.connect();
+fn groups_go_with_the_offsets_topic_and_come_with_a_new_one() {
+    let mut broker = SimBroker::start(setup(2, 3));
+    let (mut client, mut joining) = (broker.connect(), broker.connect());
     assert_eq!(commit(&mut client, &mut broker, "g", 1), 0);
-    broker.run_for(STALL);
-    stall(&broker);
-    let begun = broker.world.now();
-    let code = commit(&mut client, &mut broker, "g", 2);
-    assert_eq!(code, ErrorCode::CoordinatorNotAvailable as i16);
-    let waited = broker.world.now() - begun;
-    assert!(
-        (Duration::from_millis(100)..STALL).contains(&waited),
-        "{waited:?}"
-    );
-    broker.run_for(2 * STALL);
-    assert_eq!(
-        committed(&mut client, &mut broker, "g"),
-        Ok(2),
-        "it was durable after all"
-    );
+    joining.send(&mut broker, ApiKey::JoinGroup, 3, &join_body("g", ""));
+    broker.run_for(Duration::from_millis(50));
+    delete_topic(&mut client, &mut broker, "__consumer_offsets");
+    let frame = joining.receive(&mut broker);
+    let (_, code) = response(&frame, ApiKey::JoinGroup, 3, |r| {
+        decoded::<JoinGroupResponse<'_>>(r, 3).error_code
+    });
+    assert_eq!(code, ErrorCode::NotCoordinator as i16);
+    let gone = ErrorCode::NotCoordinator as i16;
+    assert_eq!(commit(&mut client, &mut broker, "g", 2), gone);
+    assert_eq!(groups(&mut client, &mut broker), Vec::<String>::new());
+    let body = FindCoordinatorRequest {
+        key: "g",
+        ..FindCoordinatorRequest::default()
+    };
+    client.call(&mut broker, ApiKey::FindCoordinator, 3, &body, |r| {
+        assert_eq!(decoded::<FindCoordinatorResponse<'_>>(r, 3).error_code, 0);
+    });
+    assert_eq!(committed(&mut client, &mut broker, "g"), Ok(-1));
+    assert_eq!(commit(&mut client, &mut broker, "g", 3), 0);
 }
 
 #[test]
-fn the_log_of_offsets_stays_short() {
-    let mut broker = SimBroker::start(setup(1, 5));
+fn offsets_go_with_their_topic() {
+    let mut broker = SimBroker::start(setup(2, 3));
     let mut client = broker.connect();
-    let long = "x".repeat(3_000);
-    for round in 0..1_500 {
-        let mut body = commit_body("g", round);
-        body.topics[0].partitions[0].committed_metadata = Some(&long);
-        assert_eq!(commit_of(&mut client, &mut broker, &body), 0);
+    for group in GROUPS {
+        assert_eq!(commit(&mut client, &mut broker, group, 5), 0);
     }
-    let log_starts = starts(&broker);
-    assert!(log_starts.iter().any(|start| *start > 1_000), "{log_starts:?}");
-    let disk = broker.world.crash(5);
-    let mut broker = SimBroker::restart(&disk, setup(1, 5));
+    delete_topic(&mut client, &mut broker, "t");
+    broker.run_for(Duration::from_millis(50));
+    for group in GROUPS {
+        assert_eq!(committed(&mut client, &mut broker, group), Ok(-1), "{group}");
+    }
+    let disk = broker.world.crash(3);
+    let mut broker = SimBroker::restart(&disk, setup(1, 3));
     let mut client = broker.connect();
-    assert_eq!(committed(&mut client, &mut broker, "g"), Ok(1_499));
-}
-
-#[test]
-fn members_are_found_again_after_a_crash() {
-    for shards in [1, 2] {
-        let mut broker = SimBroker::start(setup(shards, 9));
-        let mut client = broker.connect();
-        let (member, generation) = join(&mut client, &mut broker, "g");
-        assert_eq!(sync(&mut client, &mut broker, &member, generation), b"all of it");
-        assert_eq!(heartbeat(&mut client, &mut broker, &member, generation), 0);
-        let disk = broker.world.crash(9);
-        let mut broker = SimBroker::restart(&disk, setup(shards, 9));
-        let mut client = broker.connect();
-        assert_eq!(heartbeat(&mut client, &mut broker, &member, generation), 0);
-        let stale = heartbeat(&mut client, &mut broker, &member, generation + 1);
-        assert_eq!(stale, ErrorCode::IllegalGeneration as i16);
-        assert_eq!(sync(&mut client, &mut broker, &member, generation), b"all of it");
-        // Nobody asks while it dies.
-        broker.run_for(SOON);
-        let dead = heartbeat(&mut client, &mut broker, &member, generation);
-        assert_eq!(dead, ErrorCode::UnknownMemberId as i16);
+    for group in GROUPS {
+        assert_eq!(committed(&mut client, &mut broker, group), Ok(-1), "{group}");
     }
 }
 
@@ -193,6 +128,14 @@ fn who_waits_for_others_is_sent_away_at_the_end() {
     });
     assert_eq!(code, ErrorCode::NotCoordinator as i16);
 }
+
+const COMMIT: i16 = 9;
+const FETCH: i16 = 9;
+const JOIN: i16 = 9;
+const SYNC: i16 = 5;
+const HEARTBEAT: i16 = 4;
+const SOON: Duration = Duration::from_secs(20);
+const STALL: Duration = Duration::from_millis(500);
 
 const GROUPS: [&str; 5] = ["g", "another", "third", "", "ä😀"];
 
@@ -215,6 +158,17 @@ fn stall(broker: &SimBroker) {
         slow_operations: 1000,
         ..Faults::default()
     });
+}
+
+fn delete_topic(client: &mut Client, broker: &mut SimBroker, name: &str) {
+    let body = DeleteTopicsRequest {
+        topic_names: vec![name],
+        ..DeleteTopicsRequest::default()
+    };
+    let code = client.call(broker, ApiKey::DeleteTopics, 5, &body, |r| {
+        decoded::<DeleteTopicsResponse<'_>>(r, 5).responses[0].error_code
+    });
+    assert_eq!(code, 0);
 }
 
 /// Where the logs of the offsets topic start.
