@@ -16,6 +16,7 @@
 mod answer;
 mod classic;
 mod commit;
+mod consumer;
 mod delete;
 mod describe;
 mod dispatch;
@@ -47,10 +48,15 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::cluster::image::ClusterImage;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{TimestampMs, TopicId};
 
 pub use answer::*;
+pub use consumer::record::{
+    ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, PartitionEpochs,
+    Partitions, TargetEpoch, TopicPartition,
+};
 pub use record::{CommittedOffset, GroupMember, GroupMetadata, GroupRecord};
 pub use request::*;
 pub use settings::GroupSettings;
@@ -58,9 +64,10 @@ pub use snapshot::SnapshotCursor;
 pub use state::GroupState;
 
 use classic::ClassicGroup;
+use consumer::ConsumerGroup;
 use offsets::{OffsetKey, Offsets};
 use retention::Retention;
-use timers::Timers;
+use timers::{TimerKind, Timers};
 use topics::Topics;
 use turn::Turn;
 
@@ -72,6 +79,7 @@ pub struct GroupCoordinator {
     topics: Topics,
     timers: Timers,
     retention: Retention,
+    image: Arc<ClusterImage>,
     /// The sum over the groups.
     live_bytes: u64,
 }
@@ -105,7 +113,10 @@ pub struct DeletedTopic<'a> {
 /// A group as its members know it, and what was committed under its name.
 #[derive(Debug)]
 struct Group {
+    /// Empty and without a record where `consumer` is there.
     classic: ClassicGroup,
+    /// A group speaks one protocol at a time.
+    consumer: Option<ConsumerGroup>,
     offsets: Offsets,
 }
 
@@ -127,8 +138,13 @@ impl GroupCoordinator {
             topics: Topics::default(),
             timers: Timers::default(),
             retention: Retention::default(),
+            image: Arc::new(ClusterImage::empty()),
             live_bytes: 0,
         }
+    }
+
+    pub fn settings(&self) -> &GroupSettings {
+        &self.settings
     }
 
     /// All its groups may take so many bytes from now on. More than that they may take already: then nothing is added.
@@ -136,8 +152,9 @@ impl GroupCoordinator {
         self.settings.state_bytes_max = bytes;
     }
 
-    pub fn settings(&self) -> &GroupSettings {
-        &self.settings
+    /// The topics changed: what members of the consumer protocol are to have follows with their next heartbeats.
+    pub fn set_image(&mut self, image: Arc<ClusterImage>) {
+        self.image = image;
     }
 
     /// Takes in one record of the partition, in the log's order. Only before [`Self::loaded`].
@@ -164,7 +181,7 @@ impl GroupCoordinator {
     pub fn loaded(&mut self, now: Now, effects: &mut Effects) {
         let group_ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for group_id in group_ids {
-            self.with_group(&group_id, now, effects, |group, turn| group.classic.load(turn));
+            self.with_group(&group_id, now, effects, |group, turn| group.load(turn));
         }
         self.retention.due = Some(now.monotonic + self.settings.offsets_retention_check_interval);
     }
@@ -189,7 +206,7 @@ impl GroupCoordinator {
                 break;
             };
             let handled = self.with_group(&timer.group_id, now, effects, |group, turn| {
-                group.classic.expire(&timer.kind, turn);
+                group.expire(&timer.kind, turn);
             });
             assert!(handled.is_some(), "a timer of a group that is gone");
         }
@@ -231,6 +248,7 @@ impl GroupCoordinator {
             timers: &mut self.timers,
             topics: &mut self.topics,
             effects,
+            image: &self.image,
             room: self.settings.state_bytes_max.saturating_sub(self.live_bytes),
         };
         let result = act(group, &mut turn);
@@ -263,17 +281,58 @@ impl Group {
     fn new(group_id: &Arc<str>, state_since: Option<TimestampMs>) -> Self {
         Self {
             classic: ClassicGroup::new(group_id, state_since),
+            consumer: None,
             offsets: Offsets::default(),
         }
     }
 
     fn bytes(&self) -> u64 {
-        self.classic.bytes() + self.offsets.bytes()
+        let consumer = self.consumer.as_ref().map_or(0, ConsumerGroup::bytes);
+        self.classic.bytes() + consumer + self.offsets.bytes()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.classic.is_empty() && self.consumer.as_ref().is_none_or(ConsumerGroup::is_empty)
+    }
+
+    fn uses_consumer_protocol(&self) -> bool {
+        self.consumer.is_some() || self.classic.uses_consumer_protocol()
+    }
+
+    /// Of which topics the offsets are neither deleted nor expired.
+    fn keeps_offsets(&self) -> impl Fn(&str) -> bool + '_ {
+        let classic = self.classic.keeps_offsets();
+        move |topic| match &self.consumer {
+            Some(consumer) => consumer.is_subscribed_to(topic),
+            None => classic(topic),
+        }
+    }
+
+    fn load(&mut self, turn: &mut Turn) {
+        match &mut self.consumer {
+            Some(consumer) => consumer.load(turn),
+            None => self.classic.load(turn),
+        }
+    }
+
+    fn expire(&mut self, kind: &TimerKind, turn: &mut Turn) {
+        match &mut self.consumer {
+            Some(consumer) => consumer.expire(kind, turn),
+            None => self.classic.expire(kind, turn),
+        }
+    }
+
+    /// The group is over, and has no members.
+    fn end(&mut self, turn: &mut Turn) {
+        self.classic.end(turn);
+        if let Some(mut consumer) = self.consumer.take() {
+            consumer.end(turn);
+        }
     }
 
     /// Whether nothing of it is durable.
     fn is_forgotten(&self) -> bool {
-        self.classic.durable().is_none() && self.offsets.is_empty()
+        self.classic.durable().is_none() && self.consumer.is_none() && self.offsets.is_empty()
     }
 
     fn replay(&mut self, record: GroupRecord, topics: &mut Topics) {
@@ -290,16 +349,29 @@ impl Group {
             GroupRecord::Offset { topic, partition, .. } => {
                 self.offsets.remove(topics, &(topic, partition));
             }
+            GroupRecord::Consumer { record, .. } => {
+                let group_id = &self.classic.group_id;
+                let consumer = self.consumer.get_or_insert_with(|| ConsumerGroup::new(group_id));
+                consumer.apply(record);
+                self.consumer.take_if(|consumer| consumer.is_forgotten());
+            }
         }
     }
 
     /// Its durable state, but for its offsets.
     fn own_records(&self) -> impl Iterator<Item = GroupRecord> + '_ {
-        let classic = self.classic.durable();
-        classic.into_iter().map(|value| GroupRecord::Group {
-            group_id: Arc::clone(&self.classic.group_id),
+        let group_id = || Arc::clone(&self.classic.group_id);
+        let classic = self.classic.durable().map(|value| GroupRecord::Group {
+            group_id: group_id(),
             value: Some(Arc::clone(value)),
-        })
+        });
+        let consumer = self.consumer.iter().flat_map(ConsumerGroup::records);
+        classic
+            .into_iter()
+            .chain(consumer.map(move |record| GroupRecord::Consumer {
+                group_id: group_id(),
+                record,
+            }))
     }
 
     fn offset_record(&self, key: &OffsetKey, value: Option<CommittedOffset>) -> GroupRecord {

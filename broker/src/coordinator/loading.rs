@@ -6,6 +6,8 @@
 //! Invariants: a turn replays one piece of one partition's log at most, save for what the disk brings of those whose
 //! reads wait for it; nothing is appended to a partition while it is being loaded.
 
+use std::sync::Arc;
+
 use millstream_log::PartitionKey;
 use millstream_machine::group::{DeletedTopic, GroupCoordinator, GroupSettings};
 use millstream_protocol::error::ErrorCode;
@@ -216,8 +218,10 @@ impl Shard {
             ..
         } = *loading;
         let ready = Ready::new(machine, end, bytes);
+        let image = Arc::clone(&self.image);
         self.coordinators.set_stage(index, Stage::Ready(Box::new(ready)));
         self.coordinators.decide(index, |machine, effects| {
+            machine.set_image(image);
             machine.loaded(now, effects);
             let deleted = forgotten.iter().map(|(name, id)| DeletedTopic { name, id: *id });
             machine.forget_topics(&deleted.collect::<Vec<_>>(), effects);

@@ -12,6 +12,7 @@
 
 mod appending;
 pub mod asking;
+mod consumer_record;
 mod coordinators;
 mod loading;
 pub mod record;

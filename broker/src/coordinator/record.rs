@@ -11,6 +11,8 @@ use millstream_protocol::record::offsets::{
 };
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs};
 
+use super::consumer_record;
+
 /// A record's bytes; without a value it takes back what the last one with its key said.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecordBytes {
@@ -39,7 +41,8 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<GroupRe
             group_id: key.group.into(),
             value: value.map(|value| Arc::new(metadata(&value))),
         }),
-        _ => None,
+        Some(other) => consumer_record::decode(other),
+        None => None,
     })
 }
 
@@ -69,6 +72,7 @@ pub fn encode(record: &GroupRecord) -> RecordBytes {
                 value.as_deref().map(metadata_value),
             ))
         }
+        GroupRecord::Consumer { group_id, record } => consumer_record::encode(group_id, record, bytes),
     }
 }
 

@@ -2,6 +2,8 @@
 //! Invariants: a request that finds no coordinator is answered at once; one that a machine keeps is answered when the
 //! machine answers, or when its coordinator is given up.
 
+use std::sync::Arc;
+
 use millstream_log::PartitionKey;
 use millstream_machine::group::{DeletedTopic, GroupRequest, Now as GroupNow};
 use millstream_protocol::error::ErrorCode;
@@ -109,6 +111,9 @@ impl Shard {
             self.coordinators.topic = id;
         }
         for index in self.coordinators.indexes() {
+            if let Some((_, ready)) = self.coordinators.ready(index) {
+                ready.machine.set_image(Arc::clone(&self.image));
+            }
             match self.coordinators.get_mut(index).map(|found| &mut found.stage) {
                 Some(Stage::Loading(loading)) => loading.forget_later(deleted),
                 Some(Stage::Ready(_)) if !deleted.is_empty() => self

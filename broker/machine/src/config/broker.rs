@@ -74,6 +74,18 @@ configs! {
     /// The speed limit of throttled replicas on their follower, in bytes per second.
     "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), accepted;
 
+    /// The shortest time between two assignments of a group of the consumer protocol, in milliseconds.
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), acted_on;
+
+    /// How often members of the consumer protocol are told to be heard of, in milliseconds.
+    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), acted_on;
+
+    /// The most members of one group of the consumer protocol.
+    "group.consumer.max.size": Int = "2147483647", AtLeast(1), acted_on;
+
+    /// How long a member of the consumer protocol may be silent, in milliseconds.
+    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;
+
     /// How long a new group waits for more members, in milliseconds.
     "group.initial.rebalance.delay.ms": Int = "3000", Anything, acted_on;
 

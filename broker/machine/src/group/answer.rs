@@ -10,8 +10,10 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
 
+use super::consumer::record::{MemberSubscription, Partitions};
 use super::request::{CommitRequest, GroupRequest, JoinRequest, LeaveRequest, LeavingMember};
 use super::state::GroupState;
+use super::turn::Turn;
 
 /// The answer to the [`GroupRequest`] of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum GroupAnswer {
     Describe(DescribeAnswer),
     Delete(ErrorCode),
     List(ListAnswer),
+    ConsumerHeartbeat(ConsumerHeartbeatAnswer),
+    ConsumerDescribe(ConsumerDescribeAnswer),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,10 +169,46 @@ pub struct ListedGroup {
     pub group_type: GroupType,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeatAnswer {
+    pub error: ErrorCode,
+    pub error_message: Option<String>,
+    /// `None` after an error.
+    pub member_id: Option<Arc<str>>,
+    pub member_epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// What the member may have from now on; `None` where that did not change.
+    pub assignment: Option<Partitions>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerDescribeAnswer {
+    pub error: ErrorCode,
+    pub error_message: Option<String>,
+    pub group_id: String,
+    /// [`GroupState::Dead`] after an error: the empty text.
+    pub state: GroupState,
+    pub group_epoch: i32,
+    /// Of the last target.
+    pub assignment_epoch: i32,
+    pub assignor: &'static str,
+    pub members: Vec<DescribedConsumer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumer {
+    pub member_id: Arc<str>,
+    pub subscription: Arc<MemberSubscription>,
+    pub member_epoch: i32,
+    pub assigned: Partitions,
+    pub target: Arc<Partitions>,
+}
+
 /// Which protocol a group speaks (KIP-848 added others).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupType {
     Classic,
+    Consumer,
 }
 
 impl GroupType {
@@ -176,6 +216,7 @@ impl GroupType {
     pub const fn name(self) -> &'static str {
         match self {
             GroupType::Classic => "classic",
+            GroupType::Consumer => "consumer",
         }
     }
 }
@@ -206,6 +247,12 @@ impl GroupRequest {
                 GroupAnswer::Describe(DescribeAnswer::without_members(request.group_id, error, None))
             }
             GroupRequest::Delete(_) => GroupAnswer::Delete(error),
+            GroupRequest::ConsumerHeartbeat(_) => {
+                GroupAnswer::ConsumerHeartbeat(ConsumerHeartbeatAnswer::refusal(error, None))
+            }
+            GroupRequest::ConsumerDescribe(request) => {
+                GroupAnswer::ConsumerDescribe(ConsumerDescribeAnswer::refusal(request.group_id, error, None))
+            }
             GroupRequest::List(_) => GroupAnswer::List(ListAnswer {
                 error,
                 groups: Vec::new(),
@@ -242,6 +289,46 @@ impl SyncAnswer {
             protocol_type: None,
             protocol_name: None,
             assignment: Arc::new([]),
+        }
+    }
+}
+
+impl ConsumerHeartbeatAnswer {
+    pub(super) fn to(member_id: Arc<str>, turn: &Turn) -> Self {
+        let interval = turn.settings.consumer_heartbeat_interval.as_millis();
+        Self {
+            error: ErrorCode::None,
+            error_message: None,
+            member_id: Some(member_id),
+            member_epoch: 0,
+            heartbeat_interval_ms: i32::try_from(interval).unwrap_or(i32::MAX),
+            assignment: None,
+        }
+    }
+
+    pub(super) fn refusal(error: ErrorCode, error_message: Option<String>) -> Self {
+        Self {
+            error,
+            error_message,
+            member_id: None,
+            member_epoch: 0,
+            heartbeat_interval_ms: 0,
+            assignment: None,
+        }
+    }
+}
+
+impl ConsumerDescribeAnswer {
+    pub(super) fn refusal(group_id: String, error: ErrorCode, error_message: Option<String>) -> Self {
+        Self {
+            error,
+            error_message,
+            group_id,
+            state: GroupState::Dead,
+            group_epoch: 0,
+            assignment_epoch: 0,
+            assignor: "",
+            members: Vec::new(),
         }
     }
 }

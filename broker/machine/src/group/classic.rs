@@ -4,9 +4,9 @@
 //! [`static_member`](super::static_member), [`rebalance`](super::rebalance), [`sync`](super::sync),
 //! [`session`](super::session), [`leave`](super::leave).
 //!
-//! Invariants: [`GroupState::Empty`] has no members, [`GroupState::CompletingRebalance`] and [`GroupState::Stable`]
-//! have some, a leader and a protocol; a JoinGroup is parked only in [`GroupState::PreparingRebalance`], a SyncGroup
-//! only in [`GroupState::CompletingRebalance`].
+//! Invariants: [`ClassicState::Empty`] has no members, [`ClassicState::CompletingRebalance`] and
+//! [`ClassicState::Stable`] have some, a leader and a protocol; a JoinGroup is parked only in
+//! [`ClassicState::PreparingRebalance`], a SyncGroup only in [`ClassicState::CompletingRebalance`].
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use super::members::Members;
 use super::pending::Pending;
 use super::rebalance::InitialDelay;
 use super::record::{GroupMetadata, GroupRecord};
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::subscription::{CONSUMER, Subscriptions};
 use super::timers::{Slot, TimerKind};
 use super::turn::Turn;
@@ -29,7 +29,7 @@ use super::turn::Turn;
 #[derive(Debug)]
 pub(super) struct ClassicGroup {
     pub group_id: Arc<str>,
-    pub state: GroupState,
+    pub state: ClassicState,
     /// When it came to this state.
     pub state_since: Option<TimestampMs>,
     /// `None` while it never had members.
@@ -56,7 +56,7 @@ impl ClassicGroup {
     pub fn new(group_id: &Arc<str>, state_since: Option<TimestampMs>) -> Self {
         Self {
             group_id: Arc::clone(group_id),
-            state: GroupState::Empty,
+            state: ClassicState::Empty,
             state_since,
             protocol_type: None,
             protocol_name: None,
@@ -87,7 +87,7 @@ impl ClassicGroup {
         if durable.members.is_empty() {
             return self.read_subscriptions();
         }
-        self.state = GroupState::Stable;
+        self.state = ClassicState::Stable;
         let protocol = self.protocol_name.get_or_insert_with(|| "".into());
         for member in &durable.members {
             let instance_id = member.group_instance_id.as_deref();
@@ -122,7 +122,7 @@ impl ClassicGroup {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.state == GroupState::Empty
+        self.state == ClassicState::Empty
     }
 
     pub fn is_leader(&self, member_id: &str) -> bool {
@@ -133,7 +133,7 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
-    pub fn turn_to(&mut self, state: GroupState, turn: &Turn) {
+    pub fn turn_to(&mut self, state: ClassicState, turn: &Turn) {
         self.state = state;
         self.state_since = Some(turn.now.wall);
     }
@@ -232,6 +232,7 @@ impl ClassicGroup {
                 }
                 self.expire_session(member_id, turn);
             }
+            TimerKind::Revocation(_) => panic!("{kind:?} in a classic group"),
             TimerKind::Join => {
                 self.join_timer = None;
                 self.expire_join(turn);

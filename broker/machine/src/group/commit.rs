@@ -12,13 +12,17 @@ use super::dispatch::TEXT_BYTES_MAX;
 use super::offsets::bytes_of;
 use super::record::CommittedOffset;
 use super::request::{CommitPartition, CommitRequest, CommitTopic};
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::turn::Turn;
 
 impl Group {
     /// Each offset is taken or refused by itself: for its metadata, or where there is no room for one more.
     pub fn commit(&mut self, request: CommitRequest, turn: &mut Turn) -> Vec<TopicErrors> {
-        if let Err(error) = self.classic.check_commit(&request) {
+        let checked = match &self.consumer {
+            Some(consumer) => consumer.check_commit(&request, turn.image),
+            None => self.classic.check_commit(&request),
+        };
+        if let Err(error) = checked {
             return request.refused(error);
         }
         self.classic.heard_of_committer(&request.member_id, turn);
@@ -94,7 +98,7 @@ impl ClassicGroup {
         if request.generation_id != self.generation {
             return Err(ErrorCode::IllegalGeneration);
         }
-        if self.state == GroupState::CompletingRebalance {
+        if self.state == ClassicState::CompletingRebalance {
             return Err(ErrorCode::RebalanceInProgress);
         }
         Ok(())
@@ -102,7 +106,10 @@ impl ClassicGroup {
 
     /// A commit shows that the member lives.
     fn heard_of_committer(&mut self, member_id: &str, turn: &mut Turn) {
-        let counts = matches!(self.state, GroupState::Stable | GroupState::PreparingRebalance);
+        let counts = matches!(
+            self.state,
+            ClassicState::Stable | ClassicState::PreparingRebalance
+        );
         if counts && self.members.contains(member_id) {
             self.heard_of(member_id, turn);
         }

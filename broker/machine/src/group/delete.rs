@@ -15,10 +15,10 @@ impl Group {
     /// Offsets of topics that the members subscribe to stay.
     pub fn delete_offsets(&mut self, request: DeleteOffsetsRequest, turn: &mut Turn) -> DeleteOffsetsAnswer {
         let (mut error, mut topics) = (ErrorCode::None, Vec::new());
-        if !self.classic.is_empty() && !self.classic.uses_consumer_protocol() {
+        if !self.is_empty() && !self.uses_consumer_protocol() {
             error = ErrorCode::NonEmptyGroup;
         } else {
-            let keeps = self.classic.keeps_offsets();
+            let keeps = self.keeps_offsets();
             let kept: Vec<bool> = request.topics.iter().map(|topic| keeps(&topic.name)).collect();
             drop(keeps);
             for (topic, kept) in request.topics.into_iter().zip(kept) {
@@ -30,14 +30,14 @@ impl Group {
 
     /// Ends an empty group with tombstones for everything that is durable of it.
     pub fn delete(&mut self, turn: &mut Turn) -> Result<(), ErrorCode> {
-        if !self.classic.is_empty() {
+        if !self.is_empty() {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let offsets: Vec<OffsetKey> = self.offsets.after(None).map(|(key, _)| key.clone()).collect();
         for key in offsets {
             self.drop_offset(&key, turn);
         }
-        self.classic.end(turn);
+        self.end(turn);
         Ok(())
     }
 

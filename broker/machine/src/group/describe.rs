@@ -6,19 +6,25 @@ use alloc::sync::Arc;
 
 use millstream_protocol::error::ErrorCode;
 
-use super::answer::{DescribeAnswer, DescribedMember, GroupType, ListAnswer, ListedGroup};
+use super::answer::{
+    ConsumerDescribeAnswer, DescribeAnswer, DescribedMember, GroupType, ListAnswer, ListedGroup,
+};
 use super::classic::ClassicGroup;
 use super::member::Member;
 use super::request::{DescribeRequest, ListRequest};
-use super::state::GroupState;
+use super::state::{ClassicState, GroupState};
+use super::subscription::CONSUMER;
 use super::{Group, GroupCoordinator};
 
 impl GroupCoordinator {
     pub(super) fn describe(&self, request: DescribeRequest) -> DescribeAnswer {
         match self.groups.get(&*request.group_id) {
-            Some(group) => group.classic.describe(request.group_id),
-            None => DescribeAnswer {
-                error_message: Some(format!("Group {} not found.", request.group_id)),
+            Some(group) if group.consumer.is_none() => group.classic.describe(request.group_id),
+            other => DescribeAnswer {
+                error_message: Some(match other {
+                    Some(_) => format!("Group {} is not a classic group.", request.group_id),
+                    None => format!("Group {} not found.", request.group_id),
+                }),
                 ..DescribeAnswer::without_members(
                     request.group_id,
                     ErrorCode::GroupIdNotFound,
@@ -26,6 +32,18 @@ impl GroupCoordinator {
                 )
             },
         }
+    }
+
+    pub(super) fn describe_consumer(&self, request: DescribeRequest) -> ConsumerDescribeAnswer {
+        let group = self.groups.get(&*request.group_id);
+        if let Some(consumer) = group.and_then(|it| it.consumer.as_ref()) {
+            return consumer.describe(request.group_id);
+        }
+        let message = match group {
+            Some(_) => format!("Group {} is not a consumer group.", request.group_id),
+            None => format!("Group {} not found.", request.group_id),
+        };
+        ConsumerDescribeAnswer::refusal(request.group_id, ErrorCode::GroupIdNotFound, Some(message))
     }
 
     pub(super) fn list(&self, request: &ListRequest) -> ListAnswer {
@@ -43,10 +61,18 @@ impl GroupCoordinator {
 impl Group {
     fn listed(&self) -> ListedGroup {
         let classic = &self.classic;
+        if let Some(consumer) = &self.consumer {
+            return ListedGroup {
+                group_id: Arc::clone(&classic.group_id),
+                protocol_type: CONSUMER.into(),
+                state: consumer.state(),
+                group_type: GroupType::Consumer,
+            };
+        }
         ListedGroup {
             group_id: Arc::clone(&classic.group_id),
             protocol_type: classic.protocol_type.clone().unwrap_or_else(|| "".into()),
-            state: classic.state,
+            state: classic.state.into(),
             group_type: GroupType::Classic,
         }
     }
@@ -54,14 +80,14 @@ impl Group {
 
 impl ClassicGroup {
     fn describe(&self, group_id: String) -> DescribeAnswer {
-        let is_stable = self.state == GroupState::Stable;
+        let is_stable = self.state == ClassicState::Stable;
         let protocol = self.protocol_name.as_ref().filter(|_| is_stable);
         let members = self.members.iter();
         DescribeAnswer {
             protocol_type: self.protocol_type.clone().unwrap_or_else(|| "".into()),
             protocol: protocol.cloned().unwrap_or_else(|| "".into()),
             members: members.map(|member| described(member, protocol)).collect(),
-            ..DescribeAnswer::without_members(group_id, ErrorCode::None, Some(self.state))
+            ..DescribeAnswer::without_members(group_id, ErrorCode::None, Some(self.state.into()))
         }
     }
 }

@@ -1,13 +1,21 @@
 //! Which request goes where, and what is answered where its group is not there.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use millstream_protocol::error::ErrorCode;
 
-use super::answer::{DeleteOffsetsAnswer, GroupAnswer, SyncAnswer, TopicErrors};
+use super::answer::{
+    ConsumerHeartbeatAnswer, DeleteOffsetsAnswer, GroupAnswer, JoinAnswer, SyncAnswer, TopicErrors,
+};
+use super::classic::ClassicGroup;
+use super::consumer::{ConsumerGroup, Refusal};
 use super::fetch::fetch;
 use super::request::{
-    CommitRequest, DeleteOffsetsRequest, GroupRequest, JoinRequest, LeaveRequest, SyncRequest,
+    CommitRequest, ConsumerHeartbeatRequest, DeleteOffsetsRequest, GroupRequest, JoinRequest, LeaveRequest,
+    SyncRequest,
 };
 use super::turn::Turn;
 use super::{Effects, Group, GroupCoordinator, Now, Ticket};
@@ -49,6 +57,15 @@ impl GroupCoordinator {
                 GroupAnswer::Delete(code(self.delete(now, &request.group_id, effects)))
             }
             GroupRequest::List(request) => GroupAnswer::List(self.list(&request)),
+            GroupRequest::ConsumerHeartbeat(request) => {
+                let answer = self.consumer_heartbeat(now, request, effects);
+                GroupAnswer::ConsumerHeartbeat(answer.unwrap_or_else(|(error, message)| {
+                    ConsumerHeartbeatAnswer::refusal(error, Some(message))
+                }))
+            }
+            GroupRequest::ConsumerDescribe(request) => {
+                GroupAnswer::ConsumerDescribe(self.describe_consumer(request))
+            }
         })
     }
 
@@ -80,10 +97,52 @@ impl GroupCoordinator {
                 group.classic.write(Some(metadata), turn);
             });
         }
-        self.with_group(&group_id, now, effects, |group, turn| {
+        let joined = self.with_group(&group_id, now, effects, |group, turn| {
+            if !group.become_classic(turn) {
+                return Some(JoinAnswer::refusal(
+                    ErrorCode::InconsistentGroupProtocol,
+                    "".into(),
+                ));
+            }
             group.classic.join(ticket, request, turn);
+            None
         });
-        None
+        joined.flatten().map(GroupAnswer::Join)
+    }
+
+    /// Makes the group that a first member joins, or takes over an empty one that was classic.
+    fn consumer_heartbeat(
+        &mut self,
+        now: Now,
+        request: ConsumerHeartbeatRequest,
+        effects: &mut Effects,
+    ) -> Result<ConsumerHeartbeatAnswer, Refusal> {
+        request.check()?;
+        let group_id = request.group_id.clone();
+        let not_found = || {
+            let message = format!("Consumer group {group_id} not found.");
+            (ErrorCode::GroupIdNotFound, message)
+        };
+        if !self.groups.contains_key(&*group_id) {
+            if request.member_epoch != 0 {
+                return Err(not_found());
+            }
+            if !self.create(&group_id, now) {
+                let message = String::from("The coordinator has no room for one more group.");
+                return Err((ErrorCode::CoordinatorNotAvailable, message));
+            }
+        }
+        let act = |group: &mut Group, turn: &mut Turn| {
+            let consumer = group
+                .become_consumer(request.member_epoch == 0, turn)
+                .ok_or_else(|| {
+                    let message = format!("Group {group_id} is not a consumer group.");
+                    (ErrorCode::GroupIdNotFound, message)
+                })?;
+            consumer.heartbeat(request, turn)
+        };
+        self.with_group(&group_id, now, effects, act)
+            .expect("it is there")
     }
 
     fn sync(
@@ -104,7 +163,10 @@ impl GroupCoordinator {
     fn leave(&mut self, now: Now, request: LeaveRequest, effects: &mut Effects) -> GroupAnswer {
         let group_id = request.group_id.clone();
         GroupAnswer::Leave(if self.groups.contains_key(&*group_id) {
-            let act = |group: &mut Group, turn: &mut Turn| group.classic.leave(request, turn);
+            let act = |group: &mut Group, turn: &mut Turn| match &mut group.consumer {
+                Some(consumer) => consumer.remove_members(request, turn),
+                None => group.classic.leave(request, turn),
+            };
             self.with_group(&group_id, now, effects, act)
                 .expect("it is there")
         } else {
@@ -156,6 +218,33 @@ impl GroupCoordinator {
     }
 }
 
+impl Group {
+    /// False where it has members of the other protocol.
+    fn become_classic(&mut self, turn: &mut Turn) -> bool {
+        if self.consumer.as_ref().is_some_and(|it| !it.is_empty()) {
+            return false;
+        }
+        if let Some(mut consumer) = self.consumer.take() {
+            consumer.end(turn);
+        }
+        true
+    }
+
+    /// `None` where it has members of the other protocol, or has none and nobody `joins`.
+    fn become_consumer(&mut self, joins: bool, turn: &mut Turn) -> Option<&mut ConsumerGroup> {
+        if self.consumer.is_none() {
+            if !joins || !self.classic.is_empty() {
+                return None;
+            }
+            let group_id = Arc::clone(&self.classic.group_id);
+            self.classic.end(turn);
+            self.classic = ClassicGroup::new(&group_id, Some(turn.now.wall));
+            self.consumer = Some(ConsumerGroup::new(&group_id));
+        }
+        self.consumer.as_mut()
+    }
+}
+
 impl GroupRequest {
     /// Some requests need a group id that is not empty; the older ones do not.
     fn lacks_group_id(&self) -> bool {
@@ -165,6 +254,7 @@ impl GroupRequest {
                 | GroupRequest::FetchOffsets(_)
                 | GroupRequest::Describe(_)
                 | GroupRequest::Delete(_)
+                | GroupRequest::ConsumerHeartbeat(_)
         );
         self.group_id() == Some("") && !may_be_empty
     }

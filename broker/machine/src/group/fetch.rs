@@ -13,10 +13,17 @@ use super::record::CommittedOffset;
 use super::request::{FetchRequest, TopicPartitions};
 use super::topics::Topics;
 
-/// The answer of a group, or of none: there nothing is committed. Who asks is not checked: any client may read what
-/// classic groups committed. Everything is stable, since no transaction can be open; once one can, its offsets are
-/// UNSTABLE_OFFSET_COMMIT here for who requires stable ones.
+/// The answer of a group, or of none: there nothing is committed. Who asks is checked only where the coordinator
+/// assigns: any client may read what classic groups committed. Everything is stable, since no transaction can be
+/// open; once one can, its offsets are UNSTABLE_OFFSET_COMMIT here for who requires stable ones.
 pub(super) fn fetch(group: Option<&Group>, topics: &Topics, request: FetchRequest) -> FetchAnswer {
+    let consumer = group.and_then(|it| it.consumer.as_ref());
+    if let Some(Err(error)) = consumer.map(|it| it.check_fetch(&request)) {
+        return FetchAnswer {
+            error,
+            topics: Vec::new(),
+        };
+    }
     let topics = match request.topics {
         Some(asked) => asked
             .into_iter()

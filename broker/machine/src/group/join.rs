@@ -11,7 +11,7 @@ use super::answer::{GroupAnswer, JoinAnswer};
 use super::classic::ClassicGroup;
 use super::member::{Member, protocols};
 use super::request::JoinRequest;
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::timers::TimerKind;
 use super::turn::Turn;
 
@@ -40,12 +40,12 @@ impl ClassicGroup {
     fn has_place_for(&self, member_id: &str, turn: &Turn) -> bool {
         let size_max = turn.settings.group_max_size as usize;
         match self.state {
-            GroupState::Empty | GroupState::Dead => true,
-            GroupState::PreparingRebalance => {
+            ClassicState::Empty => true,
+            ClassicState::PreparingRebalance => {
                 let waits = self.members.get(member_id).is_some_and(Member::has_joined);
                 waits || self.members.joined() < size_max
             }
-            GroupState::CompletingRebalance | GroupState::Stable => {
+            ClassicState::CompletingRebalance | ClassicState::Stable => {
                 self.members.contains(member_id) || self.members.len() < size_max
             }
         }
@@ -103,10 +103,10 @@ impl ClassicGroup {
         let is_same = member.matches(&request.protocols);
         let member_id = Arc::clone(&member.member_id);
         let as_before = match self.state {
-            GroupState::CompletingRebalance => is_same,
-            GroupState::Stable => is_same && !self.is_leader(&member_id),
-            GroupState::PreparingRebalance => false,
-            GroupState::Empty | GroupState::Dead => return Err(ErrorCode::UnknownMemberId),
+            ClassicState::CompletingRebalance => is_same,
+            ClassicState::Stable => is_same && !self.is_leader(&member_id),
+            ClassicState::PreparingRebalance => false,
+            ClassicState::Empty => return Err(ErrorCode::UnknownMemberId),
         };
         if as_before {
             let answer = self.join_answer(&member_id);

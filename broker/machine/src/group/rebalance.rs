@@ -7,7 +7,7 @@ use millstream_protocol::time::Duration;
 
 use super::answer::{GroupAnswer, SyncAnswer};
 use super::classic::ClassicGroup;
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::timers::TimerKind;
 use super::turn::Turn;
 
@@ -26,24 +26,23 @@ impl ClassicGroup {
     /// After members came, went or changed.
     pub(super) fn rebalance_or_complete_join(&mut self, turn: &mut Turn) {
         match self.state {
-            GroupState::PreparingRebalance => self.complete_join_if_all_are_there(turn),
-            GroupState::Empty | GroupState::CompletingRebalance | GroupState::Stable => {
+            ClassicState::PreparingRebalance => self.complete_join_if_all_are_there(turn),
+            ClassicState::Empty | ClassicState::CompletingRebalance | ClassicState::Stable => {
                 self.prepare_rebalance(turn);
             }
-            GroupState::Dead => {}
         }
     }
 
-    /// From every state but [`GroupState::PreparingRebalance`].
+    /// From every state but [`ClassicState::PreparingRebalance`].
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn) {
-        if self.state == GroupState::CompletingRebalance {
+        if self.state == ClassicState::CompletingRebalance {
             self.drop_assignments(ErrorCode::RebalanceInProgress, turn);
         }
         self.members.forgive_syncs();
         let kind = TimerKind::Sync;
         turn.timers.disarm(&mut self.sync_timer, &self.group_id, kind);
         let is_initial = self.is_empty();
-        self.turn_to(GroupState::PreparingRebalance, turn);
+        self.turn_to(ClassicState::PreparingRebalance, turn);
         if is_initial {
             self.delay_first_rebalance(turn);
         } else if self.have_all_joined() {
@@ -59,7 +58,7 @@ impl ClassicGroup {
 
     /// The first rebalance waits for its time even if all are there.
     pub(super) fn complete_join_if_all_are_there(&mut self, turn: &mut Turn) {
-        let prepares = self.state == GroupState::PreparingRebalance;
+        let prepares = self.state == ClassicState::PreparingRebalance;
         if prepares && self.initial_delay.is_none() && self.have_all_joined() {
             self.complete_join(turn);
         }
@@ -99,7 +98,7 @@ impl ClassicGroup {
         self.protocol_name = self.members.select_protocol();
         self.read_subscriptions();
         if self.members.is_empty() {
-            self.turn_to(GroupState::Empty, turn);
+            self.turn_to(ClassicState::Empty, turn);
             let metadata = self.metadata();
             self.write(Some(metadata), turn);
             return;
@@ -108,7 +107,7 @@ impl ClassicGroup {
             self.protocol_name.is_some(),
             "members without a protocol in common"
         );
-        self.turn_to(GroupState::CompletingRebalance, turn);
+        self.turn_to(ClassicState::CompletingRebalance, turn);
         for member_id in self.members.ids_where(|_| true) {
             if let Some(ticket) = self.members.take_join(&member_id) {
                 let answer = self.join_answer(&member_id);

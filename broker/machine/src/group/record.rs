@@ -7,6 +7,8 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use super::consumer::record::ConsumerRecord;
+
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,11 @@ pub enum GroupRecord {
         group_id: Arc<str>,
         /// `None` is a tombstone.
         value: Option<Arc<GroupMetadata>>,
+    },
+    /// Of a group of the consumer protocol (KIP-848).
+    Consumer {
+        group_id: Arc<str>,
+        record: ConsumerRecord,
     },
 }
 
@@ -71,7 +78,9 @@ pub struct GroupMember {
 impl GroupRecord {
     pub fn group_id(&self) -> &Arc<str> {
         match self {
-            GroupRecord::Offset { group_id, .. } | GroupRecord::Group { group_id, .. } => group_id,
+            GroupRecord::Offset { group_id, .. }
+            | GroupRecord::Group { group_id, .. }
+            | GroupRecord::Consumer { group_id, .. } => group_id,
         }
     }
 
@@ -82,6 +91,7 @@ impl GroupRecord {
                 topic.len() + value.as_ref().map_or(0, |it| it.metadata.len())
             }
             GroupRecord::Group { value, .. } => value.as_ref().map_or(0, |it| it.record_bytes()),
+            GroupRecord::Consumer { record, .. } => record.bytes(),
         };
         RECORD_BYTES + self.group_id().len() + value
     }

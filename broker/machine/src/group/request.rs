@@ -7,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::consumer::record::Partitions;
+
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
 
 /// One question to one group; [`GroupRequest::List`] goes to every coordinator.
@@ -22,6 +24,8 @@ pub enum GroupRequest {
     Describe(DescribeRequest),
     Delete(DeleteRequest),
     List(ListRequest),
+    ConsumerHeartbeat(ConsumerHeartbeatRequest),
+    ConsumerDescribe(DescribeRequest),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +189,29 @@ pub struct ListRequest {
     pub types: Vec<String>,
 }
 
+/// The one request of a member of the consumer protocol (KIP-848). `None`, and -1 for the timeout, is what did not
+/// change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeatRequest {
+    pub group_id: String,
+    pub member_id: String,
+    /// 0 joins, -1 leaves, -2 leaves a static member's place for a while.
+    pub member_epoch: i32,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub rebalance_timeout_ms: i32,
+    pub subscribed_topic_names: Option<Vec<String>>,
+    pub subscribed_topic_regex: Option<String>,
+    pub server_assignor: Option<String>,
+    /// What the member has.
+    pub topic_partitions: Option<Partitions>,
+    pub client: Client,
+    /// Whether members make their ids themselves: from version 1 on.
+    pub needs_member_id: bool,
+    /// 128 random bits for the id of a member without one.
+    pub draw: u128,
+}
+
 impl GroupRequest {
     /// By which the coordinator is found; `None` for a list.
     pub fn group_id(&self) -> Option<&str> {
@@ -198,6 +225,8 @@ impl GroupRequest {
             GroupRequest::DeleteOffsets(request) => Some(&request.group_id),
             GroupRequest::Describe(request) => Some(&request.group_id),
             GroupRequest::Delete(request) => Some(&request.group_id),
+            GroupRequest::ConsumerHeartbeat(request) => Some(&request.group_id),
+            GroupRequest::ConsumerDescribe(request) => Some(&request.group_id),
             GroupRequest::List(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use millstream_protocol::types::TimestampMs;
 
 use super::offsets::OffsetKey;
 use super::record::CommittedOffset;
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::turn::Turn;
 use super::{Effects, Group, GroupCoordinator, Now};
 
@@ -63,7 +63,7 @@ impl Group {
     /// Drops the offsets whose time is over. True where nothing is left of the group then, and it has ended.
     fn expire_offsets(&mut self, turn: &mut Turn) -> bool {
         if let Some(since) = self.counts_since() {
-            let keeps = self.classic.keeps_offsets();
+            let keeps = self.keeps_offsets();
             let offsets = self.offsets.after(None);
             let over = offsets.filter(|(key, offset)| !keeps(&key.0) && is_over(offset, &since, turn));
             let over: Vec<OffsetKey> = over.map(|(key, _)| key.clone()).collect();
@@ -72,9 +72,9 @@ impl Group {
                 self.drop_offset(&key, turn);
             }
         }
-        let is_over = self.offsets.is_empty() && self.classic.is_empty() && self.classic.pending.is_empty();
+        let is_over = self.offsets.is_empty() && self.is_empty() && self.classic.pending.is_empty();
         if is_over {
-            self.classic.end(turn);
+            self.end(turn);
         }
         is_over
     }
@@ -82,10 +82,13 @@ impl Group {
     /// `None` where nothing expires.
     fn counts_since(&self) -> Option<Since> {
         let classic = &self.classic;
+        if self.consumer.is_some() {
+            return Some(Since::Commit);
+        }
         match (classic.state, &classic.protocol_type) {
             (_, None) => Some(Since::Commit),
-            (GroupState::Empty, _) => Some(classic.state_since.map_or(Since::Commit, Since::Moment)),
-            (GroupState::Stable, _) => classic.subscriptions.topics().map(|_| Since::Commit),
+            (ClassicState::Empty, _) => Some(classic.state_since.map_or(Since::Commit, Since::Moment)),
+            (ClassicState::Stable, _) => classic.subscriptions.topics().map(|_| Since::Commit),
             _ => None,
         }
     }

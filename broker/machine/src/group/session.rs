@@ -6,7 +6,7 @@ use millstream_protocol::error::ErrorCode;
 
 use super::classic::ClassicGroup;
 use super::request::HeartbeatRequest;
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::timers::TimerKind;
 use super::turn::Turn;
 
@@ -18,12 +18,12 @@ impl ClassicGroup {
             return Err(ErrorCode::IllegalGeneration);
         }
         match self.state {
-            GroupState::Empty | GroupState::Dead => Err(ErrorCode::UnknownMemberId),
-            GroupState::PreparingRebalance => {
+            ClassicState::Empty => Err(ErrorCode::UnknownMemberId),
+            ClassicState::PreparingRebalance => {
                 self.heard_of(member_id, turn);
                 Err(ErrorCode::RebalanceInProgress)
             }
-            GroupState::CompletingRebalance | GroupState::Stable => {
+            ClassicState::CompletingRebalance | ClassicState::Stable => {
                 self.heard_of(member_id, turn);
                 Ok(())
             }
@@ -50,8 +50,8 @@ impl ClassicGroup {
         let was_pending = self.pending.contains(member_id);
         self.remove(member_id, turn);
         match self.state {
-            GroupState::PreparingRebalance if self.have_all_joined() => self.complete_join(turn),
-            GroupState::CompletingRebalance | GroupState::Stable if !was_pending => {
+            ClassicState::PreparingRebalance if self.have_all_joined() => self.complete_join(turn),
+            ClassicState::CompletingRebalance | ClassicState::Stable if !was_pending => {
                 self.prepare_rebalance(turn)
             }
             _ => {}

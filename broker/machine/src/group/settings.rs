@@ -12,6 +12,14 @@ pub struct GroupSettings {
     pub initial_rebalance_delay: Duration,
     /// `group.max.size`: members of one group, inclusive.
     pub group_max_size: u32,
+    /// `group.consumer.session.timeout.ms`: how long a member of the consumer protocol may be silent.
+    pub consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`: how often it is told to be heard of.
+    pub consumer_heartbeat_interval: Duration,
+    /// `group.consumer.max.size`: members of one group of the consumer protocol, inclusive.
+    pub consumer_group_max_size: u32,
+    /// `group.consumer.assignment.interval.ms`: the shortest time between two assignments of a group.
+    pub consumer_assignment_interval: Duration,
     /// `offset.metadata.max.bytes`: of the text beside one committed offset, inclusive.
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`: how long an empty group's offsets are kept.
@@ -35,6 +43,10 @@ impl Default for GroupSettings {
             max_session_timeout: Duration::from_secs(30 * 60),
             initial_rebalance_delay: Duration::from_secs(3),
             group_max_size: i32::MAX as u32,
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            consumer_group_max_size: i32::MAX as u32,
+            consumer_assignment_interval: Duration::from_secs(1),
             offset_metadata_max_bytes: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),

@@ -9,7 +9,7 @@ use super::Ticket;
 use super::answer::{GroupAnswer, JoinAnswer, SyncAnswer};
 use super::classic::ClassicGroup;
 use super::request::JoinRequest;
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::timers::TimerKind;
 use super::turn::Turn;
 
@@ -27,21 +27,21 @@ impl ClassicGroup {
         self.rename_static(old_id, &new_id, turn);
         self.update_member(&new_id, request);
         match self.state {
-            GroupState::Stable if self.members.select_protocol() == self.protocol_name => {
+            ClassicState::Stable if self.members.select_protocol() == self.protocol_name => {
                 let metadata = self.metadata();
                 self.write(Some(metadata), turn);
                 let answer = self.took_over(&new_id, leader_before, request);
                 turn.answer(ticket, GroupAnswer::Join(answer));
             }
-            GroupState::Stable | GroupState::CompletingRebalance => {
+            ClassicState::Stable | ClassicState::CompletingRebalance => {
                 self.park_join(&new_id, ticket, turn);
                 self.prepare_rebalance(turn);
             }
-            GroupState::PreparingRebalance => {
+            ClassicState::PreparingRebalance => {
                 self.park_join(&new_id, ticket, turn);
                 self.complete_join_if_all_are_there(turn);
             }
-            GroupState::Empty | GroupState::Dead => panic!("members in a group that has none"),
+            ClassicState::Empty => panic!("members in a group that has none"),
         }
     }
 

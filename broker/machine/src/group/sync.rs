@@ -10,7 +10,7 @@ use super::Ticket;
 use super::answer::{GroupAnswer, SyncAnswer};
 use super::classic::ClassicGroup;
 use super::request::{MemberAssignment, SyncRequest};
-use super::state::GroupState;
+use super::state::ClassicState;
 use super::timers::TimerKind;
 use super::turn::Turn;
 
@@ -29,9 +29,9 @@ impl ClassicGroup {
     ) -> Result<(), ErrorCode> {
         self.check_sync(&request)?;
         match self.state {
-            GroupState::Empty | GroupState::Dead => return Err(ErrorCode::UnknownMemberId),
-            GroupState::PreparingRebalance => return Err(ErrorCode::RebalanceInProgress),
-            GroupState::CompletingRebalance | GroupState::Stable => {}
+            ClassicState::Empty => return Err(ErrorCode::UnknownMemberId),
+            ClassicState::PreparingRebalance => return Err(ErrorCode::RebalanceInProgress),
+            ClassicState::CompletingRebalance | ClassicState::Stable => {}
         }
         let member_id = request.member_id.as_str();
         self.members.synced(member_id);
@@ -40,7 +40,7 @@ impl ClassicGroup {
             turn.timers.disarm(&mut self.sync_timer, &self.group_id, kind);
         }
         let member = self.members.get_mut(member_id).expect("checked");
-        if self.state == GroupState::CompletingRebalance {
+        if self.state == ClassicState::CompletingRebalance {
             let overtaken = member.parked_sync.replace(ticket);
             if let Some(ticket) = overtaken {
                 let refusal = SyncAnswer::refusal(ErrorCode::RebalanceInProgress);
@@ -88,7 +88,7 @@ impl ClassicGroup {
             let share = shares.remove(&*member_id).unwrap_or(&[]);
             self.members.assign(&member_id, share.into());
         }
-        self.turn_to(GroupState::Stable, turn);
+        self.turn_to(ClassicState::Stable, turn);
         let metadata = self.metadata();
         self.write(Some(metadata), turn);
         for member_id in self.members.ids_where(|it| it.parked_sync.is_some()) {

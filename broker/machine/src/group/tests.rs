@@ -1,5 +1,6 @@
 //! The coordinator as its shell sees it: one behaviour a file.
 
+mod consumers;
 mod limits;
 mod model;
 mod offsets;

@@ -15,6 +15,8 @@ pub(super) type Slot = Option<Instant>;
 pub(super) enum TimerKind {
     /// A member has to be heard of, or a pending one has to join.
     Session(Arc<str>),
+    /// A member of the consumer protocol has to have given up what it is to give up.
+    Revocation(Arc<str>),
     /// The members have to join, or the initial rebalance was delayed long enough.
     Join,
     /// The members have to ask for their assignments.

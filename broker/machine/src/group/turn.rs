@@ -7,6 +7,7 @@ use super::settings::GroupSettings;
 use super::timers::Timers;
 use super::topics::Topics;
 use super::{Effects, Now, Ticket};
+use crate::cluster::image::ClusterImage;
 
 pub(super) struct Turn<'a> {
     pub now: Now,
@@ -14,6 +15,8 @@ pub(super) struct Turn<'a> {
     pub timers: &'a mut Timers,
     pub topics: &'a mut Topics,
     pub effects: &'a mut Effects,
+    /// The topics that there are.
+    pub image: &'a ClusterImage,
     /// Bytes that the group may grow by in this turn.
     pub room: u64,
 }

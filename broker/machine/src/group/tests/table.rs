@@ -253,6 +253,6 @@ fn bring_to(state: GroupState, cast: &mut Cast, protocols: &[(&str, &[u8])]) {
             cast.generation = 2;
         }
         GroupState::Stable => {}
-        GroupState::Dead => panic!("no group is seen dead"),
+        other => panic!("no classic group is {other:?}"),
     }
 }

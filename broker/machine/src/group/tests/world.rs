@@ -10,8 +10,11 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{PartitionIndex, TimestampMs, TopicId};
 
+use crate::cluster::record::MetadataRecord;
+use crate::group::state::ClassicState;
 use crate::group::timers::{Timer, TimerKind};
 use crate::group::*;
+use crate::testing::topic_created;
 
 pub struct World {
     pub machine: GroupCoordinator,
@@ -96,6 +99,7 @@ impl World {
         self.open.clear();
         self.generations.clear();
         let mut machine = GroupCoordinator::new(*self.machine.settings());
+        machine.set_image(Arc::clone(&self.machine.image));
         for record in &self.records {
             machine.replay(record.clone());
         }
@@ -106,6 +110,16 @@ impl World {
     }
 
     /// The topic is deleted.
+    /// The cluster has these topics, with so many partitions each.
+    pub fn has_topics(&mut self, topics: &[(&str, u32)]) {
+        let records: Vec<MetadataRecord> = (1..)
+            .zip(topics)
+            .map(|(number, (name, count))| topic_created(number, name, *count))
+            .collect();
+        self.machine
+            .set_image(Arc::new(ClusterImage::empty().apply(&records)));
+    }
+
     pub fn forget(&mut self, name: &str) {
         self.forget_id(name, TopicId::ZERO);
     }
@@ -172,6 +186,7 @@ impl World {
         assert_eq!(parked, self.open, "who waits");
         for group in self.machine.groups.values() {
             check_group(&group.classic);
+            group.consumer.iter().for_each(ConsumerGroup::check);
             let (group_id, generation) = (&group.classic.group_id, group.classic.generation);
             let before = self.generations.insert(Arc::clone(group_id), generation);
             let is_new = generation == 0;
@@ -192,8 +207,8 @@ pub fn snapshot(machine: &GroupCoordinator) -> Vec<GroupRecord> {
 fn check_group(group: &ClassicGroup) {
     let (members, state) = (&group.members, group.state);
     assert_eq!(
-        state == GroupState::Empty,
-        members.is_empty() && state != GroupState::PreparingRebalance
+        state == ClassicState::Empty,
+        members.is_empty() && state != ClassicState::PreparingRebalance
     );
     let count =
         |condition: &dyn Fn(&member::Member) -> bool| members.iter().filter(|it| condition(it)).count();
@@ -203,14 +218,14 @@ fn check_group(group: &ClassicGroup) {
         members.bytes(),
         members.iter().map(member::Member::bytes).sum::<u64>()
     );
-    assert!(members.joined() == 0 || state == GroupState::PreparingRebalance);
-    assert!(count(&|it| it.parked_sync.is_some()) == 0 || state == GroupState::CompletingRebalance);
+    assert!(members.joined() == 0 || state == ClassicState::PreparingRebalance);
+    assert!(count(&|it| it.parked_sync.is_some()) == 0 || state == ClassicState::CompletingRebalance);
     assert!(
         count(&|it| it.session.is_none() && !it.is_kept_waiting()) == 0,
         "an immortal member"
     );
     assert_eq!(
-        state == GroupState::PreparingRebalance,
+        state == ClassicState::PreparingRebalance,
         group.join_timer.is_some()
     );
     assert!(
@@ -223,7 +238,7 @@ fn check_group(group: &ClassicGroup) {
         leader.is_none_or(|id| members.contains(id)),
         "the leader is a member"
     );
-    if matches!(state, GroupState::CompletingRebalance | GroupState::Stable) {
+    if matches!(state, ClassicState::CompletingRebalance | ClassicState::Stable) {
         let protocol = group.protocol_name.as_deref().expect("a protocol");
         assert!(
             members.iter().all(|it| it.metadata(protocol).is_some()),
@@ -249,13 +264,17 @@ fn expected_timers(group: &Group) -> Vec<Timer> {
         (classic.join_timer, TimerKind::Join),
         (classic.sync_timer, TimerKind::Sync),
     ];
-    let timers = sessions.chain(others).filter_map(|(slot, kind)| {
-        Some(Timer {
-            due: slot?,
-            group_id: Arc::clone(&classic.group_id),
-            kind,
-        })
-    });
+    let consumers = group.consumer.iter().flat_map(ConsumerGroup::timers);
+    let timers = sessions
+        .chain(others)
+        .chain(consumers)
+        .filter_map(|(slot, kind)| {
+            Some(Timer {
+                due: slot?,
+                group_id: Arc::clone(&classic.group_id),
+                kind,
+            })
+        });
     timers.collect()
 }
 
@@ -383,6 +402,8 @@ pub fn error_of(answer: &GroupAnswer) -> ErrorCode {
             .map_or(answer.error, |it| it.partitions[0].1),
         GroupAnswer::Describe(answer) => answer.error,
         GroupAnswer::List(answer) => answer.error,
+        GroupAnswer::ConsumerHeartbeat(answer) => answer.error,
+        GroupAnswer::ConsumerDescribe(answer) => answer.error,
     }
 }
 

@@ -1,0 +1,129 @@
+//! The target: what each member is to have, for one epoch of the group.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use millstream_protocol::types::TopicId;
+
+use super::super::turn::Turn;
+use super::assignor::{Assignor, Subscriber};
+use super::record::{ConsumerRecord, GroupEpoch, MemberSubscription, TargetEpoch};
+use super::{ConsumerGroup, ConsumerMember};
+use crate::cluster::image::ClusterImage;
+
+impl ConsumerGroup {
+    /// The next epoch begins where a member wants other topics, or the topics are not what they were.
+    pub(super) fn hold_against_image(&mut self, wants_other: bool, turn: &mut Turn) {
+        if !wants_other && self.seen_image == turn.image.records() && self.epoch.is_some() {
+            return;
+        }
+        self.seen_image = turn.image.records();
+        let metadata_hash = self.metadata_hash(turn.image);
+        if wants_other || metadata_hash != self.epoch.map_or(0, |it| it.metadata_hash) {
+            self.next_epoch(metadata_hash, turn);
+        }
+    }
+
+    pub(super) fn next_epoch(&mut self, metadata_hash: i64, turn: &mut Turn) {
+        let epoch = self.group_epoch().checked_add(1).unwrap_or(1);
+        self.emit(
+            ConsumerRecord::Epoch(Some(GroupEpoch { epoch, metadata_hash })),
+            turn,
+        );
+    }
+
+    /// Makes the target for the group's epoch, if that has none and the last one is old enough.
+    pub(super) fn assign_if_due(&mut self, turn: &mut Turn) {
+        let epoch = self.group_epoch();
+        if self.target_epoch() >= epoch {
+            return;
+        }
+        let interval = turn.settings.consumer_assignment_interval.as_millis() as i64;
+        let last = self.target_epoch.map(|it| it.timestamp.get());
+        if last.is_some_and(|last| turn.now.wall.get() - last < interval) {
+            return;
+        }
+        let (members, topics) = self.subscribers(turn.image);
+        let shares = self.preferred_assignor().assign(&members, &topics);
+        for (member, share) in members.iter().zip(shares) {
+            let is_new = self.members[&member.member_id].target.is_none();
+            if is_new || share != *member.before {
+                let record = ConsumerRecord::Target(Arc::clone(&member.member_id), Some(Arc::new(share)));
+                self.emit(record, turn);
+            }
+        }
+        let timestamp = turn.now.wall;
+        self.emit(
+            ConsumerRecord::TargetEpoch(Some(TargetEpoch { epoch, timestamp })),
+            turn,
+        );
+    }
+
+    /// What most members ask for.
+    pub(super) fn preferred_assignor(&self) -> Assignor {
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in self.members.values() {
+            if let Some(name) = member.subscription.server_assignor.as_deref() {
+                *votes.entry(name).or_default() += 1;
+            }
+        }
+        let most = votes.into_iter().rev().max_by_key(|&(_, count)| count);
+        most.and_then(|(name, _)| Assignor::find(name))
+            .unwrap_or(Assignor::ALL[0])
+    }
+
+    /// Changes with every topic that is subscribed to: made, deleted, or with more partitions. 0 without topics.
+    pub(super) fn metadata_hash(&self, image: &ClusterImage) -> i64 {
+        let names = self
+            .members
+            .values()
+            .flat_map(|member| member.subscription.topic_names.iter());
+        let names: BTreeSet<&Arc<str>> = names.collect();
+        let topics = names.into_iter().filter_map(|name| image.topic_by_name(name));
+        let mut hash = 0u64;
+        for topic in topics {
+            let id = u128::from_be_bytes(topic.id.get());
+            for word in [id as u64, (id >> 64) as u64, u64::from(topic.partitions)] {
+                hash = mixed(hash ^ word);
+            }
+        }
+        hash as i64
+    }
+
+    fn subscribers(&self, image: &ClusterImage) -> (Vec<Subscriber>, BTreeMap<TopicId, u32>) {
+        let mut topics = BTreeMap::new();
+        let members = self.members.iter().map(|(member_id, member)| {
+            let wanted = topics_of(&member.subscription, image);
+            topics.extend(wanted.iter().map(|(&id, &partitions)| (id, partitions)));
+            Subscriber {
+                member_id: Arc::clone(member_id),
+                instance_id: member.subscription.instance_id.clone(),
+                topics: wanted.into_keys().collect(),
+                before: ConsumerMember::shared_target(member),
+            }
+        });
+        (members.collect(), topics)
+    }
+}
+
+impl ConsumerMember {
+    fn shared_target(&self) -> Arc<super::record::Partitions> {
+        self.target.clone().unwrap_or_default()
+    }
+}
+
+/// The topics that a member wants and that there are, with how many partitions each has.
+pub(super) fn topics_of(subscription: &MemberSubscription, image: &ClusterImage) -> BTreeMap<TopicId, u32> {
+    let names = subscription.topic_names.iter();
+    let topics = names.filter_map(|name| image.topic_by_name(name));
+    topics.map(|topic| (topic.id, topic.partitions)).collect()
+}
+
+/// The last step of splitmix64, which is never zero but for zero.
+fn mixed(word: u64) -> u64 {
+    let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,584 @@
+//! Groups of the consumer protocol: members join, move, are fenced and leave.
+
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
+
+use millstream_protocol::error::ErrorCode;
+use millstream_protocol::types::{PartitionIndex, TopicId};
+
+use super::world::*;
+use crate::group::*;
+use crate::testing::Random;
+
+/// What a member keeps between two heartbeats.
+#[derive(Clone, Debug)]
+struct Consumer {
+    member_id: String,
+    instance_id: Option<String>,
+    epoch: i32,
+    has: Partitions,
+}
+
+impl Consumer {
+    fn new(member_id: &str) -> Self {
+        Self {
+            member_id: member_id.into(),
+            instance_id: None,
+            epoch: 0,
+            has: Partitions::new(),
+        }
+    }
+
+    /// A request in which nothing changed but what it has.
+    fn request(&self) -> ConsumerHeartbeatRequest {
+        ConsumerHeartbeatRequest {
+            group_id: "g".into(),
+            member_id: self.member_id.clone(),
+            member_epoch: self.epoch,
+            instance_id: self.instance_id.clone(),
+            rack_id: None,
+            rebalance_timeout_ms: -1,
+            subscribed_topic_names: None,
+            subscribed_topic_regex: None,
+            server_assignor: None,
+            topic_partitions: Some(self.has.clone()),
+            client: Client::default(),
+            needs_member_id: true,
+            draw: 7,
+        }
+    }
+
+    /// A request that joins.
+    fn joining(&self, topics: &[&str]) -> ConsumerHeartbeatRequest {
+        ConsumerHeartbeatRequest {
+            member_epoch: 0,
+            rebalance_timeout_ms: 60_000,
+            subscribed_topic_names: Some(topics.iter().map(|it| it.to_string()).collect()),
+            topic_partitions: Some(Partitions::new()),
+            ..self.request()
+        }
+    }
+
+    #[track_caller]
+    fn joins(&mut self, world: &mut World, topics: &[&str]) {
+        let request = self.joining(topics);
+        self.hears(told(world, request));
+    }
+
+    /// Heartbeats, and gives up and takes at once what it is told to.
+    #[track_caller]
+    fn beats(&mut self, world: &mut World) {
+        let request = self.request();
+        self.hears(told(world, request));
+    }
+
+    #[track_caller]
+    fn hears(&mut self, answer: ConsumerHeartbeatAnswer) {
+        assert_eq!((answer.error, &answer.error_message), (ErrorCode::None, &None));
+        self.member_id = answer.member_id.expect("a member's id").to_string();
+        self.epoch = answer.member_epoch;
+        self.has = answer.assignment.unwrap_or_else(|| self.has.clone());
+    }
+}
+
+fn told(world: &mut World, request: ConsumerHeartbeatRequest) -> ConsumerHeartbeatAnswer {
+    match world.told(GroupRequest::ConsumerHeartbeat(request)) {
+        GroupAnswer::ConsumerHeartbeat(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn described(world: &mut World) -> ConsumerDescribeAnswer {
+    let group_id = "g".into();
+    match world.told(GroupRequest::ConsumerDescribe(DescribeRequest { group_id })) {
+        GroupAnswer::ConsumerDescribe(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The first topic has id 1 sixteen times, the next 2.
+fn partition(topic: u8, index: i32) -> TopicPartition {
+    (TopicId::new([topic; 16]), PartitionIndex::new(index))
+}
+
+/// A world with topics `t` of six and `u` of two partitions.
+fn world() -> World {
+    let mut world = World::with(GroupSettings {
+        consumer_assignment_interval: millstream_protocol::time::Duration::ZERO,
+        ..GroupSettings::default()
+    });
+    world.has_topics(&[("t", 6), ("u", 2)]);
+    world
+}
+
+#[test]
+fn the_first_member_gets_everything_at_once() {
+    let mut world = world();
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t", "u", "none"]);
+    assert_eq!((first.epoch, first.has.len()), (1, 8));
+    let group = described(&mut world);
+    assert_eq!(
+        (group.state, group.group_epoch, group.assignment_epoch),
+        (GroupState::Stable, 1, 1)
+    );
+    assert_eq!(
+        (group.assignor, &group.members[0].assigned),
+        ("uniform", &first.has)
+    );
+    let again = told(
+        &mut world,
+        ConsumerHeartbeatRequest {
+            topic_partitions: None,
+            ..first.request()
+        },
+    );
+    assert_eq!(
+        (again.assignment, again.heartbeat_interval_ms),
+        (None, 5_000),
+        "nothing changed"
+    );
+}
+
+#[test]
+fn partitions_move_only_when_they_were_given_up() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    assert_eq!(
+        (second.epoch, second.has.len()),
+        (2, 0),
+        "the first one has everything still"
+    );
+    assert_eq!(described(&mut world).state, GroupState::Reconciling);
+
+    let told_less = told(&mut world, first.request());
+    assert_eq!(told_less.member_epoch, 1, "it has to give up first");
+    assert_eq!(told_less.assignment.as_ref().map(Partitions::len), Some(3));
+    second.beats(&mut world);
+    assert_eq!(second.has.len(), 0);
+    first.hears(told_less);
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (2, 3));
+    second.beats(&mut world);
+    assert_eq!((second.epoch, second.has.len()), (2, 3));
+    assert!(first.has.is_disjoint(&second.has));
+    assert_eq!(described(&mut world).state, GroupState::Stable);
+}
+
+#[test]
+fn who_gives_nothing_up_in_time_is_fenced() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    told(&mut world, first.request());
+    for _ in 0..2 {
+        world.pass(29_000);
+        told(&mut world, first.request());
+        second.beats(&mut world);
+    }
+    world.pass(2_000);
+    let fenced = told(&mut world, first.request());
+    assert_eq!(fenced.error, ErrorCode::UnknownMemberId);
+    second.beats(&mut world);
+    assert_eq!((second.epoch, second.has.len()), (3, 6));
+}
+
+#[test]
+fn who_is_silent_for_its_session_is_out() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["u"]);
+    world.pass(44_999);
+    second.beats(&mut world);
+    assert_eq!(described(&mut world).members.len(), 2);
+    world.pass(1);
+    assert_eq!(described(&mut world).members.len(), 1);
+    assert_eq!(
+        told(&mut world, first.request()).error,
+        ErrorCode::UnknownMemberId
+    );
+}
+
+#[test]
+fn epochs_that_do_not_fit_are_fenced() {
+    let mut world = world();
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t"]);
+    let mut second = Consumer::new("b");
+    second.joins(&mut world, &["u"]);
+    first.beats(&mut world);
+    assert_eq!(first.epoch, 2);
+    let mut at = |epoch: i32, has: Partitions| {
+        let consumer = Consumer {
+            epoch,
+            has,
+            ..first.clone()
+        };
+        let answer = told(&mut world, consumer.request());
+        (answer.error, answer.assignment.map(|it| it.len()))
+    };
+    let nothing = Partitions::new;
+    assert_eq!(at(3, nothing()), (ErrorCode::FencedMemberEpoch, None));
+    assert_eq!(
+        at(1, [partition(2, 0)].into()),
+        (ErrorCode::FencedMemberEpoch, None),
+        "it has what it may not"
+    );
+    assert_eq!(at(1, nothing()).0, ErrorCode::None, "an answer was lost");
+    assert_eq!(
+        at(0, nothing()).0,
+        ErrorCode::InvalidRequest,
+        "joining without a subscription"
+    );
+    let unknown = Consumer {
+        epoch: 1,
+        ..Consumer::new("who")
+    };
+    assert_eq!(
+        told(&mut world, unknown.request()).error,
+        ErrorCode::UnknownMemberId
+    );
+}
+
+#[test]
+fn a_member_that_leaves_leaves_its_partitions() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    first.beats(&mut world);
+    first.beats(&mut world);
+    second.beats(&mut world);
+    second.epoch = -1;
+    let left = told(&mut world, second.request());
+    assert_eq!((left.error, left.member_epoch), (ErrorCode::None, -1));
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (3, 6));
+    first.epoch = -1;
+    told(&mut world, first.request());
+    assert_eq!(described(&mut world).state, GroupState::Empty);
+    world.pass(600_000);
+    assert_eq!(
+        described(&mut world).error,
+        ErrorCode::GroupIdNotFound,
+        "empty, and nothing committed"
+    );
+    assert_eq!(world.machine.live_bytes(), 0);
+}
+
+#[test]
+fn a_static_member_keeps_its_place_while_it_is_away() {
+    let mut world = world();
+    let mut first = Consumer {
+        instance_id: Some("i".into()),
+        ..Consumer::new("a")
+    };
+    first.joins(&mut world, &["t"]);
+    let mut second = Consumer {
+        instance_id: Some("i".into()),
+        ..Consumer::new("b")
+    };
+    let refused = told(&mut world, second.joining(&["t"]));
+    assert_eq!(refused.error, ErrorCode::UnreleasedInstanceId);
+    first.epoch = -2;
+    assert_eq!(told(&mut world, first.request()).member_epoch, -2);
+    second.joins(&mut world, &["t"]);
+    assert_eq!(
+        (second.epoch, second.has.len()),
+        (1, 6),
+        "the group's epoch is the same"
+    );
+    first.epoch = 1;
+    assert_eq!(
+        told(&mut world, first.request()).error,
+        ErrorCode::FencedInstanceId
+    );
+    second.epoch = -2;
+    told(&mut world, second.request());
+    world.pass(45_000);
+    assert_eq!(
+        described(&mut world).state,
+        GroupState::Empty,
+        "it did not come back"
+    );
+}
+
+#[test]
+fn new_partitions_and_topics_are_assigned_with_the_next_heartbeat() {
+    let mut world = world();
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t", "later"]);
+    world.has_topics(&[("t", 8), ("u", 2), ("later", 1)]);
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (2, 9));
+    world.has_topics(&[("u", 2)]);
+    first.beats(&mut world);
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (3, 0));
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
+    let mut world = World::with(GroupSettings {
+        consumer_assignment_interval: millstream_protocol::time::Duration::from_secs(10),
+        ..GroupSettings::default()
+    });
+    world.has_topics(&[("t", 6), ("u", 2)]);
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t", "u"]);
+    let answer = told(
+        &mut world,
+        ConsumerHeartbeatRequest {
+            subscribed_topic_names: Some(vec!["u".into()]),
+            ..first.request()
+        },
+    );
+    assert_eq!(
+        (
+            answer.member_epoch,
+            answer.assignment.as_ref().map(Partitions::len)
+        ),
+        (1, Some(2))
+    );
+    first.hears(answer);
+    first.beats(&mut world);
+    assert_eq!(
+        (first.epoch, described(&mut world).state),
+        (1, GroupState::Assigning)
+    );
+    world.pass(10_000);
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (2, 2));
+}
+
+#[test]
+fn members_choose_the_assignor() {
+    let mut world = world();
+    let (first, second) = (Consumer::new("a"), Consumer::new("b"));
+    for consumer in [&first, &second] {
+        told(
+            &mut world,
+            ConsumerHeartbeatRequest {
+                server_assignor: Some("range".into()),
+                ..consumer.joining(&["t", "u"])
+            },
+        );
+    }
+    let group = described(&mut world);
+    assert_eq!(group.assignor, "range");
+    let expected: Partitions = [partition(1, 0), partition(1, 1), partition(1, 2), partition(2, 0)].into();
+    assert_eq!(*group.members[0].target, expected);
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    type Change = fn(&mut ConsumerHeartbeatRequest);
+    let changes: [(Change, ErrorCode); 10] = [
+        (|it| it.member_id.clear(), ErrorCode::InvalidRequest),
+        (|it| it.group_id.clear(), ErrorCode::InvalidRequest),
+        (|it| it.instance_id = Some(" ".into()), ErrorCode::InvalidRequest),
+        (|it| it.rack_id = Some(String::new()), ErrorCode::InvalidRequest),
+        (|it| it.rebalance_timeout_ms = -1, ErrorCode::InvalidRequest),
+        (|it| it.topic_partitions = None, ErrorCode::InvalidRequest),
+        (|it| it.subscribed_topic_names = None, ErrorCode::InvalidRequest),
+        (|it| it.member_epoch = -3, ErrorCode::InvalidRequest),
+        (|it| it.member_epoch = -2, ErrorCode::InvalidRequest),
+        (
+            |it| it.server_assignor = Some("sticky".into()),
+            ErrorCode::UnsupportedAssignor,
+        ),
+    ];
+    for (index, (change, expected)) in changes.into_iter().enumerate() {
+        let mut world = world();
+        let mut request = Consumer::new("a").joining(&["t"]);
+        change(&mut request);
+        let answer = told(&mut world, request);
+        assert_eq!(
+            (answer.error, answer.error_message.is_some()),
+            (expected, true),
+            "request {index}"
+        );
+        assert_eq!(world.records.len(), 0);
+    }
+    let mut world = world();
+    let stranger = Consumer {
+        epoch: 4,
+        ..Consumer::new("a")
+    };
+    assert_eq!(
+        told(&mut world, stranger.request()).error,
+        ErrorCode::GroupIdNotFound
+    );
+}
+
+#[test]
+fn commits_are_held_against_the_epochs_of_the_partitions() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    first.beats(&mut world);
+    first.beats(&mut world);
+    second.beats(&mut world);
+    let mut commits = |member_id: &str, epoch: i32, index: i32| {
+        let mut request = commit(member_id, epoch, "t", 1);
+        request.topics[0].partitions[0].partition = PartitionIndex::new(index);
+        error_of(&world.told(GroupRequest::CommitOffsets(request)))
+    };
+    let of_first = first.has.first().expect("a partition").1.get();
+    let of_second = second.has.first().expect("a partition").1.get();
+    assert_eq!(commits("a", 2, of_first), ErrorCode::None);
+    assert_eq!(commits("a", 1, of_first), ErrorCode::None, "it has it since then");
+    assert_eq!(commits("a", 1, of_second), ErrorCode::StaleMemberEpoch);
+    assert_eq!(
+        commits("b", 1, of_second),
+        ErrorCode::StaleMemberEpoch,
+        "it has it since later"
+    );
+    assert_eq!(commits("a", 3, of_first), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commits("who", 2, 0), ErrorCode::UnknownMemberId);
+    assert_eq!(commits("", -1, 0), ErrorCode::UnknownMemberId);
+    let mut fetches = |member_id: Option<&str>, member_epoch: i32| {
+        let request = FetchRequest {
+            member_id: member_id.map(String::from),
+            member_epoch,
+            ..fetch(None)
+        };
+        error_of(&world.told(GroupRequest::FetchOffsets(request)))
+    };
+    assert_eq!(fetches(None, -1), ErrorCode::None);
+    assert_eq!(fetches(Some("a"), 2), ErrorCode::None);
+    assert_eq!(fetches(Some("a"), 1), ErrorCode::StaleMemberEpoch);
+    assert_eq!(fetches(Some("who"), 1), ErrorCode::UnknownMemberId);
+}
+
+#[test]
+fn an_empty_group_changes_its_protocol_and_one_with_members_does_not() {
+    let mut world = world();
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t"]);
+    let mut classic = join(&mut world, "", &[("range", b"")]);
+    classic.requires_known_member_id = false;
+    let refused = world.told(GroupRequest::Join(classic.clone()));
+    assert_eq!(error_of(&refused), ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(
+        world.describe("g").error,
+        ErrorCode::GroupIdNotFound,
+        "not a classic group"
+    );
+    world.told(GroupRequest::Leave(leave("a", None)));
+    world.told(GroupRequest::CommitOffsets(commit("", -1, "t", 3)));
+    world.ask(GroupRequest::Join(classic));
+    world.pass(3_000);
+    assert_eq!(world.state("g"), GroupState::CompletingRebalance);
+    first.epoch = 0;
+    let refused = told(&mut world, first.joining(&["t"]));
+    assert_eq!(refused.error, ErrorCode::GroupIdNotFound);
+    world.pass(60_000);
+    first.joins(&mut world, &["t"]);
+    assert_eq!(described(&mut world).state, GroupState::Stable);
+    let GroupAnswer::FetchOffsets(kept) = world.told(GroupRequest::FetchOffsets(fetch(None))) else {
+        panic!("a fetch");
+    };
+    assert_eq!(kept.topics.len(), 1, "its offsets outlive its protocols");
+}
+
+#[test]
+fn a_restart_changes_nothing_but_the_sessions() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    told(&mut world, first.request());
+    let before = described(&mut world);
+    world.restart();
+    assert_eq!(described(&mut world), before);
+    world.check();
+    world.pass(45_000);
+    assert_eq!(described(&mut world).members.len(), 0);
+}
+
+/// Whatever members do, what must hold holds after every step, and when they keep still the group settles.
+#[test]
+fn members_at_random_settle() {
+    for seed in 0..80 {
+        let mut random = Random::new(seed);
+        let mut world = world();
+        let mut consumers: Vec<Consumer> = (0..5)
+            .map(|index| Consumer::new(&std::format!("m{index}")))
+            .collect();
+        consumers[0].instance_id = Some("i".into());
+        for _ in 0..200 {
+            let index = random.below(5) as usize;
+            step(&mut random, &mut world, &mut consumers[index]);
+        }
+        settle(&mut world, &mut consumers, seed);
+        world.pass(60_000);
+        assert!(described(&mut world).members.is_empty(), "seed {seed}");
+        world.pass(600_000);
+        assert_eq!(world.machine.live_bytes(), 0, "seed {seed}");
+    }
+}
+
+fn step(random: &mut Random, world: &mut World, consumer: &mut Consumer) {
+    let topics: [&[&str]; 4] = [&["t"], &["t", "u"], &["u"], &[]];
+    let topics = topics[random.below(4) as usize];
+    let mut request = match random.below(10) {
+        0 | 1 => consumer.joining(topics),
+        2 => ConsumerHeartbeatRequest {
+            subscribed_topic_names: Some(topics.iter().map(|it| it.to_string()).collect()),
+            ..consumer.request()
+        },
+        _ => consumer.request(),
+    };
+    match random.below(20) {
+        0 => request.member_epoch = -1,
+        1 if consumer.instance_id.is_some() => request.member_epoch = -2,
+        2 => request.topic_partitions = request.topic_partitions.filter(|_| request.member_epoch == 0),
+        3 => request.member_epoch += 1,
+        4 => world.restart(),
+        5 => world.has_topics(&[
+            ("t", random.below(9) as u32 + 1),
+            ("u", random.below(3) as u32 + 1),
+        ]),
+        6 => world.pass(random.of_any_size(16)),
+        _ => {}
+    }
+    let joined = request.member_epoch >= 0;
+    let answer = told(world, request);
+    if answer.error != ErrorCode::None || !joined {
+        consumer.epoch = 0;
+        consumer.has.clear();
+    } else if random.below(5) > 0 {
+        consumer.hears(answer);
+    }
+}
+
+/// Everybody rejoins and heartbeats until nothing moves.
+fn settle(world: &mut World, consumers: &mut [Consumer], seed: u64) {
+    world.has_topics(&[("t", 6), ("u", 2)]);
+    world.pass(45_000);
+    for consumer in consumers.iter_mut() {
+        *consumer = Consumer {
+            epoch: 0,
+            has: Partitions::new(),
+            ..consumer.clone()
+        };
+        consumer.joins(world, &["t", "u"]);
+    }
+    for _ in 0..6 {
+        consumers.iter_mut().for_each(|consumer| consumer.beats(world));
+    }
+    assert_eq!(described(world).state, GroupState::Stable, "seed {seed}");
+    let mut all = Partitions::new();
+    for consumer in consumers {
+        assert!((1..=2).contains(&consumer.has.len()), "seed {seed}: fair shares");
+        all.append(&mut consumer.has.clone());
+    }
+    assert_eq!(all.len(), 8, "seed {seed}: every partition has an owner");
+}
