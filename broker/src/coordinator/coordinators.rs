@@ -100,6 +100,11 @@ impl Coordinators {
         }
     }
 
+    /// What all groups of the shard take.
+    pub fn state_bytes(&self) -> u64 {
+        self.state_bytes
+    }
+
     /// When there is something to do by time alone; the past where it has begun.
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         // Answers of storage's own turn were collected after the coordinators'.

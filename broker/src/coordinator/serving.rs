@@ -143,6 +143,7 @@ impl Shard {
     /// The broker ends: whoever waits for other members is sent away, what waits for the disk is still answered.
     pub(crate) fn close_coordinators(&mut self) {
         self.coordinators.closed = true;
+        self.coordinators.load_queue.clear();
         for index in self.coordinators.indexes() {
             self.coordinators.arm(index);
             for to in self.coordinators.take_askers(index) {

@@ -13,11 +13,12 @@ impl Shard {
             let keys = self.connections.keys();
             keys.filter_map(|key| self.connections.get(key))
         };
-        let fetches_parked = connections().filter(|connection| connection.waiting_call.is_some());
+        let requests_parked = connections().filter(|connection| connection.waiting_call.is_some());
         tracing::info!(
             shard = self.id.0,
             connections = self.connections.len(),
-            fetches_parked = fetches_parked.count(),
+            requests_parked = requests_parked.count(),
+            groups_bytes = self.coordinators.state_bytes(),
             partitions_led = self.partitions.keys().count(),
             partitions_open = storage.partitions,
             segments_open = storage.open_segments,

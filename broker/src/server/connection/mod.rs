@@ -50,7 +50,7 @@ pub struct Connection {
     pub is_ready: bool,
     /// It is in the shard's list of connections with something to submit.
     pub is_dirty: bool,
-    /// The call of a fetch that waits for records.
+    /// The call of a fetch that waits for records, or of a request that waits for groups.
     pub waiting_call: Option<Key>,
     /// It is in the shard's list of connections with much to send.
     pub waits_to_send: bool,
