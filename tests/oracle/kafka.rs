@@ -18,14 +18,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts a broker over an empty directory and waits until it has given out a producer id, which is the last
-    /// thing that a new one learns to do.
-    pub fn start() -> Self {
+    /// Starts a broker with these settings over an empty directory and waits until it has given out a producer id,
+    /// which is the last thing that a new one learns to do.
+    pub fn start(set: &[(&str, &str)]) -> Self {
         let class_path = class_path();
         let folder = scratch_folder();
         let address = free_address();
         let properties = folder.join("server.properties");
-        fs::write(&properties, settings(&folder, address, free_address())).expect("a scratch file");
+        fs::write(&properties, settings(&folder, address, free_address(), set)).expect("a scratch file");
         let log = File::create(folder.join("kafka.log")).expect("a log file");
         let java = |class: &str, arguments: &[&str]| {
             let mut command = tied_to_this_thread("java");
@@ -88,8 +88,12 @@ impl Drop for Kafka {
 }
 
 /// Kafka's defaults, but for what one broker on this machine needs.
-fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr) -> String {
-    format!(
+fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr, set: &[(&str, &str)]) -> String {
+    let set: String = set
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    let needed = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@{controller}\n\
@@ -101,7 +105,8 @@ fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr) -> String
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n",
         folder.join("data").display()
-    )
+    );
+    needed + &set
 }
 
 /// What Maven says the jars are; it fetches those that are not in its local repository. Asked once for each change of

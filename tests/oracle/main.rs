@@ -4,12 +4,14 @@
 //!
 //! `tests/oracle/run` starts it. It needs Java and Maven, so that a plain test run passes over it.
 
+mod committed;
 mod compare;
 mod configs;
 #[path = "../wire/debug.rs"]
 mod debug;
 mod fetch;
 mod kafka;
+mod members;
 mod metadata;
 mod normal;
 mod offsets;
@@ -35,6 +37,8 @@ const AREAS: &[(&str, Area)] = &[
     ("produce", produce::ask),
     ("fetch", fetch::ask),
     ("offsets", offsets::ask),
+    ("committed", committed::ask),
+    ("members", members::ask),
 ];
 
 #[test]
@@ -44,8 +48,11 @@ fn kafka_and_millstream_answer_alike() {
         only.is_empty() || AREAS.iter().any(|(name, _)| *name == only),
         "no area is called {only}"
     );
-    let ours = Broker::start(&["--cores", "1"]);
-    let kafka = Kafka::start();
+    let flags = SETTINGS.map(|(name, value)| format!("{name}={value}"));
+    let flags = flags.iter().flat_map(|setting| ["--set", setting]);
+    let flags: Vec<_> = ["--cores", "1"].into_iter().chain(flags).collect();
+    let ours = Broker::start(&flags);
+    let kafka = Kafka::start(&SETTINGS);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let then = i64::try_from((since_1970 - HOURS_AGO).as_millis()).expect("before the end of time");
     let [kafkas, mine] = [kafka.address(), ours.address()].map(|address| {
@@ -71,4 +78,6 @@ fn kafka_and_millstream_answer_alike() {
     );
 }
 
+/// Of both.
+const SETTINGS: [(&str, &str); 1] = [("group.initial.rebalance.delay.ms", "100")];
 const HOURS_AGO: Duration = Duration::from_secs(5 * 3600);

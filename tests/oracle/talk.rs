@@ -1,5 +1,6 @@
 //! One side's part: what it was asked, case by case, and what it answered.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ use super::normal::Normal;
 pub struct Talk {
     address: SocketAddr,
     connection: Connection,
+    /// Those of clients that wait for answers while others are asked.
+    others: BTreeMap<&'static str, Connection>,
     normal: Normal,
     pub steps: Vec<Step>,
     /// The same for both sides: some hours ago, in milliseconds.
@@ -42,6 +45,7 @@ impl Talk {
         Self {
             address,
             connection: connect(address),
+            others: BTreeMap::new(),
             normal: Normal::new(address),
             steps: Vec::new(),
             then,
@@ -55,6 +59,32 @@ impl Talk {
         for<'r> R::Response<'r>: Debug,
     {
         let reply = self.connection.call(request, version);
+        self.write_down::<R>(case, version, reply)
+    }
+
+    /// Asks over a connection of its own, whose name is `who`, and waits for nothing.
+    pub fn send<R: Request>(&mut self, who: &'static str, request: &R, version: i16) {
+        let address = self.address;
+        let connection = self.others.entry(who).or_insert_with(|| connect(address));
+        connection.send(request, version).expect("a request can be sent");
+    }
+
+    /// Waits for the answer to what was sent over that connection.
+    pub fn hear<R>(&mut self, who: &'static str, case: impl Display, version: i16) -> Option<Reply>
+    where
+        R: Request,
+        for<'r> R::Response<'r>: Debug,
+    {
+        let connection = self.others.get_mut(who).expect("somebody who has asked");
+        let reply = connection.receive::<R>(version);
+        self.write_down::<R>(case, version, reply)
+    }
+
+    fn write_down<R>(&mut self, case: impl Display, version: i16, reply: io::Result<Reply>) -> Option<Reply>
+    where
+        R: Request,
+        for<'r> R::Response<'r>: Debug,
+    {
         let answer = match &reply {
             Ok(reply) => debug::parse(&format!("{:?}", reply.read::<R>())),
             Err(error) => self.silence(error),
