@@ -45,15 +45,15 @@ impl Shard {
     pub(crate) fn coordinator_released(&mut self, index: PartitionIndex, upto: Offset, why: Why) {
         match why {
             Why::Reached => {
-                for Reply { to, answer } in self.take_held(index, upto) {
-                    self.deliver_group_answer(to, Ok(answer));
+                for reply in self.take_held(index, upto) {
+                    self.deliver_reply(reply, None);
                 }
                 self.snapshot_flushed(index, upto);
             }
             // The records may become durable yet: who asks again will see.
             Why::Expired => {
-                for Reply { to, .. } in self.take_held(index, upto) {
-                    self.deliver_group_answer(to, Err(ErrorCode::CoordinatorNotAvailable));
+                for reply in self.take_held(index, upto) {
+                    self.deliver_reply(reply, Some(ErrorCode::CoordinatorNotAvailable));
                 }
             }
             Why::Lost => self.give_up_coordinator(index, ErrorCode::NotCoordinator),
@@ -136,8 +136,8 @@ impl Shard {
             return;
         }
         if self.is_flushed(log, end) {
-            for Reply { to, answer } in replies {
-                self.deliver_group_answer(to, Ok(answer));
+            for reply in replies {
+                self.deliver_reply(reply, None);
             }
         } else if let Some((_, ready)) = self.coordinators.ready(index) {
             match ready.held.back_mut() {

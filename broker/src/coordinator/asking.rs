@@ -9,8 +9,9 @@ use millstream_machine::group::{GroupRequest, ListRequest};
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::PartitionIndex;
 
-use super::Answered;
 use super::serving::GroupOrigin;
+use super::{Answered, weight};
+use crate::limits::GROUP_STATE_SHARE;
 use crate::server::reply::ReplyTo;
 use crate::shard::calls::Call;
 use crate::shard::messages::{Origin, PeerMessage};
@@ -23,6 +24,8 @@ pub struct GroupCall {
     answers: Vec<Answered>,
     outstanding: usize,
     finish: Finish,
+    /// Bytes of the answers, which the shard's memory is charged.
+    charged: usize,
 }
 
 /// Turns the answers, in the order of the questions, into the reply.
@@ -92,6 +95,7 @@ fn start(
         answers,
         outstanding,
         finish,
+        charged: 0,
     };
     let Ok(call) = shard.calls.insert(Call::Group(call)) else {
         shard.finish_silently(to, true);
@@ -130,10 +134,18 @@ impl Shard {
     }
 
     /// One group has answered.
-    pub(crate) fn group_answered(&mut self, key: Key, slot: usize, answer: Answered) {
+    pub(crate) fn group_answered(&mut self, key: Key, slot: usize, mut answer: Answered) {
         let Some(Call::Group(call)) = self.calls.get_mut(key) else {
             return;
         };
+        let mut bytes = weight::of(&answer);
+        // The answers, and their response.
+        let most = (self.options.memory_bytes / GROUP_STATE_SHARE).saturating_sub(call.charged);
+        if bytes > most.min(self.budget.available() / 2) {
+            (answer, bytes) = (Err(ErrorCode::CoordinatorNotAvailable), 0);
+        }
+        self.budget.recharge(0, bytes);
+        call.charged += bytes;
         call.answers[slot] = answer;
         call.outstanding -= 1;
         if call.outstanding > 0 {
@@ -144,13 +156,23 @@ impl Shard {
                 connection.waiting_call = None;
             }
             (call.finish)(self, call.to, call.answers);
+            self.give_back_group_bytes(call.charged);
         }
     }
 
     /// The connection is gone: what its groups will say interests nobody.
     pub(crate) fn drop_group_call(&mut self, key: Key) {
-        if let Some(Call::Group(_)) = self.calls.get(key) {
+        if let Some(Call::Group(call)) = self.calls.get(key) {
+            let charged = call.charged;
             self.calls.remove(key);
+            self.give_back_group_bytes(charged);
+        }
+    }
+
+    fn give_back_group_bytes(&mut self, charged: usize) {
+        if charged > 0 {
+            self.budget.recharge(charged, 0);
+            self.feed_starved();
         }
     }
 }

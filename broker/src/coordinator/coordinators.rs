@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millstream_log::PartitionKey;
-use millstream_machine::group::{Effects, GroupAnswer, GroupCoordinator, GroupRecord, GroupSettings, Ticket};
+use millstream_machine::group::{Effects, GroupCoordinator, GroupRecord, GroupSettings, Ticket};
+use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{Offset, PartitionIndex, TopicId};
 use millstream_storage::LogId;
@@ -13,6 +14,7 @@ use millstream_storage::LogId;
 use super::loading::Loading;
 use super::serving::{Asker, GroupOrigin};
 use super::snapshots::Snapshot;
+use super::{Answered, weight};
 use crate::limits::APPEND_PAUSE;
 use crate::shard::slab::{Key, Slab};
 
@@ -34,6 +36,10 @@ pub struct Coordinators {
     /// What all groups take, and what of it the shard's memory is charged.
     pub(super) state_bytes: u64,
     pub(super) charged_bytes: u64,
+    /// Of answers that wait for the log.
+    pub(super) reply_bytes: u64,
+    /// The most that they may take.
+    reply_bytes_max: u64,
     /// Kept for its memory.
     effects: Effects,
 }
@@ -79,7 +85,7 @@ pub(super) struct Ready {
 /// An answer on its way.
 pub(super) struct Reply {
     pub to: GroupOrigin,
-    pub answer: GroupAnswer,
+    pub answer: Answered,
 }
 
 impl Coordinators {
@@ -96,6 +102,8 @@ impl Coordinators {
             closed: false,
             state_bytes: 0,
             charged_bytes: 0,
+            reply_bytes: 0,
+            reply_bytes_max: settings.state_bytes_max,
             effects: Effects::default(),
         }
     }
@@ -194,10 +202,15 @@ impl Coordinators {
 
     fn collect_replies(&mut self, index: PartitionIndex, effects: &mut Effects) {
         for (ticket, answer) in effects.replies.drain(..) {
-            let asker = self.askers.remove(key_of(ticket));
-            if let Some(Asker { to, .. }) = asker
-                && let Some((_, ready)) = self.ready(index)
-            {
+            let Some(Asker { to, .. }) = self.askers.remove(key_of(ticket)) else {
+                continue;
+            };
+            let mut answer = Ok(answer);
+            if self.reply_bytes + weight::of(&answer) as u64 > self.reply_bytes_max {
+                answer = Err(ErrorCode::CoordinatorNotAvailable);
+            }
+            self.reply_bytes += weight::of(&answer) as u64;
+            if let Some((_, ready)) = self.ready(index) {
                 ready.replies.push(Reply { to, answer });
             }
         }
@@ -278,10 +291,10 @@ impl Ready {
         }
     }
 
-    /// Everybody who waits for records.
-    pub fn into_waiting(self) -> impl Iterator<Item = GroupOrigin> {
+    /// Every answer that waits for records.
+    pub fn into_replies(self) -> impl Iterator<Item = Reply> {
         let held = self.held.into_iter().flat_map(|(_, replies)| replies);
-        held.chain(self.replies).map(|reply| reply.to)
+        held.chain(self.replies)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod record;
 mod serving;
 pub mod settings;
 mod snapshots;
+mod weight;
 
 pub use coordinators::Coordinators;
 pub use serving::GroupOrigin;

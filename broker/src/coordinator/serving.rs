@@ -11,9 +11,9 @@ use millstream_protocol::time::Duration;
 use millstream_protocol::types::PartitionIndex;
 use millstream_storage::Now;
 
-use super::Answered;
-use super::coordinators::{Coordinator, Stage, ticket_of};
+use super::coordinators::{Coordinator, Reply, Stage, ticket_of};
 use super::loading::Loading;
+use super::{Answered, weight};
 use crate::limits::COORDINATOR_PAUSE;
 use crate::shard::messages::{Origin, PeerMessage};
 use crate::shard::state::Shard;
@@ -156,12 +156,14 @@ impl Shard {
     pub(super) fn give_up_coordinator(&mut self, index: PartitionIndex, code: ErrorCode) {
         let again = self.now.monotonic + Duration::from(COORDINATOR_PAUSE);
         let before = self.coordinators.set_stage(index, Stage::Failed(again));
-        let mut waiting = self.coordinators.take_askers(index);
+        let waiting = self.coordinators.take_askers(index);
         match before {
             Some(Stage::Ready(ready)) => {
                 self.coordinators.state_bytes -= ready.state_bytes;
+                for reply in ready.into_replies() {
+                    self.deliver_reply(reply, Some(code));
+                }
                 self.charge_groups();
-                waiting.extend(ready.into_waiting());
             }
             Some(Stage::Loading(_)) => self.coordinators.load_queue.retain(|queued| *queued != index),
             Some(Stage::Failed(_)) | None => {}
@@ -169,6 +171,13 @@ impl Shard {
         for to in waiting {
             self.deliver_group_answer(to, Err(code));
         }
+    }
+
+    /// Gives an answer that waited, or `instead` of it an error.
+    pub(super) fn deliver_reply(&mut self, reply: Reply, instead: Option<ErrorCode>) {
+        let Reply { to, answer } = reply;
+        self.coordinators.reply_bytes -= weight::of(&answer) as u64;
+        self.deliver_group_answer(to, instead.map_or(answer, Err));
     }
 
     pub(super) fn deliver_group_answer(&mut self, to: GroupOrigin, answer: Answered) {
@@ -188,8 +197,9 @@ impl Shard {
     /// Charges what groups take to the shard's memory.
     pub(super) fn charge_groups(&mut self) {
         let groups = &mut self.coordinators;
-        let before = std::mem::replace(&mut groups.charged_bytes, groups.state_bytes);
-        self.budget.recharge(before as usize, groups.state_bytes as usize);
+        let bytes = groups.state_bytes + groups.reply_bytes;
+        let before = std::mem::replace(&mut groups.charged_bytes, bytes);
+        self.budget.recharge(before as usize, bytes as usize);
     }
 }
 

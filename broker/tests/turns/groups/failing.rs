@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use millstream_protocol::message::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 #[test]
 fn a_commit_that_the_disk_does_not_finish_is_answered_in_time() {
@@ -93,4 +94,57 @@ fn groups_of_a_shard_share_its_memory() {
     // What is there may change and go, and others may have its place.
     assert_eq!(commit(&mut client, &mut broker, "group 1", 2), 0);
     assert_eq!(commit(&mut client, &mut broker, "another", 2), 0);
+}
+
+/// Who names a large group a thousand times in a small request is told of it as often as there is memory for.
+#[test]
+fn groups_are_described_within_memory() {
+    let mut broker = SimBroker::start(Setup {
+        memory_bytes: 32 << 20,
+        ..setup(2, 3)
+    });
+    let mut client = broker.connect();
+    let metadata = vec![7; 300 << 10];
+    let mut body = join_body("g", "");
+    body.protocols[0].metadata = &metadata;
+    // Version 3: it is a member at once, when the others had time to come.
+    let member = client.call(&mut broker, ApiKey::JoinGroup, 3, &body, |r| {
+        decoded::<JoinGroupResponse<'_>>(r, 3).member_id.to_owned()
+    });
+    assert_eq!(sync(&mut client, &mut broker, &member, 1), b"all of it");
+    let body = DescribeGroupsRequest {
+        groups: vec!["g"; 1000],
+        ..DescribeGroupsRequest::default()
+    };
+    client.send(&mut broker, ApiKey::DescribeGroups, 5, &body);
+    let frame = client.receive(&mut broker);
+    assert!(frame.len() < 9 << 20, "{} bytes", frame.len());
+    let (_, codes) = response(&frame, ApiKey::DescribeGroups, 5, |r| {
+        let answer = decoded::<DescribeGroupsResponse<'_>>(r, 5);
+        answer
+            .groups
+            .iter()
+            .map(|group| group.error_code)
+            .collect::<Vec<_>>()
+    });
+    let described = codes.iter().filter(|code| **code == 0).count();
+    assert!((5..30).contains(&described), "{described} times");
+    let refused = ErrorCode::CoordinatorNotAvailable as i16;
+    assert!(codes.iter().all(|code| *code == 0 || *code == refused));
+    drop(frame);
+    let state = broker
+        .shards
+        .iter()
+        .map(|shard| shard.shard.coordinators.state_bytes())
+        .sum::<u64>();
+    broker.run_for(Duration::from_secs(1));
+    let used = broker
+        .shards
+        .iter()
+        .map(|shard| shard.shard.budget.used())
+        .sum::<usize>();
+    assert!(
+        used < state as usize + (1 << 20),
+        "{used} bytes are charged, groups take {state}"
+    );
 }
