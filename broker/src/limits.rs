@@ -130,8 +130,8 @@ pub const OFFSETS_LOG_BYTES_MIN: u64 = 1 << 20;
 pub const OFFSETS_LOG_FACTOR: u64 = 4;
 /// Bytes of a snapshot that are appended in one turn.
 pub const SNAPSHOT_PIECE_BYTES: usize = 64 << 10;
-/// The part of a shard's memory for requests that groups may take is one of so many; as much may their answers that wait
-/// for the log, and the answers to one request.
+/// The part of a shard's memory for requests that groups may take is one of so many; as much may their answers that
+/// wait for the log, and the answers to one request.
 pub const GROUP_STATE_SHARE: usize = 4;
 
 /// Least segment of an internal topic: a batch of groups fits.

@@ -1,4 +1,4 @@
-//! What an answer of a group takes: a group is described in full as often as a request names it, and a request is small.
+//! What an answer of a group takes: a group is described as often as a request names it, and a request is small.
 
 use millstream_machine::group::{DescribedConsumer, DescribedMember, FetchAnswer, GroupAnswer};
 
