@@ -110,6 +110,7 @@ fn subscription(value: &ConsumerGroupMemberMetadataValue<'_>) -> MemberSubscript
             .iter()
             .map(|name| Arc::from(*name))
             .collect(),
+        topic_regex: value.subscribed_topic_regex.map(Into::into),
         rebalance_timeout_ms: value.rebalance_timeout_ms,
         server_assignor: value.server_assignor.map(Into::into),
     }
@@ -122,7 +123,7 @@ fn subscription_value(subscription: &MemberSubscription) -> ConsumerGroupMemberM
         client_id: &subscription.client_id,
         client_host: &subscription.client_host,
         subscribed_topic_names: subscription.topic_names.iter().map(|name| &**name).collect(),
-        subscribed_topic_regex: None,
+        subscribed_topic_regex: subscription.topic_regex.as_deref(),
         rebalance_timeout_ms: subscription.rebalance_timeout_ms,
         server_assignor: subscription.server_assignor.as_deref(),
         classic_member_metadata: None,
@@ -239,6 +240,7 @@ mod tests {
             client_id: "c".into(),
             client_host: "/127.0.0.1".into(),
             topic_names: ["a".into(), "b".into()].into(),
+            topic_regex: Some("a.*".into()),
             rebalance_timeout_ms: 60_000,
             server_assignor: Some("range".into()),
         };

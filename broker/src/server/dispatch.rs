@@ -109,9 +109,9 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::ListGroups => handlers::list_groups::handle,
         ApiKey::DeleteGroups => handlers::delete_groups::handle,
         ApiKey::OffsetDelete => handlers::offset_delete::handle,
-        ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe
-        | ApiKey::DescribeLogDirs
+        ApiKey::ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle,
+        ApiKey::ConsumerGroupDescribe => handlers::consumer_group_describe::handle,
+        ApiKey::DescribeLogDirs
         | ApiKey::ElectLeaders
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments

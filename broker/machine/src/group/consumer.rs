@@ -11,6 +11,7 @@
 
 mod assignor;
 mod describe;
+mod expressions;
 mod heartbeat;
 mod leave;
 mod reconcile;
@@ -26,6 +27,7 @@ use super::record::GroupRecord;
 use super::state::GroupState;
 use super::timers::{Slot, TimerKind};
 use super::turn::Turn;
+use expressions::Expressions;
 use record::{
     ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, Partitions, TargetEpoch,
     TopicPartition,
@@ -41,6 +43,7 @@ pub(super) struct ConsumerGroup {
     instances: BTreeMap<Arc<str>, Arc<str>>,
     /// Who has a partition, or is giving it up.
     owners: BTreeMap<TopicPartition, Arc<str>>,
+    expressions: Expressions,
     /// The image of the cluster that the subscriptions were last held against.
     seen_image: u64,
     bytes: u64,
@@ -66,6 +69,7 @@ impl ConsumerGroup {
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
             owners: BTreeMap::new(),
+            expressions: Expressions::default(),
             seen_image: 0,
             bytes: GROUP_BYTES,
         }
@@ -82,7 +86,7 @@ impl ConsumerGroup {
 
     /// No less than it takes in memory, nor than its records.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.expressions.bytes()
     }
 
     pub fn state(&self) -> GroupState {
@@ -104,14 +108,9 @@ impl ConsumerGroup {
 
     /// Whether a member reads the topic.
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
-        let mut members = self.members.values();
-        members.any(|member| {
-            member
-                .subscription
-                .topic_names
-                .iter()
-                .any(|name| **name == *topic)
-        })
+        let subscriptions = self.members.values().map(|member| &member.subscription);
+        let mut names = subscriptions.flat_map(|it| self.names_of(it));
+        names.any(|name| **name == *topic)
     }
 
     /// Everything was replayed: sessions and revocations begin anew.
@@ -215,6 +214,14 @@ impl ConsumerGroup {
         assert!(self.target_epoch() <= self.group_epoch());
         let bytes: u64 = self.members.iter().map(|(id, member)| member.bytes(id)).sum();
         assert_eq!(self.bytes, GROUP_BYTES + bytes, "bytes");
+    }
+
+    /// The topics that a member wants, by their names and by its expression; there may be none of that name, and one
+    /// may come twice.
+    fn names_of<'a>(&'a self, subscription: &'a MemberSubscription) -> impl Iterator<Item = &'a Arc<str>> {
+        let pattern = subscription.topic_regex.as_deref();
+        let matched = pattern.map_or(&[][..], |pattern| self.expressions.topics(pattern));
+        subscription.topic_names.iter().chain(matched)
     }
 
     fn group_epoch(&self) -> i32 {

@@ -83,4 +83,4 @@ fn described_group<'a>(version: i16, group_id: &'a str, group: &'a DescribeAnswe
 const NOT_FOUND_SINCE: i16 = 6;
 /// Everybody may do everything that there is to do with groups: bits of READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and
 /// ALTER_CONFIGS.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;

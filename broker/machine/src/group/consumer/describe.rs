@@ -17,7 +17,7 @@ impl ConsumerGroup {
             member_id: Arc::clone(member_id),
             subscription: Arc::clone(&member.subscription),
             member_epoch: member.current().member_epoch,
-            assigned: member.current().assigned.keys().copied().collect(),
+            assigned: member.current().partitions().copied().collect(),
             target: member.target.clone().unwrap_or_default(),
         });
         ConsumerDescribeAnswer {

@@ -14,7 +14,7 @@ use super::super::timers::TimerKind;
 use super::super::turn::Turn;
 use super::assignor::Assignor;
 use super::record::{ConsumerRecord, CurrentAssignment, MemberSubscription};
-use super::{ConsumerGroup, ConsumerMember};
+use super::{ConsumerGroup, ConsumerMember, expressions};
 
 /// Why a request is refused, with words for the client.
 pub(in crate::group) type Refusal = (ErrorCode, String);
@@ -170,7 +170,7 @@ impl ConsumerGroup {
             })
         });
         let after = subscription(&before, request);
-        let wants_other = after.topic_names != before.topic_names;
+        let wants_other = after.topic_names != before.topic_names || pattern(&after) != pattern(&before);
         if is_new || after != *before {
             self.emit(
                 ConsumerRecord::Member(Arc::clone(member_id), Some(Arc::new(after))),
@@ -221,6 +221,13 @@ impl ConsumerHeartbeatRequest {
             epoch if epoch < AWAY_EPOCH => return invalid("MemberEpoch is invalid."),
             _ => {}
         }
+        if let Some(pattern) = self.subscribed_topic_regex.as_deref().filter(|it| !it.is_empty())
+            && let Err(reason) = expressions::check(pattern)
+        {
+            let message =
+                format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {reason}.");
+            return Err((ErrorCode::InvalidRegularExpression, message));
+        }
         match &self.server_assignor {
             Some(name) if Assignor::find(name).is_none() => {
                 let known = Assignor::ALL.map(Assignor::name).join(", ");
@@ -240,7 +247,8 @@ impl ConsumerHeartbeatRequest {
 
     /// More than a new member takes.
     fn bytes(&self) -> u64 {
-        let texts = [&self.instance_id, &self.rack_id, &self.server_assignor];
+        let regex = &self.subscribed_topic_regex;
+        let texts = [&self.instance_id, &self.rack_id, &self.server_assignor, regex];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         let names = self.subscribed_topic_names.iter().flatten();
         let names: usize = names.map(|name| name.len() + 40).sum();
@@ -270,12 +278,17 @@ fn subscription(before: &MemberSubscription, request: &ConsumerHeartbeatRequest)
         client_id: request.client.id.as_str().into(),
         client_host: request.client.host.as_str().into(),
         topic_names,
+        topic_regex: or(&request.subscribed_topic_regex, &before.topic_regex),
         rebalance_timeout_ms: match request.rebalance_timeout_ms {
             -1 => before.rebalance_timeout_ms,
             timeout => timeout,
         },
         server_assignor: or(&request.server_assignor, &before.server_assignor),
     }
+}
+
+fn pattern(subscription: &MemberSubscription) -> &str {
+    subscription.topic_regex.as_deref().unwrap_or("")
 }
 
 /// The epoch that the member was told last, or the one before if the answer was lost and it has nothing beyond.

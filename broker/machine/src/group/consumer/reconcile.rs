@@ -11,7 +11,6 @@ use super::ConsumerGroup;
 use super::record::{
     ConsumerRecord, CurrentAssignment, MemberState, PartitionEpochs, Partitions, TopicPartition,
 };
-use super::target::topics_of;
 
 /// What a step depends on.
 struct Step<'a> {
@@ -44,7 +43,10 @@ impl ConsumerGroup {
             current,
             target: member.target(),
             target_epoch,
-            wanted: topics_of(&member.subscription, turn.image).into_keys().collect(),
+            wanted: self
+                .topics_of(&member.subscription, turn.image)
+                .into_keys()
+                .collect(),
             owned,
             wants_other,
             has_owner: &|partition| self.owners.contains_key(partition),

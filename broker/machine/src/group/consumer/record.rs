@@ -53,6 +53,8 @@ pub struct MemberSubscription {
     pub client_host: Arc<str>,
     /// Sorted, each once.
     pub topic_names: Box<[Arc<str>]>,
+    /// In RE2's syntax, besides the names; `None` or empty for none.
+    pub topic_regex: Option<Arc<str>>,
     /// -1 where it never said.
     pub rebalance_timeout_ms: i32,
     /// `None` for the group's choice.
@@ -103,7 +105,12 @@ impl ConsumerRecord {
 
 impl MemberSubscription {
     pub(super) fn bytes(&self) -> u64 {
-        let texts = [&self.instance_id, &self.rack_id, &self.server_assignor];
+        let texts = [
+            &self.instance_id,
+            &self.rack_id,
+            &self.server_assignor,
+            &self.topic_regex,
+        ];
         let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
         let names: usize = self.topic_names.iter().map(|name| name.len() + 40).sum();
         64 + (texts + names + self.client_id.len() + self.client_host.len()) as u64

@@ -15,7 +15,13 @@ use crate::cluster::image::ClusterImage;
 impl ConsumerGroup {
     /// The next epoch begins where a member wants other topics, or the topics are not what they were.
     pub(super) fn hold_against_image(&mut self, wants_other: bool, turn: &mut Turn) {
-        if !wants_other && self.seen_image == turn.image.records() && self.epoch.is_some() {
+        let patterns = self
+            .members
+            .values()
+            .filter_map(|it| it.subscription.topic_regex.as_ref());
+        let patterns = patterns.filter(|pattern| !pattern.is_empty());
+        let is_news = self.expressions.resolve(patterns, turn.image, turn.now.monotonic);
+        if !wants_other && !is_news && self.seen_image == turn.image.records() {
             return;
         }
         self.seen_image = turn.image.records();
@@ -75,11 +81,8 @@ impl ConsumerGroup {
 
     /// Changes with every topic that is subscribed to: made, deleted, or with more partitions. 0 without topics.
     pub(super) fn metadata_hash(&self, image: &ClusterImage) -> i64 {
-        let names = self
-            .members
-            .values()
-            .flat_map(|member| member.subscription.topic_names.iter());
-        let names: BTreeSet<&Arc<str>> = names.collect();
+        let subscriptions = self.members.values().map(|member| &member.subscription);
+        let names: BTreeSet<&Arc<str>> = subscriptions.flat_map(|it| self.names_of(it)).collect();
         let topics = names.into_iter().filter_map(|name| image.topic_by_name(name));
         let mut hash = 0u64;
         for topic in topics {
@@ -94,7 +97,7 @@ impl ConsumerGroup {
     fn subscribers(&self, image: &ClusterImage) -> (Vec<Subscriber>, BTreeMap<TopicId, u32>) {
         let mut topics = BTreeMap::new();
         let members = self.members.iter().map(|(member_id, member)| {
-            let wanted = topics_of(&member.subscription, image);
+            let wanted = self.topics_of(&member.subscription, image);
             topics.extend(wanted.iter().map(|(&id, &partitions)| (id, partitions)));
             Subscriber {
                 member_id: Arc::clone(member_id),
@@ -107,17 +110,24 @@ impl ConsumerGroup {
     }
 }
 
+impl ConsumerGroup {
+    /// The topics that a member wants and that there are, with how many partitions each has.
+    pub(super) fn topics_of(
+        &self,
+        subscription: &MemberSubscription,
+        image: &ClusterImage,
+    ) -> BTreeMap<TopicId, u32> {
+        let topics = self
+            .names_of(subscription)
+            .filter_map(|name| image.topic_by_name(name));
+        topics.map(|topic| (topic.id, topic.partitions)).collect()
+    }
+}
+
 impl ConsumerMember {
     fn shared_target(&self) -> Arc<super::record::Partitions> {
         self.target.clone().unwrap_or_default()
     }
-}
-
-/// The topics that a member wants and that there are, with how many partitions each has.
-pub(super) fn topics_of(subscription: &MemberSubscription, image: &ClusterImage) -> BTreeMap<TopicId, u32> {
-    let names = subscription.topic_names.iter();
-    let topics = names.filter_map(|name| image.topic_by_name(name));
-    topics.map(|topic| (topic.id, topic.partitions)).collect()
 }
 
 /// The last step of splitmix64, which is never zero but for zero.

@@ -357,6 +357,45 @@ fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
 }
 
 #[test]
+fn a_regular_expression_finds_topics_and_those_that_come_later() {
+    let mut world = world();
+    let mut first = Consumer::new("a");
+    let by_regex = |regex: &str, consumer: &Consumer| ConsumerHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(regex.into()),
+        ..consumer.joining(&[])
+    };
+    let refused = told(&mut world, by_regex("t(", &first));
+    assert_eq!(refused.error, ErrorCode::InvalidRegularExpression);
+    let request = by_regex("t.*", &first);
+    first.hears(told(&mut world, request));
+    assert_eq!((first.epoch, first.has.len()), (1, 6));
+    assert!(
+        described(&mut world).members[0]
+            .subscription
+            .topic_regex
+            .is_some()
+    );
+    world.has_topics(&[("t", 6), ("u", 2), ("t2", 1)]);
+    first.beats(&mut world);
+    assert_eq!(first.has.len(), 6, "it looked just now");
+    world.pass(10_000);
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (2, 7));
+    world.restart();
+    first.beats(&mut world);
+    assert_eq!((first.epoch, first.has.len()), (2, 7), "nothing changed");
+    let dropped = ConsumerHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["u".into()]),
+        subscribed_topic_regex: Some(String::new()),
+        ..first.request()
+    };
+    first.hears(told(&mut world, dropped));
+    first.beats(&mut world);
+    assert_eq!(first.has.len(), 2);
+}
+
+#[test]
 fn members_choose_the_assignor() {
     let mut world = world();
     let (first, second) = (Consumer::new("a"), Consumer::new("b"));

@@ -1,0 +1,118 @@
+//! ConsumerGroupDescribe: the members of consumer groups (KIP-848), what they have and what they are to have.
+
+use std::sync::Arc;
+
+use millstream_machine::cluster::image::ClusterImage;
+use millstream_machine::group::{
+    ConsumerDescribeAnswer, DescribeRequest, DescribedConsumer, GroupAnswer, GroupRequest, Partitions,
+};
+use millstream_protocol::error::{DecodeError, ErrorCode};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::consumer_group_describe::{
+    Assignment, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup, Member,
+    TopicPartitions,
+};
+use millstream_protocol::primitive::Reader;
+
+use super::describe_groups::ALL_OPERATIONS;
+use crate::coordinator::{Answered, asking};
+use crate::server::dispatch::Request;
+use crate::server::reply::ReplyTo;
+use crate::shard::state::Shard;
+
+pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let body = ConsumerGroupDescribeRequest::decode(reader, request.to.version)?;
+    let groups: Vec<String> = body.group_ids.iter().map(|group| (*group).to_owned()).collect();
+    let requests = groups.iter().map(|group_id| {
+        GroupRequest::ConsumerDescribe(DescribeRequest {
+            group_id: group_id.clone(),
+        })
+    });
+    let requests = requests.collect();
+    let operations = body.include_authorized_operations.then_some(ALL_OPERATIONS);
+    asking::ask(shard, request.to, requests, move |shard, to, answers| {
+        answer(shard, to, operations, &groups, &answers);
+    });
+    Ok(())
+}
+
+fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[String], answers: &[Answered]) {
+    let image = Arc::clone(&shard.image);
+    let described = groups.iter().zip(answers).map(|(group_id, answered)| {
+        let group = match answered {
+            Ok(GroupAnswer::ConsumerDescribe(described)) => described_group(&image, described),
+            Err(code) => DescribedGroup {
+                error_code: *code as i16,
+                group_id,
+                ..DescribedGroup::default()
+            },
+            other => unreachable!("{other:?} answers no description"),
+        };
+        let is_known = group.error_code == ErrorCode::None as i16;
+        DescribedGroup {
+            authorized_operations: operations.filter(|_| is_known).unwrap_or(i32::MIN),
+            ..group
+        }
+    });
+    let response = ConsumerGroupDescribeResponse {
+        groups: described.collect(),
+        ..ConsumerGroupDescribeResponse::default()
+    };
+    shard.reply(to, &response);
+}
+
+fn described_group<'a>(image: &'a ClusterImage, group: &'a ConsumerDescribeAnswer) -> DescribedGroup<'a> {
+    let is_known = group.error == ErrorCode::None;
+    DescribedGroup {
+        error_code: group.error as i16,
+        error_message: group.error_message.as_deref(),
+        group_id: &group.group_id,
+        group_state: if is_known { group.state.name() } else { "" },
+        group_epoch: group.group_epoch,
+        assignment_epoch: group.assignment_epoch,
+        assignor_name: group.assignor,
+        members: group.members.iter().map(|it| member(image, it)).collect(),
+        ..DescribedGroup::default()
+    }
+}
+
+fn member<'a>(image: &'a ClusterImage, member: &'a DescribedConsumer) -> Member<'a> {
+    let subscription = &member.subscription;
+    Member {
+        member_id: &member.member_id,
+        instance_id: subscription.instance_id.as_deref(),
+        rack_id: subscription.rack_id.as_deref(),
+        member_epoch: member.member_epoch,
+        client_id: &subscription.client_id,
+        client_host: &subscription.client_host,
+        subscribed_topic_names: subscription.topic_names.iter().map(|name| &**name).collect(),
+        subscribed_topic_regex: subscription.topic_regex.as_deref(),
+        assignment: assignment(image, &member.assigned),
+        target_assignment: assignment(image, &member.target),
+        member_type: SPEAKS_CONSUMER_PROTOCOL,
+    }
+}
+
+/// Topics that are gone have no name to be shown by.
+fn assignment<'a>(image: &'a ClusterImage, partitions: &Partitions) -> Assignment<'a> {
+    let mut topics: Vec<TopicPartitions<'a>> = Vec::new();
+    for (topic_id, index) in partitions {
+        let Some(topic) = image.topic(*topic_id) else {
+            continue;
+        };
+        if topics.last().is_none_or(|it| it.topic_id != *topic_id) {
+            topics.push(TopicPartitions {
+                topic_id: *topic_id,
+                topic_name: &topic.name,
+                partitions: Vec::new(),
+            });
+        }
+        let topic = topics.last_mut().expect("pushed just now");
+        topic.partitions.push(index.get());
+    }
+    Assignment {
+        topic_partitions: topics,
+    }
+}
+
+const SPEAKS_CONSUMER_PROTOCOL: i8 = 1;
