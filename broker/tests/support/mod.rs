@@ -148,7 +148,10 @@ impl SimBroker {
             let mut ring = rings.remove(0);
             let mut shard = Shard::new(
                 ShardId(index),
-                options.clone(),
+                ShardOptions {
+                    seed: setup.seed.wrapping_add(index as u64),
+                    ..options.clone()
+                },
                 table.clone(),
                 logs,
                 mail,

@@ -2,6 +2,7 @@
 
 mod durable;
 mod failing;
+mod pace;
 
 use std::time::Duration;
 
