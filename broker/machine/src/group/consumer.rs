@@ -44,6 +44,8 @@ pub(super) struct ConsumerGroup {
     /// Who has a partition, or is giving it up.
     owners: BTreeMap<TopicPartition, Arc<str>>,
     expressions: Expressions,
+    /// How many members subscribe by an expression.
+    patterned: usize,
     /// The image of the cluster that the subscriptions were last held against.
     seen_image: u64,
     bytes: u64,
@@ -70,6 +72,7 @@ impl ConsumerGroup {
             instances: BTreeMap::new(),
             owners: BTreeMap::new(),
             expressions: Expressions::default(),
+            patterned: 0,
             seen_image: 0,
             bytes: GROUP_BYTES,
         }
@@ -214,12 +217,17 @@ impl ConsumerGroup {
         assert!(self.target_epoch() <= self.group_epoch());
         let bytes: u64 = self.members.iter().map(|(id, member)| member.bytes(id)).sum();
         assert_eq!(self.bytes, GROUP_BYTES + bytes, "bytes");
+        let patterned = self
+            .members
+            .values()
+            .filter(|it| it.subscription.pattern().is_some());
+        assert_eq!(self.patterned, patterned.count(), "members with an expression");
     }
 
     /// The topics that a member wants, by their names and by its expression; there may be none of that name, and one
     /// may come twice.
     fn names_of<'a>(&'a self, subscription: &'a MemberSubscription) -> impl Iterator<Item = &'a Arc<str>> {
-        let pattern = subscription.topic_regex.as_deref();
+        let pattern = subscription.pattern();
         let matched = pattern.map_or(&[][..], |pattern| self.expressions.topics(pattern));
         subscription.topic_names.iter().chain(matched)
     }
@@ -237,14 +245,15 @@ impl ConsumerGroup {
             self.disown(&member_id);
             if let Some(member) = self.members.remove(&member_id) {
                 self.bytes -= member.bytes(&member_id);
+                self.patterned -= usize::from(member.subscription.pattern().is_some());
                 self.forget_instance(&member_id, member.subscription.instance_id.as_ref());
             }
             return;
         };
-        let before = self
-            .members
-            .get(&member_id)
-            .and_then(|it| it.subscription.instance_id.clone());
+        let known = self.members.get(&member_id).map(|it| &it.subscription);
+        self.patterned += usize::from(subscription.pattern().is_some());
+        self.patterned -= usize::from(known.is_some_and(|it| it.pattern().is_some()));
+        let before = known.and_then(|it| it.instance_id.clone());
         self.forget_instance(&member_id, before.as_ref());
         if let Some(instance_id) = &subscription.instance_id {
             self.instances

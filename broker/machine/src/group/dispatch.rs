@@ -277,6 +277,25 @@ impl GroupRequest {
                 let mut names = request.topics.iter().map(|topic| &topic.name);
                 is_overlong(&request.group_id) || names.any(|name| is_overlong(name))
             }
+            GroupRequest::ConsumerHeartbeat(request) => {
+                let others = [&request.instance_id, &request.rack_id, &request.server_assignor];
+                let others = others
+                    .into_iter()
+                    .chain([&request.subscribed_topic_regex])
+                    .flatten();
+                let names = request.subscribed_topic_names.iter().flatten();
+                let texts = [
+                    &request.group_id,
+                    &request.member_id,
+                    &request.client.id,
+                    &request.client.host,
+                ];
+                texts
+                    .into_iter()
+                    .chain(others)
+                    .chain(names)
+                    .any(|text| is_overlong(text))
+            }
             _ => false,
         }
     }

@@ -32,6 +32,10 @@ impl Expressions {
         self.resolved.get(pattern).map_or(&[], Vec::as_slice)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.resolved.is_empty()
+    }
+
     /// What it takes in memory.
     pub fn bytes(&self) -> u64 {
         let each = self

@@ -30,17 +30,14 @@ impl ConsumerGroup {
             return self.leave(&request, turn);
         }
         self.check_place(&request.member_id, turn)?;
-        if request.bytes() > turn.room && !self.members.contains_key(&*request.member_id) {
-            let message = String::from("The coordinator has no room for one more member.");
-            return Err((ErrorCode::CoordinatorNotAvailable, message));
-        }
+        self.check_room(&request, turn)?;
         let member_id = self.find_member(&request, turn)?;
         let had = self.assigned(&member_id);
         let wants_other = self.subscribe(&member_id, &request, turn);
-        self.hold_against_image(wants_other, turn);
-        self.assign_if_due(turn);
-        self.reconcile(&member_id, request.topic_partitions.as_ref(), wants_other, turn);
         self.heard_of(&member_id, turn);
+        self.hold_against_image(wants_other, turn);
+        self.assign_if_due(turn)?;
+        self.reconcile(&member_id, request.topic_partitions.as_ref(), wants_other, turn);
         let current = self.members[&member_id].current();
         let tells_all = request.member_epoch == 0 || request.is_full();
         let changed = !current.assigned.keys().eq(had.iter());
@@ -66,6 +63,24 @@ impl ConsumerGroup {
         }
         let message = format!("The consumer group has reached its maximum capacity of {size_max} members.");
         Err((ErrorCode::GroupMaxSizeReached, message))
+    }
+
+    /// A member may grow by what it subscribes to, and its record may not be larger than a record can be.
+    fn check_room(&self, request: &ConsumerHeartbeatRequest, turn: &Turn) -> Result<(), Refusal> {
+        let bytes = request.bytes();
+        if bytes > turn.settings.group_record_bytes_max as u64 {
+            let message = String::from("The member subscribes to more than a record can hold.");
+            return Err((ErrorCode::UnknownServerError, message));
+        }
+        let growth = match self.members.get(&*request.member_id) {
+            Some(member) => bytes.saturating_sub(NEW_MEMBER_BYTES + member.subscription.bytes()),
+            None => bytes,
+        };
+        if growth > turn.room {
+            let message = String::from("The coordinator has no room for more members or subscriptions.");
+            return Err((ErrorCode::CoordinatorNotAvailable, message));
+        }
+        Ok(())
     }
 
     /// Who asks, if it is known at this epoch, or new.
@@ -170,7 +185,7 @@ impl ConsumerGroup {
             })
         });
         let after = subscription(&before, request);
-        let wants_other = after.topic_names != before.topic_names || pattern(&after) != pattern(&before);
+        let wants_other = after.topic_names != before.topic_names || after.pattern() != before.pattern();
         if is_new || after != *before {
             self.emit(
                 ConsumerRecord::Member(Arc::clone(member_id), Some(Arc::new(after))),
@@ -253,7 +268,7 @@ impl ConsumerHeartbeatRequest {
         let names = self.subscribed_topic_names.iter().flatten();
         let names: usize = names.map(|name| name.len() + 40).sum();
         let fixed = self.client.id.len() + self.client.host.len() + 3 * self.member_id.len();
-        2048 + (texts + names + fixed) as u64
+        NEW_MEMBER_BYTES + (texts + names + fixed) as u64
     }
 }
 
@@ -287,10 +302,6 @@ fn subscription(before: &MemberSubscription, request: &ConsumerHeartbeatRequest)
     }
 }
 
-fn pattern(subscription: &MemberSubscription) -> &str {
-    subscription.topic_regex.as_deref().unwrap_or("")
-}
-
 /// The epoch that the member was told last, or the one before if the answer was lost and it has nothing beyond.
 fn check_epoch(member: &ConsumerMember, request: &ConsumerHeartbeatRequest) -> Result<(), Refusal> {
     let (asked, current) = (request.member_epoch, member.current());
@@ -319,6 +330,8 @@ fn new_member_id(draw: u128) -> Arc<str> {
     core::str::from_utf8(&text).expect("base64 is ASCII").into()
 }
 
+/// More than a member takes beside its texts and its partitions.
+const NEW_MEMBER_BYTES: u64 = 2048;
 /// By which a member says that it leaves.
 pub(super) const LEAVE_EPOCH: i32 = -1;
 /// By which a static member says that it will be back.

@@ -104,6 +104,11 @@ impl ConsumerRecord {
 }
 
 impl MemberSubscription {
+    /// The expression that it subscribes by, if there is one.
+    pub(super) fn pattern(&self) -> Option<&Arc<str>> {
+        self.topic_regex.as_ref().filter(|pattern| !pattern.is_empty())
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         let texts = [
             &self.instance_id,
@@ -157,4 +162,4 @@ impl MemberState {
 }
 
 /// A topic's id, a number and an epoch, each in a list of its own.
-const PARTITION_BYTES: usize = 28;
+pub(super) const PARTITION_BYTES: usize = 28;

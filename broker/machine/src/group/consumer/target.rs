@@ -1,26 +1,28 @@
 //! The target: what each member is to have, for one epoch of the group.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::TopicId;
 
 use super::super::turn::Turn;
 use super::assignor::{Assignor, Subscriber};
-use super::record::{ConsumerRecord, GroupEpoch, MemberSubscription, TargetEpoch};
-use super::{ConsumerGroup, ConsumerMember};
+use super::heartbeat::Refusal;
+use super::record::{
+    ConsumerRecord, GroupEpoch, MemberSubscription, PARTITION_BYTES as PARTITION_RECORD_BYTES, Partitions,
+    TargetEpoch,
+};
+use super::{ConsumerGroup, ConsumerMember, PARTITION_BYTES};
 use crate::cluster::image::ClusterImage;
 
 impl ConsumerGroup {
     /// The next epoch begins where a member wants other topics, or the topics are not what they were.
     pub(super) fn hold_against_image(&mut self, wants_other: bool, turn: &mut Turn) {
-        let patterns = self
-            .members
-            .values()
-            .filter_map(|it| it.subscription.topic_regex.as_ref());
-        let patterns = patterns.filter(|pattern| !pattern.is_empty());
-        let is_news = self.expressions.resolve(patterns, turn.image, turn.now.monotonic);
+        let is_news = self.resolve_expressions(turn);
         if !wants_other && !is_news && self.seen_image == turn.image.records() {
             return;
         }
@@ -29,6 +31,15 @@ impl ConsumerGroup {
         if wants_other || metadata_hash != self.epoch.map_or(0, |it| it.metadata_hash) {
             self.next_epoch(metadata_hash, turn);
         }
+    }
+
+    /// True where members' expressions match other topics than before. Nobody is asked where none has one.
+    fn resolve_expressions(&mut self, turn: &Turn) -> bool {
+        if self.patterned == 0 && self.expressions.is_empty() {
+            return false;
+        }
+        let patterns = self.members.values().filter_map(|it| it.subscription.pattern());
+        self.expressions.resolve(patterns, turn.image, turn.now.monotonic)
     }
 
     pub(super) fn next_epoch(&mut self, metadata_hash: i64, turn: &mut Turn) {
@@ -40,18 +51,19 @@ impl ConsumerGroup {
     }
 
     /// Makes the target for the group's epoch, if that has none and the last one is old enough.
-    pub(super) fn assign_if_due(&mut self, turn: &mut Turn) {
+    pub(super) fn assign_if_due(&mut self, turn: &mut Turn) -> Result<(), Refusal> {
         let epoch = self.group_epoch();
         if self.target_epoch() >= epoch {
-            return;
+            return Ok(());
         }
         let interval = turn.settings.consumer_assignment_interval.as_millis() as i64;
         let last = self.target_epoch.map(|it| it.timestamp.get());
         if last.is_some_and(|last| turn.now.wall.get() - last < interval) {
-            return;
+            return Ok(());
         }
         let (members, topics) = self.subscribers(turn.image);
         let shares = self.preferred_assignor().assign(&members, &topics);
+        self.check_shares(&shares, turn)?;
         for (member, share) in members.iter().zip(shares) {
             let is_new = self.members[&member.member_id].target.is_none();
             if is_new || share != *member.before {
@@ -64,6 +76,27 @@ impl ConsumerGroup {
             ConsumerRecord::TargetEpoch(Some(TargetEpoch { epoch, timestamp })),
             turn,
         );
+        Ok(())
+    }
+
+    /// Whether shares can be kept and written: each goes into two records, with as much as the member gives up.
+    fn check_shares(&self, shares: &[Partitions], turn: &Turn) -> Result<(), Refusal> {
+        let longest = shares.iter().map(Partitions::len).max().unwrap_or(0);
+        if longest * 2 * PARTITION_RECORD_BYTES > turn.settings.group_record_bytes_max {
+            let message = format!("A member would have {longest} partitions, more than a record can hold.");
+            return Err((ErrorCode::UnknownServerError, message));
+        }
+        let held = self
+            .members
+            .values()
+            .map(|it| it.target().len() + 2 * it.current().partitions().count());
+        let needed = 3 * shares.iter().map(Partitions::len).sum::<usize>();
+        let growth = needed.saturating_sub(held.sum()) as u64 * PARTITION_BYTES;
+        if growth > turn.room {
+            let message = String::from("The coordinator has no room for the group's assignment.");
+            return Err((ErrorCode::CoordinatorNotAvailable, message));
+        }
+        Ok(())
     }
 
     /// What most members ask for.
@@ -125,7 +158,7 @@ impl ConsumerGroup {
 }
 
 impl ConsumerMember {
-    fn shared_target(&self) -> Arc<super::record::Partitions> {
+    fn shared_target(&self) -> Arc<Partitions> {
         self.target.clone().unwrap_or_default()
     }
 }

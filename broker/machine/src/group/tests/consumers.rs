@@ -456,6 +456,92 @@ fn requests_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn what_is_too_much_is_refused_and_who_is_there_goes_on() {
+    let settings = GroupSettings {
+        consumer_group_max_size: 2,
+        state_bytes_max: 20_000,
+        group_record_bytes_max: 5_000,
+        ..GroupSettings::default()
+    };
+    let mut world = World::with(settings);
+    world.has_topics(&[("t", 6), ("u", 2), ("huge", 200), ("wide", 80)]);
+    let long = || "x".repeat(32_768);
+    let changes: [fn(&mut ConsumerHeartbeatRequest, String); 6] = [
+        |it, long| it.group_id = long,
+        |it, long| it.member_id = long,
+        |it, long| it.instance_id = Some(long),
+        |it, long| it.rack_id = Some(long),
+        |it, long| it.subscribed_topic_names = Some(vec![long]),
+        |it, long| it.client.id = long,
+    ];
+    for change in changes {
+        let mut request = Consumer::new("a").joining(&["t"]);
+        change(&mut request, long());
+        assert_eq!(told(&mut world, request).error, ErrorCode::UnknownServerError);
+    }
+    assert_eq!(world.records.len(), 0);
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t"]);
+    let names: Vec<String> = (0..200).map(|it| std::format!("topic-{it}")).collect();
+    let subscribes = |names: Vec<String>, consumer: &Consumer| ConsumerHeartbeatRequest {
+        subscribed_topic_names: Some(names),
+        ..consumer.request()
+    };
+    let refused = told(&mut world, subscribes(names, &first));
+    assert_eq!(
+        refused.error,
+        ErrorCode::UnknownServerError,
+        "a record of its names"
+    );
+    world.pass(1_000);
+    let refused = told(&mut world, subscribes(vec!["huge".into()], &first));
+    assert_eq!(
+        refused.error,
+        ErrorCode::UnknownServerError,
+        "a record of its partitions"
+    );
+    let newcomer = Consumer::new("n");
+    let refused = told(&mut world, newcomer.joining(&["huge"]));
+    assert_eq!(refused.error, ErrorCode::UnknownServerError);
+    world.pass(44_000);
+    told(&mut world, subscribes(vec!["t".into()], &first));
+    world.pass(1_000);
+    first.beats(&mut world);
+    assert_eq!(
+        described(&mut world).members.len(),
+        1,
+        "it is forgotten when its session is over"
+    );
+    let mut full = 0;
+    for index in 0..20 {
+        let request = ConsumerHeartbeatRequest {
+            group_id: std::format!("g{index}"),
+            ..Consumer::new("a").joining(&["wide"])
+        };
+        full += u32::from(told(&mut world, request).error == ErrorCode::CoordinatorNotAvailable);
+        assert!(world.machine.live_bytes() <= 20_000 + 2_000);
+    }
+    assert!(full > 0, "no room for assignments");
+    first.hears(told(&mut world, subscribes(vec!["u".into()], &first)));
+    world.pass(1_000);
+    first.beats(&mut world);
+    assert_eq!(first.has.len(), 2);
+}
+
+#[test]
+fn a_full_group_takes_nobody_else() {
+    let mut world = World::with(GroupSettings {
+        consumer_group_max_size: 1,
+        ..GroupSettings::default()
+    });
+    let mut first = Consumer::new("a");
+    first.joins(&mut world, &["t"]);
+    let refused = told(&mut world, Consumer::new("b").joining(&["t"]));
+    assert_eq!(refused.error, ErrorCode::GroupMaxSizeReached);
+    first.joins(&mut world, &["t"]);
+}
+
+#[test]
 fn commits_are_held_against_the_epochs_of_the_partitions() {
     let mut world = world();
     let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
