@@ -86,7 +86,8 @@ fn member<'a>(image: &'a ClusterImage, member: &'a DescribedConsumer) -> Member<
         client_id: &subscription.client_id,
         client_host: &subscription.client_host,
         subscribed_topic_names: subscription.topic_names.iter().map(|name| &**name).collect(),
-        subscribed_topic_regex: subscription.topic_regex.as_deref(),
+        // Not null: Kafka leaves the field at its default.
+        subscribed_topic_regex: Some(subscription.topic_regex.as_deref().unwrap_or_default()),
         assignment: assignment(image, &member.assigned),
         target_assignment: assignment(image, &member.target),
         member_type: SPEAKS_CONSUMER_PROTOCOL,
