@@ -7,6 +7,7 @@
 mod committed;
 mod compare;
 mod configs;
+mod consumers;
 #[path = "../wire/debug.rs"]
 mod debug;
 mod fetch;
@@ -39,6 +40,7 @@ const AREAS: &[(&str, Area)] = &[
     ("offsets", offsets::ask),
     ("committed", committed::ask),
     ("members", members::ask),
+    ("consumers", consumers::ask),
 ];
 
 #[test]
