@@ -7,6 +7,7 @@ import time
 import uuid
 
 import pytest
+import confluent_kafka
 from confluent_kafka import (Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException,
                              TopicPartition)
 from confluent_kafka.admin import AdminClient
@@ -19,14 +20,31 @@ def group():
     return f"g-{uuid.uuid4().hex[:12]}"
 
 
-def member(broker, group, topic, **config):
+# Only later librdkafkas speak the protocol of KIP-848 for good.
+PROTOCOLS = ["classic", "consumer"] if confluent_kafka.libversion()[1] >= 0x020C0000 else ["classic"]
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request):
+    return request.param
+
+
+def member(broker, group, topic, protocol="classic", **config):
     """A consumer that is joining."""
     settings = {"bootstrap.servers": broker.address, "group.id": group, "auto.offset.reset": "earliest",
-                "enable.auto.commit": False, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
-    settings.update({key.replace("_", "."): value for key, value in config.items()})
+                "enable.auto.commit": False, "group.protocol": protocol}
+    # With the other protocol the broker says these.
+    if protocol == "classic":
+        settings.update({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
+        settings.update({key.replace("_", "."): value for key, value in config.items()})
+    else:
+        settings.update({key.replace("_", "."): value for key, value in config.items() if key not in CLASSIC})
     consumer = Consumer(settings)
     consumer.subscribe([topic])
     return consumer
+
+
+CLASSIC = ("session_timeout_ms", "partition_assignment_strategy")
 
 
 def read(consumers, count, seconds=40):
@@ -68,33 +86,50 @@ def committed(consumer, topic, partitions):
 
 
 @pytest.mark.parametrize("automatic", [True, False])
-def test_a_group_goes_on_where_it_committed(broker, admin, group, automatic):
+def test_a_group_goes_on_where_it_committed(broker, admin, group, protocol, automatic):
     topic = make_topic(admin, partitions=3)
     send(broker, topic, 300, 3)
-    first = member(broker, group, topic, enable_auto_commit=automatic)
+    first = member(broker, group, topic, protocol, enable_auto_commit=automatic)
     assert sorted(read([first], 300)[0]) == sorted(values(300))
     if not automatic:
         first.commit(asynchronous=False)
     first.close()
     send(broker, topic, 30, 3, first=300)
-    second = member(broker, group, topic)
+    second = member(broker, group, topic, protocol)
     assert sorted(read([second], 30)[0]) == sorted(values(30, first=300))
     assert committed(second, topic, 3) == [100, 100, 100]
     second.close()
 
 
-def test_what_was_not_committed_comes_again(broker, admin, group):
+def test_what_was_not_committed_comes_again(broker, admin, group, protocol):
     topic = make_topic(admin)
     send(broker, topic, 20, 1)
-    first = member(broker, group, topic)
+    first = member(broker, group, topic, protocol)
     read([first], 20)
     first.commit(offsets=[TopicPartition(topic, 0, 7, "as far as this")], asynchronous=False)
     place = first.committed([TopicPartition(topic, 0)], timeout=20)[0]
     assert (place.offset, place.metadata) == (7, "as far as this")
     first.close()
-    second = member(broker, group, topic)
+    second = member(broker, group, topic, protocol)
     assert read([second], 13)[0] == values(13, first=7)
     second.close()
+
+
+def test_members_of_the_consumer_protocol_share_while_they_come_and_go(broker, admin, group):
+    if "consumer" not in PROTOCOLS:
+        pytest.skip("this client does not speak it")
+    topic = make_topic(admin, partitions=6)
+    consumers = [member(broker, group, topic, "consumer")]
+    settle(consumers, 6)
+    consumers.append(member(broker, group, topic, "consumer"))
+    assert sorted(len(one) for one in settle(consumers, 6)) == [3, 3]
+    send(broker, topic, 60, 6)
+    assert sorted(sum(read(consumers, 60), [])) == sorted(values(60))
+    for consumer in consumers:
+        consumer.commit(asynchronous=False)
+    consumers.pop().close()
+    settle(consumers, 6)
+    consumers[0].close()
 
 
 @pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
@@ -162,14 +197,13 @@ def test_a_static_member_comes_back_without_disturbing_the_others(broker, admin,
     two.close()
 
 
-def test_a_restart_of_the_broker_costs_a_group_nothing(own_broker, group):
+def test_a_restart_of_the_broker_costs_a_group_nothing(own_broker, group, protocol):
     admin = AdminClient({"bootstrap.servers": own_broker.address})
     topic = make_topic(admin, partitions=4)
-    send(own_broker, topic, 40, 4)
-    consumers = [member(own_broker, group, topic, session_timeout_ms=20000) for _ in range(2)]
-    found = read(consumers, 40)
-    assert sorted(sum(found, [])) == sorted(values(40))
+    consumers = [member(own_broker, group, topic, protocol, session_timeout_ms=20000) for _ in range(2)]
     settle(consumers, 4)
+    send(own_broker, topic, 40, 4)
+    assert sorted(sum(read(consumers, 40), [])) == sorted(values(40))
     for consumer in consumers:
         consumer.commit(asynchronous=False)
     for end in (own_broker.kill, own_broker.stop):
