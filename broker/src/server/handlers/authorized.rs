@@ -5,6 +5,8 @@
 pub const CLUSTER: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
 /// Read, write, create, delete, alter, describe, describe and alter configs.
 pub const TOPIC: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// Read, delete, describe, describe and alter configs.
+pub const GROUP: i32 = bits(&[3, 6, 8, 10, 11]);
 /// What is said where nobody asked.
 pub const NOT_ASKED: i32 = i32::MIN;
 
@@ -25,6 +27,6 @@ mod tests {
     /// Kafka 4.3.1 without an authorizer answers these.
     #[test]
     fn the_sets_are_kafkas() {
-        assert_eq!((CLUSTER, TOPIC), (8096, 3576));
+        assert_eq!((CLUSTER, TOPIC, GROUP), (8096, 3576, 3400));
     }
 }

@@ -14,7 +14,7 @@ use millstream_protocol::message::consumer_group_describe::{
 };
 use millstream_protocol::primitive::Reader;
 
-use super::describe_groups::ALL_OPERATIONS;
+use super::authorized;
 use crate::coordinator::{Answered, asking};
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -29,7 +29,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         })
     });
     let requests = requests.collect();
-    let operations = body.include_authorized_operations.then_some(ALL_OPERATIONS);
+    let operations = body.include_authorized_operations.then_some(authorized::GROUP);
     asking::ask(shard, request.to, requests, move |shard, to, answers| {
         answer(shard, to, operations, &groups, &answers);
     });
@@ -50,7 +50,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[Str
         };
         let is_known = group.error_code == ErrorCode::None as i16;
         DescribedGroup {
-            authorized_operations: operations.filter(|_| is_known).unwrap_or(i32::MIN),
+            authorized_operations: operations.filter(|_| is_known).unwrap_or(authorized::NOT_ASKED),
             ..group
         }
     });

@@ -8,6 +8,7 @@ use millstream_protocol::message::describe_groups::{
 };
 use millstream_protocol::primitive::Reader;
 
+use super::authorized;
 use crate::coordinator::{Answered, asking};
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -22,7 +23,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         })
     };
     let requests = groups.iter().map(describe).collect();
-    let operations = body.include_authorized_operations.then_some(ALL_OPERATIONS);
+    let operations = body.include_authorized_operations.then_some(authorized::GROUP);
     asking::ask(shard, request.to, requests, move |shard, to, answers| {
         answer(shard, to, operations, &groups, &answers);
     });
@@ -42,7 +43,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[Str
         };
         let is_known = group.error_code == ErrorCode::None as i16;
         DescribedGroup {
-            authorized_operations: operations.filter(|_| is_known).unwrap_or(i32::MIN),
+            authorized_operations: operations.filter(|_| is_known).unwrap_or(authorized::NOT_ASKED),
             ..group
         }
     });
@@ -81,6 +82,3 @@ fn described_group<'a>(version: i16, group_id: &'a str, group: &'a DescribeAnswe
 
 /// KIP-1043.
 const NOT_FOUND_SINCE: i16 = 6;
-/// Everybody may do everything that there is to do with groups: bits of READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and
-/// ALTER_CONFIGS.
-pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
