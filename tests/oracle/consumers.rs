@@ -4,6 +4,8 @@ use millstream_protocol::message::consumer_group_describe::ConsumerGroupDescribe
 use millstream_protocol::message::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, TopicPartitions,
 };
+use millstream_protocol::message::consumer_protocol::ConsumerProtocolSubscription;
+use millstream_protocol::message::data::Data;
 use millstream_protocol::message::delete_groups::DeleteGroupsRequest;
 use millstream_protocol::message::describe_groups::DescribeGroupsRequest;
 use millstream_protocol::message::heartbeat::HeartbeatRequest;
@@ -11,13 +13,14 @@ use millstream_protocol::message::join_group::{JoinGroupRequest, JoinGroupReques
 use millstream_protocol::message::list_groups::ListGroupsRequest;
 use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
 use millstream_protocol::message::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
+use millstream_protocol::primitive::Writer;
 use millstream_protocol::types::TopicId;
 
 use super::committed::{awake, committing};
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
-    for group in ["new", "made", "shared", "fixed", "matched"] {
+    for group in ["new", "made", "shared", "fixed", "matched", "down", "up"] {
         awake(talk, group);
     }
     talk.topic("split", 2, &[]);
@@ -27,6 +30,7 @@ pub fn ask(talk: &mut Talk) {
     fixed(talk);
     matched(talk);
     outside(talk);
+    mixed(talk);
 }
 
 /// What makes a sound request to join one that is refused.
@@ -292,6 +296,39 @@ fn matched(talk: &mut Talk) {
     );
     talk.ask("matched", &describe(&["matched"]), 1);
     talk.ask("matched: leaves", &alive("matched", ONE, -1), 1);
+}
+
+/// Members of both protocols in one group.
+fn mixed(talk: &mut Talk) {
+    let mut w = Writer::new();
+    let subscription = ConsumerProtocolSubscription {
+        topics: vec!["split"],
+        ..ConsumerProtocolSubscription::default()
+    };
+    subscription.encode(&mut w, 1).expect("a subscription");
+    let classic = |group_id, member_id| JoinGroupRequest {
+        group_id,
+        member_id,
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: "consumer",
+        protocols: vec![JoinGroupRequestProtocol {
+            name: "range",
+            metadata: w.bytes(),
+        }],
+        ..JoinGroupRequest::default()
+    };
+    talk.aside(&join("down", ONE), 1);
+    talk.ask(
+        "mixed: a classic member to a consumer's group",
+        &classic("down", ""),
+        9,
+    );
+
+    let reply = talk.aside(&classic("up", ""), 9);
+    let member = reply.read::<JoinGroupRequest<'_>>().member_id.to_owned();
+    talk.aside(&classic("up", &member), 9);
+    talk.ask("mixed: a consumer to a classic group", &join("up", TWO), 1);
 }
 
 fn outside(talk: &mut Talk) {
