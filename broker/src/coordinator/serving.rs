@@ -63,7 +63,8 @@ impl Shard {
             None => return Err(ErrorCode::NotCoordinator),
             Some(Coordinator { stage, .. }) => match stage {
                 Stage::Loading(_) => return Err(ErrorCode::CoordinatorLoadInProgress),
-                Stage::Failed(_) => return Err(ErrorCode::CoordinatorNotAvailable),
+                // As from Kafka: the groups of the others are listed all the same.
+                Stage::Failed(_) => return Err(ErrorCode::NotCoordinator),
                 // Whoever comes while the log takes nothing would only wait as well.
                 Stage::Ready(ready) if ready.refused_since.is_some() => {
                     return Err(ErrorCode::CoordinatorNotAvailable);

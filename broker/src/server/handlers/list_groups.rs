@@ -22,7 +22,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     Ok(())
 }
 
-/// One coordinator that cannot tell its groups makes the list useless.
+/// One coordinator that will soon tell its groups and does not yet makes the list useless.
 fn answer(shard: &mut Shard, to: ReplyTo, answers: Vec<Answered>) {
     let mut error = ErrorCode::None;
     let mut groups: Vec<Listed> = Vec::new();
@@ -30,7 +30,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, answers: Vec<Answered>) {
         match answered {
             Ok(GroupAnswer::List(list)) if list.error == ErrorCode::None => groups.extend(list.groups),
             Ok(GroupAnswer::List(list)) => error = list.error,
-            // The topic has gone: there are no groups any more.
+            // There are no groups, or nobody can say: the log tells of a partition that cannot be read.
             Err(ErrorCode::NotCoordinator) => {}
             Err(code) => error = code,
             other => unreachable!("{other:?} answers no list"),
