@@ -110,7 +110,10 @@ fn subscription(value: &ConsumerGroupMemberMetadataValue<'_>) -> MemberSubscript
             .iter()
             .map(|name| Arc::from(*name))
             .collect(),
-        topic_regex: value.subscribed_topic_regex.map(Into::into),
+        topic_regex: value
+            .subscribed_topic_regex
+            .filter(|it| !it.is_empty())
+            .map(Into::into),
         rebalance_timeout_ms: value.rebalance_timeout_ms,
         server_assignor: value.server_assignor.map(Into::into),
     }
@@ -123,7 +126,7 @@ fn subscription_value(subscription: &MemberSubscription) -> ConsumerGroupMemberM
         client_id: &subscription.client_id,
         client_host: &subscription.client_host,
         subscribed_topic_names: subscription.topic_names.iter().map(|name| &**name).collect(),
-        subscribed_topic_regex: subscription.topic_regex.as_deref(),
+        subscribed_topic_regex: Some(subscription.topic_regex.as_deref().unwrap_or("")),
         rebalance_timeout_ms: subscription.rebalance_timeout_ms,
         server_assignor: subscription.server_assignor.as_deref(),
         classic_member_metadata: None,

@@ -233,7 +233,7 @@ impl ConsumerGroup {
     }
 
     fn group_epoch(&self) -> i32 {
-        self.epoch.map_or(0, |it| it.epoch)
+        self.epoch.map_or(FIRST_EPOCH, |it| it.epoch)
     }
 
     fn target_epoch(&self) -> i32 {
@@ -339,6 +339,8 @@ impl ConsumerMember {
     }
 }
 
+/// Of a group that nothing was written of yet.
+const FIRST_EPOCH: i32 = 1;
 /// What a group takes beside its members.
 const GROUP_BYTES: u64 = 512;
 /// What a member takes beside its texts and partitions, in memory and in three records.

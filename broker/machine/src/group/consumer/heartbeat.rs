@@ -293,7 +293,7 @@ fn subscription(before: &MemberSubscription, request: &ConsumerHeartbeatRequest)
         client_id: request.client.id.as_str().into(),
         client_host: request.client.host.as_str().into(),
         topic_names,
-        topic_regex: or(&request.subscribed_topic_regex, &before.topic_regex),
+        topic_regex: or(&request.subscribed_topic_regex, &before.topic_regex).filter(|it| !it.is_empty()),
         rebalance_timeout_ms: match request.rebalance_timeout_ms {
             -1 => before.rebalance_timeout_ms,
             timeout => timeout,

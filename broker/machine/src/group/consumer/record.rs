@@ -53,7 +53,7 @@ pub struct MemberSubscription {
     pub client_host: Arc<str>,
     /// Sorted, each once.
     pub topic_names: Box<[Arc<str>]>,
-    /// In RE2's syntax, besides the names; `None` or empty for none.
+    /// In RE2's syntax, besides the names; never empty.
     pub topic_regex: Option<Arc<str>>,
     /// -1 where it never said.
     pub rebalance_timeout_ms: i32,
@@ -106,7 +106,7 @@ impl ConsumerRecord {
 impl MemberSubscription {
     /// The expression that it subscribes by, if there is one.
     pub(super) fn pattern(&self) -> Option<&Arc<str>> {
-        self.topic_regex.as_ref().filter(|pattern| !pattern.is_empty())
+        self.topic_regex.as_ref()
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -117,11 +117,11 @@ fn the_first_member_gets_everything_at_once() {
     let mut world = world();
     let mut first = Consumer::new("a");
     first.joins(&mut world, &["t", "u", "none"]);
-    assert_eq!((first.epoch, first.has.len()), (1, 8));
+    assert_eq!((first.epoch, first.has.len()), (2, 8));
     let group = described(&mut world);
     assert_eq!(
         (group.state, group.group_epoch, group.assignment_epoch),
-        (GroupState::Stable, 1, 1)
+        (GroupState::Stable, 2, 2)
     );
     assert_eq!(
         (group.assignor, &group.members[0].assigned),
@@ -149,21 +149,21 @@ fn partitions_move_only_when_they_were_given_up() {
     second.joins(&mut world, &["t"]);
     assert_eq!(
         (second.epoch, second.has.len()),
-        (2, 0),
+        (3, 0),
         "the first one has everything still"
     );
     assert_eq!(described(&mut world).state, GroupState::Reconciling);
 
     let told_less = told(&mut world, first.request());
-    assert_eq!(told_less.member_epoch, 1, "it has to give up first");
+    assert_eq!(told_less.member_epoch, 2, "it has to give up first");
     assert_eq!(told_less.assignment.as_ref().map(Partitions::len), Some(3));
     second.beats(&mut world);
     assert_eq!(second.has.len(), 0);
     first.hears(told_less);
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (2, 3));
+    assert_eq!((first.epoch, first.has.len()), (3, 3));
     second.beats(&mut world);
-    assert_eq!((second.epoch, second.has.len()), (2, 3));
+    assert_eq!((second.epoch, second.has.len()), (3, 3));
     assert!(first.has.is_disjoint(&second.has));
     assert_eq!(described(&mut world).state, GroupState::Stable);
 }
@@ -184,7 +184,7 @@ fn who_gives_nothing_up_in_time_is_fenced() {
     let fenced = told(&mut world, first.request());
     assert_eq!(fenced.error, ErrorCode::UnknownMemberId);
     second.beats(&mut world);
-    assert_eq!((second.epoch, second.has.len()), (3, 6));
+    assert_eq!((second.epoch, second.has.len()), (4, 6));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn epochs_that_do_not_fit_are_fenced() {
     let mut second = Consumer::new("b");
     second.joins(&mut world, &["u"]);
     first.beats(&mut world);
-    assert_eq!(first.epoch, 2);
+    assert_eq!(first.epoch, 3);
     let mut at = |epoch: i32, has: Partitions| {
         let consumer = Consumer {
             epoch,
@@ -223,13 +223,13 @@ fn epochs_that_do_not_fit_are_fenced() {
         (answer.error, answer.assignment.map(|it| it.len()))
     };
     let nothing = Partitions::new;
-    assert_eq!(at(3, nothing()), (ErrorCode::FencedMemberEpoch, None));
+    assert_eq!(at(4, nothing()), (ErrorCode::FencedMemberEpoch, None));
     assert_eq!(
-        at(1, [partition(2, 0)].into()),
+        at(2, [partition(2, 0)].into()),
         (ErrorCode::FencedMemberEpoch, None),
         "it has what it may not"
     );
-    assert_eq!(at(1, nothing()).0, ErrorCode::None, "an answer was lost");
+    assert_eq!(at(2, nothing()).0, ErrorCode::None, "an answer was lost");
     assert_eq!(
         at(0, nothing()).0,
         ErrorCode::InvalidRequest,
@@ -258,7 +258,7 @@ fn a_member_that_leaves_leaves_its_partitions() {
     let left = told(&mut world, second.request());
     assert_eq!((left.error, left.member_epoch), (ErrorCode::None, -1));
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (3, 6));
+    assert_eq!((first.epoch, first.has.len()), (4, 6));
     first.epoch = -1;
     told(&mut world, first.request());
     assert_eq!(described(&mut world).state, GroupState::Empty);
@@ -290,10 +290,10 @@ fn a_static_member_keeps_its_place_while_it_is_away() {
     second.joins(&mut world, &["t"]);
     assert_eq!(
         (second.epoch, second.has.len()),
-        (1, 6),
+        (2, 6),
         "the group's epoch is the same"
     );
-    first.epoch = 1;
+    first.epoch = 2;
     assert_eq!(
         told(&mut world, first.request()).error,
         ErrorCode::FencedInstanceId
@@ -315,11 +315,11 @@ fn new_partitions_and_topics_are_assigned_with_the_next_heartbeat() {
     first.joins(&mut world, &["t", "later"]);
     world.has_topics(&[("t", 8), ("u", 2), ("later", 1)]);
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (2, 9));
+    assert_eq!((first.epoch, first.has.len()), (3, 9));
     world.has_topics(&[("u", 2)]);
     first.beats(&mut world);
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (3, 0));
+    assert_eq!((first.epoch, first.has.len()), (4, 0));
 }
 
 #[test]
@@ -343,17 +343,17 @@ fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
             answer.member_epoch,
             answer.assignment.as_ref().map(Partitions::len)
         ),
-        (1, Some(2))
+        (2, Some(2))
     );
     first.hears(answer);
     first.beats(&mut world);
     assert_eq!(
         (first.epoch, described(&mut world).state),
-        (1, GroupState::Assigning)
+        (2, GroupState::Assigning)
     );
     world.pass(10_000);
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (2, 2));
+    assert_eq!((first.epoch, first.has.len()), (3, 2));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn a_regular_expression_finds_topics_and_those_that_come_later() {
     assert_eq!(refused.error, ErrorCode::InvalidRegularExpression);
     let request = by_regex("t.*", &first);
     first.hears(told(&mut world, request));
-    assert_eq!((first.epoch, first.has.len()), (1, 6));
+    assert_eq!((first.epoch, first.has.len()), (2, 6));
     assert!(
         described(&mut world).members[0]
             .subscription
@@ -381,10 +381,10 @@ fn a_regular_expression_finds_topics_and_those_that_come_later() {
     assert_eq!(first.has.len(), 6, "it looked just now");
     world.pass(10_000);
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (2, 7));
+    assert_eq!((first.epoch, first.has.len()), (3, 7));
     world.restart();
     first.beats(&mut world);
-    assert_eq!((first.epoch, first.has.len()), (2, 7), "nothing changed");
+    assert_eq!((first.epoch, first.has.len()), (3, 7), "nothing changed");
     let dropped = ConsumerHeartbeatRequest {
         subscribed_topic_names: Some(vec!["u".into()]),
         subscribed_topic_regex: Some(String::new()),
@@ -557,16 +557,16 @@ fn commits_are_held_against_the_epochs_of_the_partitions() {
     };
     let of_first = first.has.first().expect("a partition").1.get();
     let of_second = second.has.first().expect("a partition").1.get();
-    assert_eq!(commits("a", 2, of_first), ErrorCode::None);
-    assert_eq!(commits("a", 1, of_first), ErrorCode::None, "it has it since then");
-    assert_eq!(commits("a", 1, of_second), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commits("a", 3, of_first), ErrorCode::None);
+    assert_eq!(commits("a", 2, of_first), ErrorCode::None, "it has it since then");
+    assert_eq!(commits("a", 2, of_second), ErrorCode::StaleMemberEpoch);
     assert_eq!(
-        commits("b", 1, of_second),
+        commits("b", 2, of_second),
         ErrorCode::StaleMemberEpoch,
         "it has it since later"
     );
-    assert_eq!(commits("a", 3, of_first), ErrorCode::StaleMemberEpoch);
-    assert_eq!(commits("who", 2, 0), ErrorCode::UnknownMemberId);
+    assert_eq!(commits("a", 4, of_first), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commits("who", 3, 0), ErrorCode::UnknownMemberId);
     assert_eq!(commits("", -1, 0), ErrorCode::UnknownMemberId);
     let mut fetches = |member_id: Option<&str>, member_epoch: i32| {
         let request = FetchRequest {
@@ -577,9 +577,9 @@ fn commits_are_held_against_the_epochs_of_the_partitions() {
         error_of(&world.told(GroupRequest::FetchOffsets(request)))
     };
     assert_eq!(fetches(None, -1), ErrorCode::None);
-    assert_eq!(fetches(Some("a"), 2), ErrorCode::None);
-    assert_eq!(fetches(Some("a"), 1), ErrorCode::StaleMemberEpoch);
-    assert_eq!(fetches(Some("who"), 1), ErrorCode::UnknownMemberId);
+    assert_eq!(fetches(Some("a"), 3), ErrorCode::None);
+    assert_eq!(fetches(Some("a"), 2), ErrorCode::StaleMemberEpoch);
+    assert_eq!(fetches(Some("who"), 2), ErrorCode::UnknownMemberId);
 }
 
 #[test]
