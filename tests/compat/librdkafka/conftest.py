@@ -12,6 +12,8 @@ from broker import Broker, make_topic
 from confluent_kafka.admin import AdminClient
 
 ORACLE = os.environ.get("KAFKA_ADDRESS")
+# Groups wait half a second for their first members, not three.
+FLAGS = ("--cores", "2", "--set", "group.initial.rebalance.delay.ms=500")
 
 
 class Attached:
@@ -28,7 +30,7 @@ def broker():
         yield Attached(ORACLE)
         return
     with tempfile.TemporaryDirectory(prefix="millstream-compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
-        running = Broker(folder, "--cores", "2").start()
+        running = Broker(folder, *FLAGS).start()
         yield running
         running.end()
 
@@ -39,7 +41,7 @@ def own_broker():
     if ORACLE:
         pytest.skip("an attached broker is not killed")
     with tempfile.TemporaryDirectory(prefix="millstream-compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
-        running = Broker(folder, "--cores", "2").start()
+        running = Broker(folder, *FLAGS).start()
         yield running
         running.end()
 
