@@ -169,6 +169,18 @@ fn partitions_move_only_when_they_were_given_up() {
 }
 
 #[test]
+fn who_has_nothing_any_more_need_not_give_up() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    first.joins(&mut world, &["t"]);
+    assert_eq!((first.epoch, first.has.len()), (3, 3), "it began anew");
+    second.beats(&mut world);
+    assert_eq!((second.epoch, second.has.len()), (3, 3));
+}
+
+#[test]
 fn who_gives_nothing_up_in_time_is_fenced() {
     let mut world = world();
     let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
@@ -305,6 +317,27 @@ fn a_static_member_keeps_its_place_while_it_is_away() {
         described(&mut world).state,
         GroupState::Empty,
         "it did not come back"
+    );
+}
+
+#[test]
+fn who_goes_away_while_it_gives_up_has_given_up() {
+    let mut world = world();
+    let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
+    first.instance_id = Some("i".into());
+    first.joins(&mut world, &["t"]);
+    second.joins(&mut world, &["t"]);
+    first.beats(&mut world);
+    first.epoch = -2;
+    told(&mut world, first.request());
+    second.beats(&mut world);
+    assert_eq!(second.has.len(), 3);
+    world.restart();
+    world.pass(44_000);
+    assert_eq!(
+        described(&mut world).members.len(),
+        2,
+        "its place is its own for its session"
     );
 }
 
