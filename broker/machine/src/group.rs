@@ -3,7 +3,8 @@
 //! Place: driven only by the broker's coordinator runtime, on the shard that owns the partition. The call order is
 //! [`GroupCoordinator::new`], [`GroupCoordinator::replay`] for every record of the partition,
 //! [`GroupCoordinator::loaded`]; then [`GroupCoordinator::handle`] for each request and
-//! [`GroupCoordinator::expire`] whenever [`GroupCoordinator::next_deadline`] has come.
+//! [`GroupCoordinator::expire`] whenever [`GroupCoordinator::next_deadline`] has come. The cluster's topics come by
+//! [`GroupCoordinator::set_image`], before `loaded` and whenever they change.
 //!
 //! What a call changes, it changes at once. Its records have to be appended in their order, and its replies, like all
 //! that come after them, held until those records are durable: then nobody sees what a crash takes away. Where an
