@@ -132,18 +132,13 @@ impl Workload {
         let may_refuse = self.model.may_refuse(topic, partition) || self.swarm.trouble == Trouble::Shortage;
         let known = &mut self.model.topics[topic].partitions[partition];
         known.start_told = known.start_told.max(data.log_start_offset);
-        let start_asked = known.start_asked;
+        let (start_asked, known_end) = (known.start_asked, known.end_min.max(known.start_asked));
         let name = format!("{}-{partition}", self.model.topics[topic].name);
         match ErrorCode::from_code(data.error_code) {
             Some(ErrorCode::None) => {}
+            // The answer does not say where the log starts: a client begins anew at what it knows to be there.
             Some(ErrorCode::OffsetOutOfRange) if from < start_asked || retains => {
-                let start = data.log_start_offset;
-                return match start > from || self.model.may_refuse(topic, partition) {
-                    true => Ok(start),
-                    false => Err(format!(
-                        "{name}: a fetch from {from} is out of range, the log starts at {start}"
-                    )),
-                };
+                return Ok(known_end);
             }
             Some(ErrorCode::KafkaStorageError | ErrorCode::OffsetOutOfRange) if self.model.hurt => {
                 self.eyes.mark("partition refused after an error");
