@@ -76,7 +76,7 @@ impl Loading {
         let mut rest: &[u8] = match pieces {
             [one] => one,
             many => {
-                joined = many.iter().flat_map(|piece| piece.iter().copied()).collect();
+                joined = many.iter().map(|piece| &**piece).collect::<Vec<&[u8]>>().concat();
                 &joined
             }
         };
@@ -133,8 +133,9 @@ impl Shard {
 
     /// Goes on with the loads. True: there is more to do at once.
     pub(crate) fn load_coordinators(&mut self) -> bool {
-        let first: Vec<PartitionIndex> = self.coordinators.load_queue.iter().copied().collect();
-        for index in first.into_iter().take(COORDINATOR_LOADS_MAX) {
+        let queued = self.coordinators.load_queue.iter().copied();
+        let first: Vec<PartitionIndex> = queued.take(COORDINATOR_LOADS_MAX).collect();
+        for index in first {
             match self.step_load(index) {
                 Step::Pending => {}
                 Step::Busy => return false,
