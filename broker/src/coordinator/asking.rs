@@ -56,6 +56,19 @@ pub fn ask(
     start(shard, to, questions.collect(), Box::new(finish));
 }
 
+/// Asks one group.
+pub fn ask_one(
+    shard: &mut Shard,
+    to: ReplyTo,
+    request: GroupRequest,
+    finish: impl FnOnce(&mut Shard, ReplyTo, Answered) + 'static,
+) {
+    ask(shard, to, vec![request], |shard, to, answers| {
+        let [answer] = <[Answered; 1]>::try_from(answers).expect("every question has an answer");
+        finish(shard, to, answer);
+    });
+}
+
 /// Asks every coordinator that there is for its groups.
 pub fn list(
     shard: &mut Shard,

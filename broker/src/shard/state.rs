@@ -263,6 +263,11 @@ impl Shard {
         (mixed >> 32) as u32
     }
 
+    /// A random number for an id that nobody else may have.
+    pub(crate) fn draw_wide(&mut self) -> u128 {
+        (0..4).fold(0, |drawn, _| drawn << 32 | u128::from(self.draw()))
+    }
+
     /// Mail came in meanwhile.
     pub fn has_mail(&self) -> bool {
         self.mail.has_mail() || self.controller.has_mail()

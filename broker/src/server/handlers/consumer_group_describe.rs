@@ -15,6 +15,7 @@ use millstream_protocol::message::consumer_group_describe::{
 use millstream_protocol::primitive::Reader;
 
 use super::authorized;
+use super::groups::by_topic;
 use crate::coordinator::{Answered, asking};
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -96,23 +97,16 @@ fn member<'a>(image: &'a ClusterImage, member: &'a DescribedConsumer) -> Member<
 
 /// Topics that are gone have no name to be shown by.
 fn assignment<'a>(image: &'a ClusterImage, partitions: &Partitions) -> Assignment<'a> {
-    let mut topics: Vec<TopicPartitions<'a>> = Vec::new();
-    for (topic_id, index) in partitions {
-        let Some(topic) = image.topic(*topic_id) else {
-            continue;
-        };
-        if topics.last().is_none_or(|it| it.topic_id != *topic_id) {
-            topics.push(TopicPartitions {
-                topic_id: *topic_id,
-                topic_name: &topic.name,
-                partitions: Vec::new(),
-            });
-        }
-        let topic = topics.last_mut().expect("pushed just now");
-        topic.partitions.push(index.get());
-    }
+    let topics = by_topic(partitions).into_iter();
+    let topics = topics.filter_map(|(topic_id, partitions)| {
+        Some(TopicPartitions {
+            topic_id,
+            topic_name: &image.topic(topic_id)?.name,
+            partitions,
+        })
+    });
     Assignment {
-        topic_partitions: topics,
+        topic_partitions: topics.collect(),
     }
 }
 

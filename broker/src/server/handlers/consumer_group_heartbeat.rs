@@ -11,7 +11,7 @@ use millstream_protocol::message::consumer_group_heartbeat::{
 use millstream_protocol::primitive::Reader;
 use millstream_protocol::types::PartitionIndex;
 
-use super::groups::client;
+use super::groups::{by_topic, client};
 use crate::coordinator::asking;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -20,14 +20,17 @@ use crate::shard::state::Shard;
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = ConsumerGroupHeartbeatRequest::decode(reader, request.to.version)?;
     let heartbeat = heartbeat(shard, &request, &body);
-    let heartbeat = vec![GroupRequest::ConsumerHeartbeat(heartbeat)];
-    asking::ask(shard, request.to, heartbeat, |shard, to, answers| {
-        match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::ConsumerHeartbeat(answered))) => answer(shard, to, &answered),
-            Some(Err(code)) => refuse(shard, to, code),
+    let heartbeat = GroupRequest::ConsumerHeartbeat(heartbeat);
+    asking::ask_one(
+        shard,
+        request.to,
+        heartbeat,
+        |shard, to, answered| match answered {
+            Ok(GroupAnswer::ConsumerHeartbeat(answered)) => answer(shard, to, &answered),
+            Err(code) => refuse(shard, to, code),
             other => unreachable!("{other:?} answers no heartbeat"),
-        }
-    });
+        },
+    );
     Ok(())
 }
 
@@ -50,7 +53,7 @@ fn heartbeat(
         topic_partitions: body.topic_partitions.as_deref().map(partitions),
         client: client(shard, request),
         needs_member_id: request.to.version >= OWN_MEMBER_ID_SINCE,
-        draw: (0..4).fold(0, |drawn, _| drawn << 32 | u128::from(shard.draw())),
+        draw: shard.draw_wide(),
     }
 }
 
@@ -77,19 +80,11 @@ fn answer(shard: &mut Shard, to: ReplyTo, answer: &ConsumerHeartbeatAnswer) {
 }
 
 fn assignment(assigned: &Partitions) -> Assignment {
-    let mut topics: Vec<TopicPartitions> = Vec::new();
-    for (topic_id, index) in assigned {
-        if topics.last().is_none_or(|topic| topic.topic_id != *topic_id) {
-            topics.push(TopicPartitions {
-                topic_id: *topic_id,
-                partitions: Vec::new(),
-            });
-        }
-        let topic = topics.last_mut().expect("pushed just now");
-        topic.partitions.push(index.get());
-    }
+    let topics = by_topic(assigned).into_iter();
     Assignment {
-        topic_partitions: topics,
+        topic_partitions: topics
+            .map(|(topic_id, partitions)| TopicPartitions { topic_id, partitions })
+            .collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use millstream_machine::group::Client;
+use millstream_machine::group::{Client, Partitions, TopicErrors};
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::TopicId;
 
@@ -69,6 +69,30 @@ pub fn resolve(
         id: found.as_ref().map_or(id, |topic| topic.id),
         partitions: partitions.map(|index| (index, error(index))).collect(),
     }
+}
+
+/// Puts what a group says in the places of the partitions that it was asked about.
+pub fn merge(asked: &mut [NamedTopic], answers: &[TopicErrors]) {
+    let mut errors = answers
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|(_, error)| *error);
+    let places = asked.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for (_, place) in places.filter(|(_, error)| *error == ErrorCode::None) {
+        *place = errors.next().unwrap_or(ErrorCode::UnknownServerError);
+    }
+}
+
+/// The partitions of each topic, in their order.
+pub fn by_topic(partitions: &Partitions) -> Vec<(TopicId, Vec<i32>)> {
+    let mut topics: Vec<(TopicId, Vec<i32>)> = Vec::new();
+    for (id, index) in partitions {
+        match topics.last_mut().filter(|(last, _)| last == id) {
+            Some((_, indexes)) => indexes.push(index.get()),
+            None => topics.push((*id, vec![index.get()])),
+        }
+    }
+    topics
 }
 
 /// An address as Java shows it, which is how Kafka's tools know it.

@@ -25,12 +25,12 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         member_id: body.member_id.to_owned(),
         group_instance_id: body.group_instance_id.map(str::to_owned),
     });
-    asking::ask(shard, to, vec![heartbeat], |shard, to, answers| {
-        let code = match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::Heartbeat(code))) => code,
+    asking::ask_one(shard, to, heartbeat, |shard, to, answered| {
+        let code = match answered {
+            Ok(GroupAnswer::Heartbeat(code)) => code,
             // The sessions of all members begin anew with the coordinator: nobody is out yet.
-            Some(Err(ErrorCode::CoordinatorLoadInProgress)) => ErrorCode::None,
-            Some(Err(code)) => code,
+            Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
+            Err(code) => code,
             other => unreachable!("{other:?} answers no heartbeat"),
         };
         answer(shard, to, code);

@@ -23,13 +23,13 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     }
     let member_id = body.member_id.to_owned();
     let join = join(shard, &request, &body);
-    asking::ask(
+    asking::ask_one(
         shard,
         to,
-        vec![GroupRequest::Join(join)],
-        move |shard, to, answers| match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::Join(answered))) => answer(shard, to, &answered),
-            Some(Err(code)) => refuse(shard, to, code, &member_id),
+        GroupRequest::Join(join),
+        move |shard, to, answered| match answered {
+            Ok(GroupAnswer::Join(answered)) => answer(shard, to, &answered),
+            Err(code) => refuse(shard, to, code, &member_id),
             other => unreachable!("{other:?} answers no join"),
         },
     );
@@ -54,7 +54,7 @@ fn join(shard: &mut Shard, request: &Request<'_>, body: &JoinGroupRequest<'_>) -
         client: client(shard, request),
         requires_known_member_id: version >= KNOWN_MEMBER_ID_SINCE,
         supports_skipping_assignment: version >= SKIP_ASSIGNMENT_SINCE,
-        draw: (0..4).fold(0, |drawn, _| drawn << 32 | u128::from(shard.draw())),
+        draw: shard.draw_wide(),
     }
 }
 

@@ -23,12 +23,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         group_id: body.group_id.to_owned(),
         members: members(to.version, &body),
     });
-    asking::ask(shard, to, vec![leave], |shard, to, answers| {
-        match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::Leave(answered))) => answer(shard, to, &answered),
-            Some(Err(code)) => answer(shard, to, &refusal(code)),
-            other => unreachable!("{other:?} answers no leave"),
-        }
+    asking::ask_one(shard, to, leave, |shard, to, answered| match answered {
+        Ok(GroupAnswer::Leave(answered)) => answer(shard, to, &answered),
+        Err(code) => answer(shard, to, &refusal(code)),
+        other => unreachable!("{other:?} answers no leave"),
     });
     Ok(())
 }

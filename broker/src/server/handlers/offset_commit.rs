@@ -1,9 +1,7 @@
 //! OffsetCommit: how far a group has come.
 //! Invariant: one answer for each partition of the request, in its order; nothing of topics without any, as from Kafka.
 
-use millstream_machine::group::{
-    CommitPartition, CommitRequest, CommitTopic, GroupAnswer, GroupRequest, TopicErrors,
-};
+use millstream_machine::group::{CommitPartition, CommitRequest, CommitTopic, GroupAnswer, GroupRequest};
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::offset_commit::{
@@ -13,7 +11,7 @@ use millstream_protocol::message::offset_commit::{
 use millstream_protocol::primitive::Reader;
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex};
 
-use super::groups::{NamedTopic, resolve};
+use super::groups::{NamedTopic, merge, resolve};
 use crate::coordinator::asking;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -40,14 +38,14 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         return Ok(());
     }
     let commit = commit(to.version, &body, known);
-    asking::ask(
+    asking::ask_one(
         shard,
         to,
-        vec![GroupRequest::CommitOffsets(commit)],
-        move |shard, to, answers| {
-            match answers.into_iter().next() {
-                Some(Ok(GroupAnswer::CommitOffsets(topics))) => merge(&mut asked, &topics),
-                Some(Err(code)) => asked.iter_mut().for_each(|topic| topic.refuse_known(code)),
+        GroupRequest::CommitOffsets(commit),
+        move |shard, to, answered| {
+            match answered {
+                Ok(GroupAnswer::CommitOffsets(topics)) => merge(&mut asked, &topics),
+                Err(code) => asked.iter_mut().for_each(|topic| topic.refuse_known(code)),
                 other => unreachable!("{other:?} answers no commit"),
             }
             answer(shard, to, &asked);
@@ -88,18 +86,6 @@ fn commit_partition(partition: &OffsetCommitRequestPartition<'_>) -> CommitParti
         offset: partition.committed_offset,
         leader_epoch: LeaderEpoch::checked(partition.committed_leader_epoch),
         metadata: partition.committed_metadata.unwrap_or_default().to_owned(),
-    }
-}
-
-/// Puts what the group says in the places of the partitions that it was asked about.
-fn merge(asked: &mut [NamedTopic], answers: &[TopicErrors]) {
-    let mut errors = answers
-        .iter()
-        .flat_map(|topic| &topic.partitions)
-        .map(|(_, error)| *error);
-    let places = asked.iter_mut().flat_map(|topic| &mut topic.partitions);
-    for (_, place) in places.filter(|(_, error)| *error == ErrorCode::None) {
-        *place = errors.next().unwrap_or(ErrorCode::UnknownServerError);
     }
 }
 

@@ -9,7 +9,7 @@ use millstream_protocol::message::offset_delete::{
 use millstream_protocol::primitive::Reader;
 use millstream_protocol::types::{PartitionIndex, TopicId};
 
-use super::groups::{NamedTopic, resolve};
+use super::groups::{NamedTopic, merge, resolve};
 use crate::coordinator::asking;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
@@ -32,18 +32,13 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         group_id: body.group_id.to_owned(),
         topics,
     });
-    asking::ask(shard, to, vec![delete], move |shard, to, answers| {
-        let error = match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::DeleteOffsets(deleted))) => {
-                let answers = deleted.topics.iter().flat_map(|topic| &topic.partitions);
-                let places = asked.iter_mut().flat_map(|topic| &mut topic.partitions);
-                let places = places.filter(|(_, error)| *error == ErrorCode::None);
-                for ((_, place), (_, error)) in places.zip(answers) {
-                    *place = *error;
-                }
+    asking::ask_one(shard, to, delete, move |shard, to, answered| {
+        let error = match answered {
+            Ok(GroupAnswer::DeleteOffsets(deleted)) => {
+                merge(&mut asked, &deleted.topics);
                 deleted.error
             }
-            Some(Err(code)) => code,
+            Err(code) => code,
             other => unreachable!("{other:?} answers no deletion of offsets"),
         };
         answer(shard, to, error, &asked);

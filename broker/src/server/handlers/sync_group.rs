@@ -34,12 +34,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         protocol_name: body.protocol_name.map(str::to_owned),
         assignments: assignments.collect(),
     });
-    asking::ask(shard, to, vec![sync], |shard, to, answers| {
-        match answers.into_iter().next() {
-            Some(Ok(GroupAnswer::Sync(answered))) => answer(shard, to, &answered),
-            Some(Err(code)) => answer(shard, to, &refusal(code)),
-            other => unreachable!("{other:?} answers no sync"),
-        }
+    asking::ask_one(shard, to, sync, |shard, to, answered| match answered {
+        Ok(GroupAnswer::Sync(answered)) => answer(shard, to, &answered),
+        Err(code) => answer(shard, to, &refusal(code)),
+        other => unreachable!("{other:?} answers no sync"),
     });
     Ok(())
 }
