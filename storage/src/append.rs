@@ -4,7 +4,7 @@
 use millstream_log::{
     AppendDecision, AppendPlan, Place, Record, SequenceError, StoredBatch, combine, crc32c,
 };
-use millstream_protocol::record::batch::{BatchSummary, HEADER_LEN, set_log_append_time};
+use millstream_protocol::record::batch::{BatchSummary, HEADER_LEN, ProducerStamp, set_log_append_time};
 use millstream_protocol::types::{LeaderEpoch, Offset};
 
 use crate::chunks::Growth;
@@ -31,7 +31,37 @@ impl ShardLogs {
             "nothing is appended after the shutdown began"
         );
         let id = log;
-        let log = self.logs.get_mut(log).ok_or(AppendError::UnknownLog)?;
+        let log = self.logs.get(id).ok_or(AppendError::UnknownLog)?;
+        // A batch costs nothing here while nobody was turned away.
+        if !self.turned_away.is_empty()
+            && let Some(stamp) = newcomer(log, summaries)
+            && self.turned_away.is_ahead_of(id, stamp, now.monotonic)
+        {
+            return Err(AppendError::Busy);
+        }
+        let result = self.append_next(id, batches, summaries, now);
+        match &result {
+            Ok(_) if self.turned_away.is_empty() => {}
+            Ok(_) => stamps(summaries).for_each(|stamp| self.turned_away.forget(id, stamp)),
+            Err(error) if error.is_passing() => {
+                if let Some(stamp) = self.logs.get(id).and_then(|log| newcomer(log, summaries)) {
+                    self.turned_away.note(id, stamp, now.monotonic);
+                }
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Appends what nothing has to come before.
+    fn append_next(
+        &mut self,
+        id: LogId,
+        batches: &[u8],
+        summaries: &[BatchSummary],
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        let log = self.logs.get_mut(id).expect("looked at before");
         if log.damage.is_some() {
             return Err(AppendError::Fenced);
         }
@@ -56,7 +86,7 @@ impl ShardLogs {
                 });
             }
         };
-        if self.producers.is_full() && brings_producer(log, summaries) {
+        if self.producers.is_full() && newcomer(log, summaries).is_some() {
             let crowd = millstream_log::AppendError::Sequence(SequenceError::TooManyProducers);
             return Err(AppendError::Refused(crowd));
         }
@@ -155,12 +185,13 @@ impl ShardLogs {
     }
 }
 
-/// Whether the log would remember more producers with these batches.
-fn brings_producer(log: &PartitionLog, summaries: &[BatchSummary]) -> bool {
-    let stamps = summaries.iter().filter_map(|summary| summary.producer.as_ref());
-    stamps
-        .into_iter()
-        .any(|stamp| !log.state.producers().knows(stamp.id))
+/// The first batch of a producer that the log does not know.
+fn newcomer<'a>(log: &PartitionLog, summaries: &'a [BatchSummary]) -> Option<&'a ProducerStamp> {
+    stamps(summaries).find(|stamp| !log.state.producers().knows(stamp.id))
+}
+
+fn stamps(summaries: &[BatchSummary]) -> impl Iterator<Item = &ProducerStamp> {
+    summaries.iter().filter_map(|summary| summary.producer.as_ref())
 }
 
 /// Copies the batches into the log's memory, with their offsets and epoch, and records them.

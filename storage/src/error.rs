@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use millstream_log::AppendError as AppendRefusal;
+use millstream_log::{AppendError as AppendRefusal, SequenceError};
 use millstream_protocol::types::Offset;
 
 /// Why an append was not accepted. Nothing of it was stored.
@@ -25,6 +25,17 @@ pub enum AppendError {
     NoSpace,
     /// Too many bytes wait for the disk already. Retriable.
     Busy,
+}
+
+impl AppendError {
+    /// The same batch may be taken later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(AppendRefusal::Sequence(SequenceError::TooManyProducers)) => true,
+            Self::Refused(_) | Self::UnknownLog => false,
+            Self::Fenced | Self::WritesStopped | Self::NoSpace | Self::Busy => true,
+        }
+    }
 }
 
 /// Why a read served nothing.

@@ -43,6 +43,7 @@ mod shard_logs;
 mod spare;
 mod stall;
 mod status;
+mod turned_away;
 mod write_behind;
 
 pub use boot::{Booted, DirectoryLock, KnownTopics, TopicFate, open};

@@ -36,6 +36,7 @@ use crate::rescue::Rescue;
 use crate::segment_files::{FileEvent, SegmentFiles};
 use crate::spare::Spare;
 use crate::stall::StallWatch;
+use crate::turned_away::TurnedAway;
 
 /// See the module's page.
 pub struct ShardLogs {
@@ -71,6 +72,7 @@ pub struct ShardLogs {
     pub(crate) cache_bytes: u64,
     pub(crate) dirty_bytes: u64,
     pub(crate) producers: ProducerCount,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) behind_bytes_in_flight: u64,
     /// Segments that left their manifests, until their files are gone.
     pub(crate) unlinking: BTreeSet<SegmentId>,

@@ -41,6 +41,7 @@ use crate::segment_files::SegmentFiles;
 use crate::shard_logs::{ShardLogs, Shutdown, shard_of};
 use crate::spare::Spare;
 use crate::stall::StallWatch;
+use crate::turned_away::TurnedAway;
 
 pub(super) type RecoveredPartition = millstream_log::RecoveredPartition<RecoveredBytes>;
 
@@ -435,6 +436,7 @@ impl Opening<'_> {
             cache_bytes: 0,
             dirty_bytes: 0,
             producers: ProducerCount::new(self.options.producers_max),
+            turned_away: TurnedAway::default(),
             behind_bytes_in_flight: 0,
             unlinking: BTreeSet::new(),
             deleting: BTreeMap::new(),

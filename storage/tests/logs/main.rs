@@ -11,5 +11,6 @@ mod fairness;
 mod indexes;
 mod lost_files;
 mod memory;
+mod newcomers;
 mod rescue;
 mod shards;

@@ -520,7 +520,6 @@ impl Workload {
             if error == 0
                 && let Some(place) = place
             {
-                flow.is_skipped |= place > 0 && flow.settled.is_empty();
                 flow.unresolved.remove(place);
                 flow.settled.push_back(number);
                 if flow.settled.len() > 5 {
@@ -529,13 +528,6 @@ impl Workload {
             } else {
                 flow.stalled = true;
                 let out_of_order = error == ErrorCode::OutOfOrderSequenceNumber as i16;
-                if out_of_order && flow.is_skipped {
-                    self.producers.remove(&(client, topic));
-                    return Ok(());
-                }
-                // A partition that knows nothing of a producer takes whatever comes after what it refused.
-                flow.is_skipped |=
-                    !out_of_order && was_first && flow.unresolved.len() > 1 && flow.settled.is_empty();
                 if out_of_order && is_current && (!was_first || self.model.may_refuse(topic, partition)) {
                     // It came after one that was refused.
                     return Ok(());

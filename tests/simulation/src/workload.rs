@@ -68,9 +68,6 @@ pub struct Flow {
     pub in_flight: usize,
     /// Something went wrong: when all answers are there, everything unresolved is sent again.
     pub stalled: bool,
-    /// A later batch was accepted while an earlier one waits to be sent again: of a producer that a log does not know
-    /// it takes any, as Kafka does, and the earlier one is out of order for good.
-    pub is_skipped: bool,
     /// Acknowledged batches, the last few.
     pub settled: VecDeque<u32>,
 }
