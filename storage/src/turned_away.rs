@@ -5,8 +5,8 @@
 //! first was turned away, and the first be out of order for good when it comes again: clients end for that. So whoever
 //! comes after a batch that was turned away is turned away too, until that one came.
 //!
-//! Invariants: at most [`TURNED_AWAY_MAX`] are remembered, the newest, and each for [`REMEMBERED_FOR`]: a client may have
-//! given its first batch up.
+//! Invariants: at most [`TURNED_AWAY_MAX`] are remembered, the newest, and each for [`REMEMBERED_FOR`]: a client may
+//! have given its first batch up.
 
 use std::collections::VecDeque;
 

@@ -9,7 +9,8 @@
 //! `cargo test -p millstream-simulation` runs a fixed slice. A long search, a seed again:
 //! `cargo test --profile simulation -p millstream-simulation -- search COUNT [FROM]` and `… -- replay SEED`.
 //! The planted bugs: `cargo test --profile simulation -p millstream-simulation --features planted -- bugs COUNT`, each
-//! searched for by at most so many seeds; with a name behind it, that bug alone.
+//! searched for by at most so many seeds; with a name behind it, that bug alone. Both, written to
+//! `docs/reliability.md`: `… --features planted -- report COUNT BUG_SEEDS`; it may be interrupted and goes on.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,8 @@ mod checker;
 mod client;
 mod durable;
 mod eyes;
+#[cfg(feature = "planted")]
+mod ledger;
 mod machine;
 mod media;
 mod metadata_disk;

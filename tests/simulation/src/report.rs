@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use crate::bugs::{self, Caught};
 use crate::eyes::MARKS;
-use crate::search::{Summary, run_all};
+use crate::ledger;
+use crate::search::Summary;
 
-/// Searches `count` seeds, then for every planted bug with at most `bug_seeds`, and writes the page.
+/// Searches `count` seeds, then for every planted bug with at most `bug_seeds`, and writes the page. Where it was
+/// interrupted it goes on.
 pub fn report(from: u64, count: u64, bug_seeds: u64) -> ExitCode {
-    let summary = run_all(from, count);
+    let summary = ledger::run_on(from, count);
     let caught = bugs::catch(bug_seeds);
     let page = page(&summary, &caught);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reliability.md");

@@ -21,6 +21,27 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of no seeds, before those from `from` on.
+    pub fn none(from: u64) -> Summary {
+        Summary {
+            from,
+            count: 0,
+            seconds: 0.0,
+            total: Ended::default(),
+            marks: BTreeMap::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Adds what the seeds behind came to.
+    pub fn join(&mut self, next: Summary) {
+        self.count += next.count;
+        self.seconds += next.seconds;
+        add(&mut self.total, &next.total);
+        add_marks(&mut self.marks, next.marks);
+        self.failures.extend(next.failures);
+    }
+
     /// Marks that no seed met.
     pub fn missed(&self) -> Vec<&'static str> {
         let marks = MARKS.iter().copied();
@@ -97,18 +118,13 @@ pub fn run_all(from: u64, count: u64) -> Summary {
             .collect()
     });
     let mut summary = Summary {
-        from,
         count,
         seconds: began.elapsed().as_secs_f64(),
-        total: Ended::default(),
-        marks: BTreeMap::new(),
-        failures: Vec::new(),
+        ..Summary::none(from)
     };
     for part in parts {
         add(&mut summary.total, &part.total);
-        for (mark, times) in part.marks {
-            *summary.marks.entry(mark).or_default() += times;
-        }
+        add_marks(&mut summary.marks, part.marks);
         summary.failures.extend(part.failures);
     }
     summary.failures.sort();
@@ -213,6 +229,12 @@ fn add(total: &mut Ended, ended: &Ended) {
     total.boundaries += ended.boundaries;
     total.start_read_max = total.start_read_max.max(ended.start_read_max);
     total.start_memory_max = total.start_memory_max.max(ended.start_memory_max);
+}
+
+fn add_marks(total: &mut BTreeMap<&'static str, u64>, marks: BTreeMap<&'static str, u64>) {
+    for (mark, times) in marks {
+        *total.entry(mark).or_default() += times;
+    }
 }
 
 /// How the failure of a seed begins that ended in a panic.
