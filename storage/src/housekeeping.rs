@@ -4,7 +4,7 @@ use millstream_log::limits::PRODUCER_IDLE_MS;
 use millstream_log::{DamageReason, LogConfig, PartitionKey, Record};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::Offset;
-use millstream_ring::Ring;
+use millstream_ring::{DiskSpace, Ring};
 
 use crate::chunks::Growth;
 use crate::error::DeleteRecordsError;
@@ -22,6 +22,8 @@ pub(crate) struct Housekeeping {
     /// The disk's space is to be looked at, sooner than with the next walk.
     doubts_space: bool,
     walk: Option<Walk>,
+    /// Of the file system, as it was found when last looked at.
+    pub(crate) disk: Option<DiskSpace>,
 }
 
 /// Some logs a turn, in order of partition.
@@ -40,6 +42,7 @@ impl Housekeeping {
             next_retention: now + options.retention_first_after,
             doubts_space: false,
             walk: None,
+            disk: None,
         }
     }
 
@@ -270,6 +273,7 @@ impl ShardLogs {
         let Ok(space) = ring.free_space(&self.dir) else {
             return;
         };
+        self.house.disk = Some(space);
         if space.free < self.options.free_space_bytes_min {
             self.set_space(SpaceState::Full, Some(space.free), events);
         } else if space.free >= self.options.free_space_bytes_again() {

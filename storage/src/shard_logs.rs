@@ -15,10 +15,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use millstream_log::{LogConfig, PartitionKey, PartitionState, SegmentId, SegmentIds};
+use millstream_log::{KnownProducer, LogConfig, PartitionKey, PartitionState, SegmentId, SegmentIds};
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
-use millstream_ring::{Completion, Ring};
+use millstream_ring::{Completion, DiskSpace, Ring};
 
 use crate::checkpointer::Checkpointer;
 use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
@@ -195,6 +195,18 @@ impl ShardLogs {
     /// Bytes of all segments of a log.
     pub fn size_bytes(&self, log: LogId) -> u64 {
         self.logs.get(log).map_or(0, |log| log.state.size())
+    }
+
+    /// The producers that a log remembers, by id.
+    pub fn producers(&self, log: LogId) -> Vec<KnownProducer> {
+        let log = self.logs.get(log);
+        log.map_or_else(Vec::new, |log| log.state.producers().iter().collect())
+    }
+
+    /// The file system's space as it was found when last looked at, some seconds ago at most; `None` where it could
+    /// not be.
+    pub fn disk_space(&self) -> Option<DiskSpace> {
+        self.house.disk
     }
 
     /// Takes in the end of one of storage's operations (see [`crate::is_storage_token`]).

@@ -56,7 +56,7 @@ pub use index::{IndexRun, SparseIndex};
 pub use leader_epochs::{EpochStart, LeaderEpochs};
 pub use offsets::{FlushedOffset, LogEndOffset, LogStartOffset, Offsets};
 pub use partition::{ApplyError, PartitionState};
-pub use producers::{Producers, SequenceError, Verdict};
+pub use producers::{KnownProducer, Producers, SequenceError, Verdict};
 pub use read_plan::{Piece, ReadError, ReadPlan, TimePlan};
 pub use rebuild::{IndexRebuild, RebuildDamage};
 pub use record::Record;

@@ -72,6 +72,19 @@ pub enum Verdict {
     },
 }
 
+/// What is known of one producer, as administrators are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownProducer {
+    pub id: ProducerId,
+    pub epoch: ProducerEpoch,
+    /// `None` where nothing was appended in this epoch.
+    pub last_sequence: Option<Sequence>,
+    /// The largest timestamp of its last batch; `None` where that is not remembered or had none.
+    pub last_timestamp: Option<TimestampMs>,
+    /// The first offset of its open transaction.
+    pub transaction: Option<Offset>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ClosingTransaction {
     marker: Offset,
@@ -91,6 +104,17 @@ impl Producers {
     /// Whether anything is remembered of this producer.
     pub fn knows(&self, producer: ProducerId) -> bool {
         self.known.contains_key(&producer)
+    }
+
+    /// All that are known, by id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = KnownProducer> {
+        self.known.iter().map(|(id, producer)| KnownProducer {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.last_sequence,
+            last_timestamp: producer.batches.back().and_then(|batch| batch.timestamp),
+            transaction: producer.transaction,
+        })
     }
 
     /// Judges one batch; `earlier` is the producer's batch before it in the same append, if there is one.
