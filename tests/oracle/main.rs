@@ -4,6 +4,7 @@
 //!
 //! `tests/oracle/run` starts it. It needs Java and Maven, so that a plain test run passes over it.
 
+mod admin;
 mod committed;
 mod compare;
 mod configs;
@@ -41,6 +42,7 @@ const AREAS: &[(&str, Area)] = &[
     ("committed", committed::ask),
     ("members", members::ask),
     ("consumers", consumers::ask),
+    ("admin", admin::ask),
 ];
 
 #[test]

@@ -37,6 +37,10 @@ impl Normal {
                     .collect();
                 Value::Object(fields)
             }
+            Value::Array(mut texts) if name == "unknown_state_filters" => {
+                texts.sort_by_key(ToString::to_string);
+                Value::Array(texts)
+            }
             Value::Array(elements) => {
                 let sort = |elements: &mut Vec<Value>| {
                     if elements.iter().all(|element| key_of(element).is_some()) {
@@ -69,6 +73,7 @@ impl Normal {
                 "" => Value::Null,
                 _ => Value::from("a text"),
             },
+            "log_dir" => Value::from("its directory"),
             "cluster_id" => Value::from("the cluster"),
             "topic_id" if !is_zero => self.made_up("topic", text),
             "replica_directory_id" if !is_zero => self.made_up("directory", text),
@@ -82,6 +87,7 @@ impl Normal {
         match name {
             "port" if number == i64::from(self.port) => Value::from("its port"),
             "producer_id" if number >= 0 => self.made_up("producer", number.to_string()),
+            "usable_bytes" if number > 0 => Value::from("some"),
             "session_id" if number != 0 => self.made_up("session", number.to_string()),
             "subscription_id" if number != 0 => self.made_up("subscription", number.to_string()),
             _ if (number - now()).abs() < AROUND_NOW => Value::from("now"),
@@ -118,7 +124,7 @@ fn now() -> i64 {
 }
 
 /// In the order in which they are looked for.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "topic",
     "topic_name",
@@ -129,6 +135,7 @@ const KEYS: [&str; 17] = [
     "member_id",
     "topic_id",
     "log_dir",
+    "user",
     "api_key",
     "partition_index",
     "partition",

@@ -54,6 +54,7 @@ use millstream_protocol::time::Instant;
 use millstream_protocol::types::{TimestampMs, TopicId};
 
 pub use answer::*;
+pub use consumer::check_pattern;
 pub use consumer::record::{
     ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, PartitionEpochs,
     Partitions, TargetEpoch, TopicPartition,

@@ -1,7 +1,8 @@
-//! Questions about one partition, each with one answer: ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
+//! Questions about one partition, each with one answer: ListOffsets, OffsetForLeaderEpoch, DeleteRecords,
+//! DescribeProducers, DescribeLogDirs.
 //! Invariant: every question is answered exactly once, by the partition's owner, whatever happens to the partition.
 
-use millstream_log::PartitionKey;
+use millstream_log::{KnownProducer, PartitionKey};
 use millstream_machine::partition::fetch::{Isolation, check_epoch};
 use millstream_machine::partition::list_offsets::{OffsetAnswer, OffsetSpec};
 use millstream_machine::purgatory::{Full, Mark, Release, WaitFor, Why};
@@ -34,15 +35,21 @@ pub enum Query {
     /// Drop the records before this offset, -1 for all that can be read. Not done by the deadline it is answered with
     /// REQUEST_TIMED_OUT, and may be done later.
     DeleteRecords { before: i64, deadline: Instant },
+    /// Which producers does it remember?
+    Producers,
+    /// How many bytes do its segments have?
+    Size,
 }
 
-/// An answer; what a question does not ask for stays -1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An answer; what a question does not ask for stays -1, or empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryAnswer {
     pub error: ErrorCode,
     pub offset: i64,
     pub timestamp: i64,
     pub leader_epoch: i32,
+    pub bytes: i64,
+    pub producers: Vec<KnownProducer>,
 }
 
 /// Where a question came from.
@@ -84,6 +91,8 @@ impl QueryAnswer {
             offset: -1,
             timestamp: -1,
             leader_epoch: -1,
+            bytes: -1,
+            producers: Vec::new(),
         }
     }
 
@@ -124,6 +133,8 @@ impl Shard {
             Query::DeleteRecords { before, deadline } => {
                 self.delete_records(origin, partition, before, deadline)
             }
+            Query::Producers => self.producers_query(partition).map(Some),
+            Query::Size => self.size_query(partition).map(Some),
         };
         match answer {
             Ok(Some(answer)) => self.deliver_answer(origin, answer),
@@ -223,10 +234,10 @@ impl Shard {
         let start = offsets.map_or(Offset::ZERO, |offsets| offsets.start);
         match record_search::first_at(&found.batch, search.at, start) {
             Ok(Position::Record(offset, timestamp)) => Some(QueryAnswer {
-                error: ErrorCode::None,
                 offset: offset.get(),
                 timestamp: timestamp.get(),
                 leader_epoch: found.leader_epoch.get(),
+                ..QueryAnswer::error(ErrorCode::None)
             }),
             Ok(Position::Behind(next)) => {
                 search.from = next;
@@ -268,6 +279,26 @@ impl Shard {
                 None => nothing,
             },
         )
+    }
+
+    fn producers_query(&mut self, partition: PartitionKey) -> Result<QueryAnswer, ErrorCode> {
+        let (_, owned) = self.partitions.find_told(partition)?;
+        Ok(QueryAnswer {
+            producers: self.partitions.logs.producers(owned.log),
+            ..QueryAnswer::error(ErrorCode::None)
+        })
+    }
+
+    fn size_query(&mut self, partition: PartitionKey) -> Result<QueryAnswer, ErrorCode> {
+        let (_, owned) = self
+            .partitions
+            .find(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let bytes = self.partitions.logs.size_bytes(owned.log);
+        Ok(QueryAnswer {
+            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            ..QueryAnswer::error(ErrorCode::None)
+        })
     }
 
     fn delete_records(

@@ -111,22 +111,22 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::OffsetDelete => handlers::offset_delete::handle,
         ApiKey::ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle,
         ApiKey::ConsumerGroupDescribe => handlers::consumer_group_describe::handle,
-        ApiKey::DescribeLogDirs
-        | ApiKey::ElectLeaders
-        | ApiKey::AlterPartitionReassignments
-        | ApiKey::ListPartitionReassignments
-        | ApiKey::DescribeClientQuotas
+        ApiKey::AlterPartitionReassignments => handlers::alter_partition_reassignments::handle,
+        ApiKey::DescribeLogDirs => handlers::describe_log_dirs::handle,
+        ApiKey::DescribeProducers => handlers::describe_producers::handle,
+        ApiKey::DescribeQuorum => handlers::describe_quorum::handle,
+        ApiKey::DescribeTopicPartitions => handlers::describe_topic_partitions::handle,
+        ApiKey::DescribeTransactions => handlers::describe_transactions::handle,
+        ApiKey::DescribeUserScramCredentials => handlers::describe_user_scram_credentials::handle,
+        ApiKey::ElectLeaders => handlers::elect_leaders::handle,
+        ApiKey::ListConfigResources => handlers::list_config_resources::handle,
+        ApiKey::ListPartitionReassignments => handlers::list_partition_reassignments::handle,
+        ApiKey::ListTransactions => handlers::list_transactions::handle,
+        ApiKey::DescribeClientQuotas
         | ApiKey::AlterClientQuotas
-        | ApiKey::DescribeUserScramCredentials
-        | ApiKey::DescribeQuorum
         | ApiKey::UpdateFeatures
-        | ApiKey::DescribeProducers
-        | ApiKey::DescribeTransactions
-        | ApiKey::ListTransactions
         | ApiKey::GetTelemetrySubscriptions
-        | ApiKey::PushTelemetry
-        | ApiKey::ListConfigResources
-        | ApiKey::DescribeTopicPartitions => return None,
+        | ApiKey::PushTelemetry => return None,
     };
     Some(handler)
 }

@@ -58,26 +58,6 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// One partition's brokers: exactly this one.
-    pub(super) fn check_replicas(&self, brokers: &[i32]) -> Result<(), Refusal> {
-        let mut sorted = brokers.to_vec();
-        sorted.sort_unstable();
-        let message = match sorted[..] {
-            [only] if only == self.broker.get() => return Ok(()),
-            [] => "The manual partition assignment includes an empty replica list.".to_string(),
-            _ => match sorted.iter().find(|broker| **broker != self.broker.get()) {
-                Some(stranger) => format!(
-                    "The manual partition assignment includes broker {stranger}, but no such broker is registered."
-                ),
-                None => format!(
-                    "The manual partition assignment includes the broker {} more than once.",
-                    self.broker
-                ),
-            },
-        };
-        Err(refuse(ErrorCode::InvalidReplicaAssignment, message))
-    }
-
     /// Whether the cluster may hold so many more.
     pub(super) fn check_room(&self, topics: u32, partitions: u64) -> Result<(), Refusal> {
         let ClusterLimits {
@@ -120,6 +100,25 @@ impl<'a> Controller<'a> {
             .map(AsRef::as_ref)
             .ok_or_else(unknown)
     }
+}
+
+/// Whether a partition may lie on these brokers: on exactly this one, the only one that there is.
+pub fn check_replicas(broker: BrokerId, replicas: &[i32]) -> Result<(), Refusal> {
+    let mut sorted = replicas.to_vec();
+    sorted.sort_unstable();
+    let message = match sorted[..] {
+        [only] if only == broker.get() => return Ok(()),
+        [] => "The manual partition assignment includes an empty replica list.".to_string(),
+        _ => match sorted.iter().find(|replica| **replica != broker.get()) {
+            Some(stranger) => format!(
+                "The manual partition assignment includes broker {stranger}, but no such broker is registered."
+            ),
+            None => {
+                format!("The manual partition assignment includes the broker {broker} more than once.")
+            }
+        },
+    };
+    Err(refuse(ErrorCode::InvalidReplicaAssignment, message))
 }
 
 /// Decides items one after the other, each on the image that those before it leave.

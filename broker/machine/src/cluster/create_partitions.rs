@@ -6,7 +6,7 @@ use alloc::format;
 
 use millstream_protocol::error::ErrorCode;
 
-use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
+use super::controller::{Controller, Decider, Decision, Refusal, check_replicas, duplicates, refuse};
 use super::internal_topic::OFFSETS_TOPIC;
 use super::record::MetadataRecord;
 
@@ -72,7 +72,7 @@ impl Controller<'_> {
             }
             assignments
                 .iter()
-                .try_for_each(|brokers| self.check_replicas(brokers))?;
+                .try_for_each(|brokers| check_replicas(self.broker, brokers))?;
         }
         if new_partitions.saturating_add(added) > self.limits.partitions_per_request_max {
             let message = "Excessively large number of partitions per request.";

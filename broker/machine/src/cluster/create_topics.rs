@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::TopicId;
 
-use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
+use super::controller::{Controller, Decider, Decision, Refusal, check_replicas, duplicates, refuse};
 use super::internal_topic::OFFSETS_TOPIC;
 use super::record::MetadataRecord;
 use super::{config_rules, topic_name};
@@ -213,7 +213,7 @@ impl Controller<'_> {
                     "Found multiple manual partition assignments for partition {partition}"
                 )));
             }
-            self.check_replicas(brokers)?;
+            check_replicas(self.broker, brokers)?;
         }
         if !partitions.iter().copied().eq(0..partitions.len() as i32) {
             return Err(invalid(

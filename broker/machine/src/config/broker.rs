@@ -262,7 +262,7 @@ configs! {
     "max.producers": Int = "1000000", AtLeast(1), acted_on;
 
     /// The most partitions that one DescribeTopicPartitions answer holds.
-    "max.request.partition.size.limit": Int = "2000", AtLeast(1), accepted;
+    "max.request.partition.size.limit": Int = "2000", AtLeast(1), acted_on;
 
     /// The most topics. Kafka has no such setting.
     "max.topics": Int = "100000", AtLeast(1), acted_on;

@@ -28,6 +28,7 @@ use super::state::GroupState;
 use super::timers::{Slot, TimerKind};
 use super::turn::Turn;
 use expressions::Expressions;
+pub use expressions::check as check_pattern;
 use record::{
     ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, Partitions, TargetEpoch,
     TopicPartition,

@@ -21,6 +21,8 @@ pub struct QueryCall {
     /// By place, topic by topic; moved into `topics` at the end.
     answers: Vec<Option<QueryAnswer>>,
     outstanding: usize,
+    /// Bytes of the answers' lists, which the shard's memory is charged.
+    charged: usize,
     encode: fn(&mut Shard, ReplyTo, &[QueriedTopic]),
 }
 
@@ -66,6 +68,7 @@ pub fn ask(
         topics,
         answers: vec![None; places],
         outstanding: questions.len(),
+        charged: 0,
         encode,
     };
     let key = match shard.calls.insert(Call::Query(call)) {
@@ -122,10 +125,17 @@ fn questions(shard: &Shard, topics: &[QueriedTopic]) -> Vec<(usize, PartitionKey
 
 impl Shard {
     /// One partition has answered.
-    pub(crate) fn answered_query(&mut self, key: Key, slot: usize, answer: QueryAnswer) {
+    pub(crate) fn answered_query(&mut self, key: Key, slot: usize, mut answer: QueryAnswer) {
         let Some(Call::Query(call)) = self.calls.get_mut(key) else {
             return;
         };
+        // The answers, and their response.
+        let mut bytes = size_of_val(&answer.producers[..]);
+        if bytes > self.budget.available() / 2 {
+            (answer, bytes) = (QueryAnswer::error(ErrorCode::ThrottlingQuotaExceeded), 0);
+        }
+        self.budget.recharge(0, bytes);
+        call.charged += bytes;
         call.answers[slot] = Some(answer);
         call.outstanding -= 1;
         if call.outstanding == 0 {
@@ -134,9 +144,15 @@ impl Shard {
             };
             let partitions = call.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
             for (partition, answer) in partitions.zip(call.answers) {
-                partition.answer = answer.unwrap_or(partition.answer);
+                if let Some(answer) = answer {
+                    partition.answer = answer;
+                }
             }
             (call.encode)(self, call.to, &call.topics);
+            if call.charged > 0 {
+                self.budget.recharge(call.charged, 0);
+                self.feed_starved();
+            }
         }
     }
 }

@@ -74,7 +74,7 @@ impl Expressions {
 }
 
 /// Why a pattern is none.
-pub(super) fn check(pattern: &str) -> Result<(), String> {
+pub fn check(pattern: &str) -> Result<(), String> {
     compile(pattern).map(|_| ())
 }
 
