@@ -65,11 +65,17 @@ def settle(consumers, partitions, seconds=40):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for consumer in consumers:
-            assert consumer.poll(0.05) is None
+            message = consumer.poll(0.05)
+            assert message is None, told(message)
         assigned = [[place.partition for place in consumer.assignment()] for consumer in consumers]
         if all(assigned) and sorted(sum(assigned, [])) == list(range(partitions)):
             return assigned
     raise AssertionError(f"the members do not agree: {assigned}")
+
+
+def told(message):
+    """What a message was, for whoever did not expect it."""
+    return message.error() or (message.partition(), message.offset(), message.leader_epoch(), message.value())
 
 
 def values(count, first=0):
