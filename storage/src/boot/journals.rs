@@ -9,9 +9,9 @@ use std::path::Path;
 
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
-    Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, JournalId, JournalIdentity,
-    Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, RunMemory, Step, crc32c_append,
-    layout, newest_settled, salt,
+    Beyond, ChainEnd, ChainPoint, Checkpoint, CheckpointBuilder, CheckpointHead, Incarnation, JournalId,
+    JournalIdentity, Look, Recovered, Replay, ReplayError, Round, RoundHeader, RoundSequence, RunMemory,
+    Step, crc32c_append, layout, newest_settled, salt,
 };
 use millstream_protocol::types::TimestampMs;
 use millstream_ring::{AlignedBuf, AllocateMode, FileId, Op, Ring};
@@ -46,6 +46,8 @@ pub(super) struct Replayed<M = RecoveredBytes> {
 pub(super) struct Points {
     pub(super) rounds: Vec<JournalPoint>,
     pub(super) end: Option<JournalPoint>,
+    /// Of the latest run that wrote a round, as far as rounds were read.
+    pub(super) newest_run: Option<Incarnation>,
 }
 
 impl Points {
@@ -67,16 +69,19 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
     let mut replay = Replay::default();
     let mut points = BTreeMap::new();
     let (mut heads, mut is_blind, mut begins_anew) = (Vec::new(), false, false);
+    let mut unread_slots = Vec::new();
     for (id, has_journal) in ids {
         next_id = next_id.max(id.get() + 1);
-        let (checkpoint, is_lone) = match read_checkpoint(door, dir, id, told) {
-            Ok(found) => found,
+        let slots = match read_checkpoint(door, dir, id, told) {
+            Ok(slots) => slots,
             Err(error) => {
                 is_blind = true;
                 told.refuse(&layout::checkpoint(id, 0), error)?;
                 continue;
             }
         };
+        let (checkpoint, is_lone) = (slots.newest, slots.is_lone);
+        unread_slots.extend(slots.unread);
         if checkpoint.head.retired {
             told.mention(|| retired(id));
             remove(door, dir, id, has_journal)?;
@@ -117,8 +122,13 @@ pub(super) fn replay<R: Ring, M: RunMemory>(
         }
     }
     verify_extents(door, dir, &mut replay)?;
+    let recovered = replay.finish();
+    let newest_run = points.values().filter_map(|points| points.newest_run).max();
+    for slot in unread_slots {
+        slot.tell(recovered.clean, newest_run, told);
+    }
     Ok(Replayed {
-        recovered: replay.finish(),
+        recovered,
         points,
         next_id,
         rescue_ends,
@@ -323,6 +333,8 @@ fn replay_journal<R: Ring, M: RunMemory>(
     }
     let has_begun = beyond.is_virgin();
     let headers = beyond.into_headers();
+    let runs = headers.iter().map(|(_, header)| header.incarnation);
+    points.newest_run = points.newest_run.max(runs.max());
     // What is durable stays in the ring until it is written over, by rounds of the same journal.
     if points.rounds.is_empty() && headers.is_empty() && !has_begun {
         return Err(OpenError::Damaged {
@@ -422,6 +434,7 @@ fn follow<R: Ring, M: RunMemory>(
                         chain,
                         head: next.head,
                     });
+                    points.newest_run = points.newest_run.max(Some(header.incarnation));
                     replay.apply_round(id, &round).map_err(contradiction)?;
                     next = JournalPoint {
                         chain: ChainPoint::after(&header, position),

@@ -249,8 +249,8 @@ impl Opening<'_> {
                 written_at: self.now.wall,
             };
             let points = Points {
-                rounds: Vec::new(),
                 end: Some(end),
+                ..Points::default()
             };
             homes.push(Home {
                 head,

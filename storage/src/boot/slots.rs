@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millstream_log::{Checkpoint, FormatError, JournalId, layout};
+use millstream_log::{Checkpoint, FormatError, Incarnation, JournalId, layout};
 use millstream_ring::{AlignedBuf, FileId, Ring};
 
 use super::door::Door;
@@ -10,13 +10,33 @@ use super::told::{Finding, Means, Told};
 use crate::error::OpenError;
 use crate::limits::BLOCK;
 
-/// The newest checkpoint that can be read; and whether the other slot holds one that cannot.
+/// What the two slots of a journal's checkpoint hold.
+pub(super) struct Slots {
+    /// The newest checkpoint that can be read.
+    pub(super) newest: Checkpoint,
+    /// The other slot holds one that cannot.
+    pub(super) is_lone: bool,
+    /// To be told once the journals were read.
+    pub(super) unread: Option<UnreadSlot>,
+}
+
+/// A slot that cannot be read while the other one can.
+pub(super) struct UnreadSlot {
+    journal: JournalId,
+    slot: usize,
+    error: FormatError,
+    is_missing: bool,
+    /// Of the run that wrote the other slot.
+    incarnation: Incarnation,
+}
+
+/// The slots of a journal; an error where neither can be read.
 pub(super) fn read_checkpoint<R: Ring>(
     door: &mut Door<'_, R>,
     dir: &Path,
     id: JournalId,
     told: &mut Told<'_>,
-) -> Result<(Checkpoint, bool), OpenError> {
+) -> Result<Slots, OpenError> {
     let mut slots = Vec::new();
     let (mut is_unread, mut is_torn, mut is_gone) = (false, false, false);
     let mut bad = None;
@@ -40,41 +60,53 @@ pub(super) fn read_checkpoint<R: Ring>(
     })?;
     // Nothing of it counts any more, and an interrupted start may have removed a slot of it already.
     if newest.head.retired {
-        return Ok((newest, false));
+        return Ok(Slots {
+            newest,
+            is_lone: false,
+            unread: None,
+        });
     }
     // The slot that no checkpoint has been written to yet is not one that was lost.
     let is_first = newest.head.generation == FIRST_GENERATION;
-    if let Some((slot, error, is_empty)) =
-        bad.filter(|(_, _, is_empty)| !(is_first && *is_empty == Some(true)))
-    {
-        tell_lone(id, slot, error, is_empty.is_none(), newest.head.clean, told);
-    }
-    Ok((newest, is_torn || is_gone || is_unread && !is_first))
+    let bad = bad.filter(|(_, _, is_empty)| !(is_first && *is_empty == Some(true)));
+    Ok(Slots {
+        is_lone: is_torn || is_gone || is_unread && !is_first,
+        unread: bad.map(|(slot, error, is_empty)| UnreadSlot {
+            journal: id,
+            slot,
+            error,
+            is_missing: is_empty.is_none(),
+            incarnation: newest.head.incarnation,
+        }),
+        newest,
+    })
 }
 
-/// A slot that cannot be read while the other one can. A power cut leaves that, unless the other one was the last
-/// thing that was written.
-fn tell_lone(
-    id: JournalId,
-    slot: usize,
-    error: FormatError,
-    is_missing: bool,
-    is_last: bool,
-    told: &mut Told<'_>,
-) {
-    let (file, other) = (layout::checkpoint(id, slot), layout::checkpoint(id, 1 - slot));
-    let (why, means) = match (is_missing, is_last) {
-        (true, _) => ("it is missing".to_owned(), Means::Rebuilt),
-        (false, true) => (error.to_string(), Means::Rebuilt),
-        (false, false) => (
-            format!("{error}, as after a power cut while it was written"),
-            Means::Ignored,
-        ),
-    };
-    let finding = Finding::of_file(file, format!("{why}; {other} is used instead"), means);
-    match means {
-        Means::Ignored => told.mention(|| finding),
-        _ => told.warn(finding),
+impl UnreadSlot {
+    /// A power cut leaves such a slot where it was being written. Not where the directory was closed in good order, and
+    /// the other slot was the last thing that was written; and not where a round of a later run than the one that wrote
+    /// the other slot (`newest_round` is the latest one's) shows that this slot was durable: no round is written before
+    /// all checkpoints of its start are.
+    pub(super) fn tell(self, is_orderly: bool, newest_round: Option<Incarnation>, told: &mut Told<'_>) {
+        let UnreadSlot { slot, error, .. } = self;
+        let (file, other) = (
+            layout::checkpoint(self.journal, slot),
+            layout::checkpoint(self.journal, 1 - slot),
+        );
+        let was_durable = is_orderly || newest_round > Some(self.incarnation);
+        let (why, means) = match (self.is_missing, was_durable) {
+            (true, _) => ("it is missing".to_owned(), Means::Rebuilt),
+            (false, true) => (error.to_string(), Means::Rebuilt),
+            (false, false) => (
+                format!("{error}, as after a power cut while it was written"),
+                Means::Ignored,
+            ),
+        };
+        let finding = Finding::of_file(file, format!("{why}; {other} is used instead"), means);
+        match means {
+            Means::Ignored => told.mention(|| finding),
+            _ => told.warn(finding),
+        }
     }
 }
 

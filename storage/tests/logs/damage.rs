@@ -114,6 +114,31 @@ fn a_checkpoint_slot_that_cannot_be_read_is_as_one_that_is_torn() {
     }
 }
 
+/// Rounds of a later run than the one that wrote the other slot show that a slot was whole: no power cut left it so.
+#[test]
+fn a_slot_that_was_durable_is_missed_whatever_the_other_one_says() {
+    let world = SimWorld::new(3, SimOptions::default());
+    let mut host = open(&world);
+    append(&mut host, 0, b"kept");
+    host.shut_down();
+    // First the other slot is of an orderly end, then it is not.
+    for runs in 2..4 {
+        let mut host = open(&world);
+        append(&mut host, 0, b"kept");
+        drop(host);
+        let whole = world.image();
+        let newest = newest_slot(&whole);
+        for slot in slots() {
+            let mut image = whole.clone();
+            image.overwrite(&slot, 100, &[0xFF; 8]);
+            let (_, mut host) = restart(&image);
+            assert_eq!(end(&mut host, 0), runs, "{:?}", host.report);
+            let says = host.report.iter().any(|line| line.contains("is used instead"));
+            assert_eq!(says, slot == newest, "{slot:?}, {:?}", host.report);
+        }
+    }
+}
+
 /// What lies in a slot behind its checkpoint is nobody's, and need not be readable: not at this start, which writes no
 /// further than its own checkpoint reaches, and not at the next one.
 #[test]

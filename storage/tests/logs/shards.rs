@@ -1,10 +1,11 @@
-//! A directory that goes on with another number of shards.
+//! Directories of several shards: with another number of them, and with an end that not all of them reached.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use millstream_log::{Checkpoint, CheckpointBuilder, CheckpointHead, JournalId, SegmentId, layout};
 use millstream_ring::IoError;
-use millstream_ring::simulated::{OpKind, SimOptions, SimWorld};
+use millstream_ring::simulated::{DiskImage, OpKind, PowerCut, SimOptions, SimWorld};
 use millstream_storage::shard_of;
 
 use crate::common::{DIR, EIO, Host, batch, key, open, small_options, world};
@@ -79,4 +80,76 @@ fn an_interrupted_change_of_the_number_of_shards_is_nothing_to_speak_of() {
         removals += 1;
     }
     assert_eq!(removals, 3, "the ring and two slots");
+}
+
+/// One shard had said that nothing follows when the power went, the other had not; the next start is interrupted
+/// anywhere. What it leaves of a slot that it was writing is nothing to speak of.
+#[test]
+fn a_start_that_is_cut_off_after_half_an_orderly_end_is_nothing_to_speak_of() {
+    for ended in [1, 2] {
+        let image = two_shards(&[ended]);
+        let mut torn = 0;
+        for boundary in 0.. {
+            let world = SimWorld::restart(&image, boundary, SimOptions::default());
+            world.cut_power_at(PowerCut::AtBoundary(boundary));
+            let opened = Host::open(world.ring(), Path::new(DIR), &small_options(), 2);
+            if opened.is_ok() && !world.is_off() {
+                break;
+            }
+            for seed in 0..8 {
+                let after = world.crash(seed);
+                let read = |number: usize| after.read(&slot(ended, number)).unwrap();
+                torn += (0..2)
+                    .filter(|number| Checkpoint::decode(&read(*number)).is_err())
+                    .count();
+                let world = SimWorld::restart(&after, 1, SimOptions::default());
+                let host = Host::open(world.ring(), Path::new(DIR), &small_options(), 2).unwrap();
+                assert!(
+                    host.report.is_empty(),
+                    "journal {ended}, boundary {boundary}, seed {seed}: {:?}",
+                    host.report
+                );
+            }
+        }
+        assert!(torn > 0, "journal {ended}: the cuts tear a slot");
+    }
+}
+
+/// After an orderly end of all shards there was nothing left to write.
+#[test]
+fn a_damaged_slot_after_an_orderly_end_is_told() {
+    let mut image = two_shards(&[1, 2]);
+    image.overwrite(&slot(2, 1), 100, &[0xFF; 8]);
+    let world = SimWorld::restart(&image, 1, SimOptions::default());
+    let host = Host::open(world.ring(), Path::new(DIR), &small_options(), 2).unwrap();
+    assert_eq!(host.report.len(), 1, "{:?}", host.report);
+    assert!(host.report[0].contains("checkpoint-2-b"), "{:?}", host.report);
+}
+
+/// A directory of two shards without records, of which these journals were closed in good order.
+fn two_shards(ended: &[u64]) -> DiskImage {
+    let world = world();
+    drop(Host::open(world.ring(), Path::new(DIR), &small_options(), 2).unwrap());
+    let mut image = world.image();
+    for id in ended {
+        let first = Checkpoint::decode(&image.read(&slot(*id, 1)).unwrap())
+            .unwrap()
+            .head;
+        // It takes several sectors, which the next one does not.
+        let gone: Vec<SegmentId> = (1..300).map(SegmentId::new).collect();
+        let bytes = CheckpointBuilder::new(0).finish(&first, &gone).unwrap();
+        image.overwrite(&slot(*id, 1), 0, &bytes);
+        let last = CheckpointHead {
+            generation: first.generation + 1,
+            clean: true,
+            ..first
+        };
+        let bytes = CheckpointBuilder::new(0).finish(&last, &[]).unwrap();
+        image.overwrite(&slot(*id, 0), 0, &bytes);
+    }
+    image
+}
+
+fn slot(journal: u64, number: usize) -> PathBuf {
+    Path::new(DIR).join(layout::checkpoint(JournalId::new(journal), number))
 }
