@@ -9,22 +9,33 @@ use std::rc::Rc;
 
 use millstream_ring::simulated::{DiskImage, SimWorld};
 
-/// Images of a life, in order.
-#[derive(Clone, Default)]
-pub struct Boundaries(Rc<RefCell<Vec<DiskImage>>>);
+/// Images of a life, in order; none any more once this is dropped, although the world may go on.
+pub struct Boundaries {
+    world: SimWorld,
+    images: Rc<RefCell<Vec<DiskImage>>>,
+}
 
 impl Boundaries {
     /// Takes an image at each boundary of this world from now on.
     pub fn watch(world: &SimWorld) -> Boundaries {
-        let boundaries = Boundaries::default();
-        let images = boundaries.clone();
-        world.at_boundaries(move |image| images.0.borrow_mut().push(image));
-        boundaries
+        let images = Rc::new(RefCell::new(Vec::new()));
+        let taken = images.clone();
+        world.at_boundaries(move |image| taken.borrow_mut().push(image));
+        Boundaries {
+            world: world.clone(),
+            images,
+        }
     }
 
     /// Those taken since the last call.
     pub fn take(&self) -> Vec<DiskImage> {
-        self.0.take()
+        self.images.take()
+    }
+}
+
+impl Drop for Boundaries {
+    fn drop(&mut self) {
+        self.world.leave_boundaries();
     }
 }
 

@@ -164,6 +164,11 @@ impl SimWorld {
         self.world.borrow_mut().boundary_hook = Some(Box::new(hook));
     }
 
+    /// Takes the hook of [`SimWorld::at_boundaries`] away. Not for a hook to call.
+    pub fn leave_boundaries(&self) {
+        self.world.borrow_mut().boundary_hook = None;
+    }
+
     /// What a power cut now would leave on the disk; `seed` chooses among the possible. The world goes on unharmed.
     pub fn crash(&self, seed: u64) -> DiskImage {
         let world = self.world.borrow();

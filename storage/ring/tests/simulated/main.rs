@@ -647,13 +647,16 @@ fn checksum(image: &DiskImage) -> u64 {
 /// Images of all boundaries, of one run that goes on, are what runs that are cut at each would leave.
 #[test]
 fn acknowledged_records_are_in_the_image_of_every_boundary() {
-    let images = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let taken = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let world = SimWorld::new(5, SimOptions::default());
-    let taken = images.clone();
-    world.at_boundaries(move |image| taken.borrow_mut().push(image));
+    let images = taken.clone();
+    world.at_boundaries(move |image| images.borrow_mut().push(image));
     let watched = (write_records(&world, Sync::Write), world.trace());
-    let images = images.take();
+    let images = taken.take();
     assert_eq!(images.len() as u64, watched.0.1);
+    world.leave_boundaries();
+    alive(&world, &mut world.ring(), Op::SyncDir { path: "/".into() }).unwrap();
+    assert!(world.boundaries() > watched.0.1 && taken.take().is_empty());
     for (cut, image) in images.iter().enumerate() {
         let world = SimWorld::new(5, SimOptions::default());
         world.cut_power_at(PowerCut::AtBoundary(cut as u64));
