@@ -8,12 +8,12 @@
 //! partitions have everything. One lie nobody can tell from a crash: that about the last thing that was written, after
 //! which nothing says that it had been durable. Such a one is taken back here ([`forgive`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use millstream_log::{
-    Checkpoint, JournalId, JournalIdentity, PartitionKey, Record, Round, RoundHeader, SegmentHeader, crc32c,
-    layout,
+    Checkpoint, CheckpointHead, JournalId, JournalIdentity, PartitionKey, Record, Round, RoundHeader,
+    SegmentHeader, crc32c, layout,
 };
 use millstream_ring::simulated::{DiskImage, Lie};
 
@@ -252,6 +252,20 @@ fn last_entry(bytes: &[u8]) -> Option<u64> {
         (last, at) = (Some(at as u64), end);
     }
     last
+}
+
+/// Whether the broker was closed in good order, and no start has written anything since.
+pub fn is_closed(image: &DiskImage) -> bool {
+    let mut newest: BTreeMap<JournalId, CheckpointHead> = BTreeMap::new();
+    for checkpoint in checkpoints(image) {
+        let head = newest
+            .entry(checkpoint.head.journal.id)
+            .or_insert(checkpoint.head);
+        if head.generation < checkpoint.head.generation {
+            *head = checkpoint.head;
+        }
+    }
+    newest.values().all(|head| head.clean || head.retired)
 }
 
 /// Whatever both slots of all journals should hold.
