@@ -1,0 +1,33 @@
+"""The clients: the columns of docs/clients.md. What each is started by has been made by tests/compat/run."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+BUILT = Path(os.environ["COMPAT_BUILT"])
+
+
+@dataclass
+class Client:
+    name: str
+    command: list
+    # Cells that are red for a reason that is known: a feature's title and why. They stay red on the page.
+    known: dict = field(default_factory=dict)
+
+
+def go(name):
+    return [BUILT / "go" / name]
+
+
+def java(version):
+    built = BUILT / "java" / version
+    class_path = f"{built}/classes:{(built / 'classpath').read_text()}"
+    return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, "millstream.compat.Main"]
+
+
+CLIENTS = [
+    Client("Java 4", java("4.3.1")),
+    Client("Java 3", java("3.9.2")),
+    Client("franz-go", go("franz-go")),
+]

@@ -1,0 +1,34 @@
+"""docs/clients.md: which client was seen to do what, as the run found it."""
+
+from features import FEATURES
+
+PASSED, FAILED, ABSENT = "✓", "✗", "–"
+
+HEAD = """# Clients
+
+What every client library did against a real broker, written by `tests/compat/run` and by nobody else; the run fails when
+this page is not what it found. ✓ passed, ✗ failed, – the client has no such thing. What each row asks is in
+[tests/compat/clients/features.py](../tests/compat/clients/features.py); how a client is asked, in its folder of
+[tests/compat](../tests/compat).
+"""
+
+
+def render(columns):
+    """Columns: name, version and the outcomes by title, each a mark and a word."""
+    lines = [HEAD]
+    lines += table(["", *(f"{name} {version}".strip() for name, version, _ in columns)],
+                   [[title, *(outcomes[title][0] for _, _, outcomes in columns)] for title, _ in FEATURES])
+    for mark, heading in ((FAILED, "What failed"), (ABSENT, "What clients do not have")):
+        notes = [f"- {name}, {title}: {word}" for name, _, outcomes in columns
+                 for title, (found, word) in outcomes.items() if found == mark]
+        if notes:
+            lines += ["", f"## {heading}", "", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def table(head, rows):
+    return [line(head), line(["---", *([":-:"] * (len(head) - 1))]), *map(line, rows)]
+
+
+def line(cells):
+    return f"| {' | '.join(cells)} |"
