@@ -20,6 +20,7 @@ use millstream_protocol::message::list_partition_reassignments::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsTopics,
 };
 use millstream_protocol::message::list_transactions::ListTransactionsRequest;
+use millstream_protocol::message::update_features::{FeatureUpdateKey, UpdateFeaturesRequest};
 use millstream_protocol::record::builder::BatchBuilder;
 use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use millstream_tests::wire::produce;
@@ -38,6 +39,7 @@ pub fn ask(talk: &mut Talk) {
     elections(talk);
     transactions(talk);
     credentials(talk);
+    features(talk);
 }
 
 fn topic_partitions(talk: &mut Talk) {
@@ -307,4 +309,45 @@ fn credentials(talk: &mut Talk) {
         let users = users.map(|names| names.into_iter().map(|name| UserName { name }).collect());
         talk.ask(case, &DescribeUserScramCredentialsRequest { users }, 0);
     }
+}
+
+fn features(talk: &mut Talk) {
+    for (case, feature, max_version_level, upgrade_type) in [
+        ("to where it is", "group.version", 1, 1),
+        ("beyond what there is", "group.version", 2, 1),
+        ("below what there is", "group.version", -1, 2),
+        ("down as if it were up", "group.version", 0, 1),
+        ("in no way", "group.version", 1, 0),
+        ("in a way that is none", "group.version", 1, 9),
+        ("of what is none", "no.such", 1, 1),
+        ("of what is none, to nothing", "no.such", 0, 2),
+        ("of what has no name", "", 1, 1),
+    ] {
+        let request = UpdateFeaturesRequest {
+            feature_updates: vec![FeatureUpdateKey {
+                feature,
+                max_version_level,
+                upgrade_type,
+                ..FeatureUpdateKey::default()
+            }],
+            validate_only: true,
+            ..UpdateFeaturesRequest::default()
+        };
+        talk.ask_in_all(case, &request);
+    }
+    let one = FeatureUpdateKey {
+        feature: "group.version",
+        max_version_level: 1,
+        ..FeatureUpdateKey::default()
+    };
+    let other = FeatureUpdateKey {
+        feature: "no.such",
+        ..one.clone()
+    };
+    let both = UpdateFeaturesRequest {
+        feature_updates: vec![one, other],
+        ..UpdateFeaturesRequest::default()
+    };
+    talk.ask_in_all("of one that is and one that is none", &both);
+    talk.ask_in_all("of none", &UpdateFeaturesRequest::default());
 }

@@ -3,6 +3,7 @@
 
 use millstream_machine::config::broker::BROKER_CONFIGS;
 use millstream_machine::config::definition::{ConfigDefinition, Effect, find};
+use millstream_machine::config::lacking::LACKING_CONFIGS;
 
 use super::nearest::nearest;
 use super::source::Raw;
@@ -12,6 +13,11 @@ use super::units;
 pub fn parse(name: &str, raw: &Raw) -> Result<String, String> {
     if let Some((_, own)) = OWN.iter().find(|(kafkas, _)| *kafkas == name) {
         return Err(format!("`{name}` is `{own}` here, outside of [broker]"));
+    }
+    if find(LACKING_CONFIGS, name).is_some() {
+        return Err(format!(
+            "`{name}` is a setting of Kafka's that Millstream does not have"
+        ));
     }
     let Some(definition) = find(BROKER_CONFIGS, name) else {
         let known = BROKER_CONFIGS.iter().map(|definition| definition.name);
@@ -109,6 +115,7 @@ mod tests {
         check("num.partition", "1", "Did you mean `num.partitions`?");
         check("log.retension.ms", "1", "Did you mean `log.retention.ms`?");
         check("listeners", "PLAINTEXT://:9092", "`listeners` is `listen` here");
+        check("ssl.keystore.location", "/k", "Millstream does not have");
         check("num.partitions", "0", "at least 1");
         check("log.segment.bytes", "1 parsec", "parsec");
         check("log.retention.ms", "soon", "`log.retention.ms`");

@@ -121,10 +121,10 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::ElectLeaders => handlers::elect_leaders::handle,
         ApiKey::ListConfigResources => handlers::list_config_resources::handle,
         ApiKey::ListPartitionReassignments => handlers::list_partition_reassignments::handle,
+        ApiKey::UpdateFeatures => handlers::update_features::handle,
         ApiKey::ListTransactions => handlers::list_transactions::handle,
         ApiKey::DescribeClientQuotas
         | ApiKey::AlterClientQuotas
-        | ApiKey::UpdateFeatures
         | ApiKey::GetTelemetrySubscriptions
         | ApiKey::PushTelemetry => return None,
     };

@@ -10,6 +10,7 @@ use millstream_protocol::error::ErrorCode;
 use super::controller::{Refusal, refuse};
 use crate::config::broker::{BROKER_CONFIGS, is_dynamic};
 use crate::config::definition::{ConfigValue, find};
+use crate::config::lacking::LACKING_CONFIGS;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
 use crate::limits::ClusterLimits;
@@ -52,12 +53,13 @@ pub(super) fn check_broker_configs(configs: &ConfigMap, limits: &ClusterLimits) 
     let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
     check_sizes(configs, limits)?;
     for (name, value) in configs.iter() {
-        let definition = find(BROKER_CONFIGS, name)
-            .ok_or_else(|| invalid(format!("Unknown broker config name: {name}")))?;
+        let fixed = || invalid(format!("Cannot update these configs dynamically: [{name}]"));
+        let definition = find(BROKER_CONFIGS, name).ok_or_else(|| match find(LACKING_CONFIGS, name) {
+            Some(_) => fixed(),
+            None => invalid(format!("Unknown broker config name: {name}")),
+        })?;
         if !is_dynamic(name) {
-            return Err(invalid(format!(
-                "Cannot update these configs dynamically: [{name}]"
-            )));
+            return Err(fixed());
         }
         definition.parse(value).map_err(|error| invalid(error.message))?;
     }

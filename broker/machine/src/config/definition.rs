@@ -49,12 +49,14 @@ pub enum ConfigType {
     Password = 9,
 }
 
-/// Whether a value changes anything here. The documentation of the second kind says that it does not.
+/// Whether a value changes anything here. Where it does not, the documentation says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     ActedOn,
     /// Accepted and reported, because tools set or read it.
     Accepted,
+    /// Reported with its default, and never accepted: see [`super::lacking`].
+    Lacking,
 }
 
 #[derive(Clone, Copy, Debug)]

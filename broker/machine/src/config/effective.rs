@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use super::broker::{BROKER_CONFIGS, is_dynamic};
 use super::definition::{ConfigDefinition, ConfigType, ConfigValue, Synonym, find};
+use super::lacking::LACKING_CONFIGS;
 use super::map::ConfigMap;
 use super::settings::BrokerSettings;
 use super::topic::TOPIC_CONFIGS;
@@ -100,8 +101,8 @@ impl<'a> ConfigLayers<'a> {
 
     /// Every configuration of this broker, or those of `names` that exist.
     pub fn describe_broker(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
-        asked_for(BROKER_CONFIGS, names)
-            .map(|definition| self.describe_one_of_broker(definition))
+        let ours = asked_for(BROKER_CONFIGS, names).map(|definition| self.describe_one_of_broker(definition));
+        ours.chain(asked_for(LACKING_CONFIGS, names).map(describe_lacking))
             .collect()
     }
 
@@ -224,6 +225,22 @@ fn asked_for(
     table.iter().filter(move |definition| {
         names.is_none_or(|names| names.is_empty() || names.contains(&definition.name))
     })
+}
+
+fn describe_lacking(definition: &ConfigDefinition) -> DescribedConfig {
+    let value = definition.default.map(str::to_owned);
+    let synonym = definition.default.map(|default| ConfigSynonym {
+        name: definition.name,
+        value: Some(default.to_owned()),
+        source: ConfigSource::Default,
+    });
+    described(
+        definition,
+        value,
+        ConfigSource::Default,
+        true,
+        synonym.into_iter().collect(),
+    )
 }
 
 fn described(
@@ -404,7 +421,10 @@ mod tests {
             (Some("6"), false)
         );
         assert_eq!((lines[1].value.as_deref(), lines[1].read_only), (Some("3"), true));
-        assert_eq!(layers.describe_broker(None).len(), BROKER_CONFIGS.len());
+        assert_eq!(
+            layers.describe_broker(None).len(),
+            BROKER_CONFIGS.len() + LACKING_CONFIGS.len()
+        );
         let [line] = &layers.describe_cluster(None)[..] else {
             panic!("one value is set for all brokers")
         };

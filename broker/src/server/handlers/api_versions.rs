@@ -6,6 +6,7 @@ use millstream_protocol::message::Decode;
 use millstream_protocol::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use millstream_protocol::primitive::Reader;
 
+use super::features;
 use crate::server::dispatch::{self, Request};
 use crate::shard::state::Shard;
 
@@ -24,11 +25,16 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         min_version: spec.advertised_min,
         max_version: spec.max,
     });
-    let answer = ApiVersionsResponse {
+    let mut answer = ApiVersionsResponse {
         error_code: error as i16,
-        api_keys: if named { api_keys.collect() } else { Vec::new() },
         ..ApiVersionsResponse::default()
     };
+    if named {
+        answer.api_keys = api_keys.collect();
+        answer.supported_features = features::supported(request.to.version);
+        answer.finalized_features = features::finalized();
+        answer.finalized_features_epoch = features::FEATURES_EPOCH;
+    }
     shard.reply(request.to, &answer);
     Ok(())
 }
