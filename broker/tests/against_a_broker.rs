@@ -88,6 +88,84 @@ fn topics_live_through_their_commands() {
     broker.fails(&["topic", "create", "no blanks"], 1);
 }
 
+/// Whole lines whose words are these.
+fn has_row(table: &str, words: &[&str]) -> bool {
+    let mut lines = table.lines();
+    lines.any(|line| line.split_whitespace().eq(words.iter().copied()))
+}
+
+#[test]
+fn groups_read_on_are_looked_at_moved_and_deleted() {
+    let broker = Broker::start("groups");
+    broker.run(&["topic", "create", "t", "-p", "2"]);
+    broker.run_with(&["produce", "t", "-p", "0"], "a\nb\nc\nd\n");
+    assert_eq!(broker.run(&["consume", "t", "-g", "g", "-n", "1"]), "a\n");
+    let listed = broker.run(&["group", "list"]);
+    assert!(has_row(&listed, &["g", "Empty", "consumer"]), "{listed}");
+    let described = broker.run(&["group", "describe", "g"]);
+    assert!(
+        has_row(&described, &["t", "0", "1", "4", "3", "-"]),
+        "{described}"
+    );
+    assert_eq!(broker.run(&["consume", "t", "-g", "g"]), "b\nc\nd\n");
+    assert_eq!(broker.run(&["consume", "t", "-g", "g"]), "");
+    let reset = ["group", "reset-offsets", "g", "-t", "t", "--to", "-2", "-y"];
+    let would = broker.run(&[&reset[..], &["--dry-run"]].concat());
+    assert!(has_row(&would, &["t", "0", "4", "2"]), "{would}");
+    assert_eq!(broker.run(&["consume", "t", "-g", "g"]), "", "nothing was moved");
+    broker.run(&reset);
+    assert_eq!(broker.run(&["consume", "t", "-g", "g"]), "c\nd\n");
+    // What nobody has read yet begins where it is said.
+    assert_eq!(broker.run(&["consume", "t", "-g", "h", "--from", "-1"]), "d\n");
+    assert!(
+        broker
+            .run(&["group", "describe", "h", "--json"])
+            .contains("\"committed\": 4")
+    );
+    broker.run(&["group", "delete", "g", "h", "-y"]);
+    for gone in [&["group", "delete", "g", "-y"][..], &["group", "describe", "g"]] {
+        broker.fails(gone, 4);
+    }
+    broker.run(&["group", "delete", "g", "-y", "--if-exists"]);
+}
+
+#[test]
+fn configs_of_brokers_change_while_they_run() {
+    let broker = Broker::start("configs");
+    broker.run(&["topic", "create", "t"]);
+    broker.run(&[
+        "config",
+        "alter",
+        "-s",
+        "log.retention.ms=3d",
+        "-s",
+        "message.max.bytes=2MiB",
+    ]);
+    let set = broker.run(&["config", "describe"]);
+    assert!(
+        has_row(&set, &["log.retention.ms", "259200000", "cluster"]),
+        "{set}"
+    );
+    let of_topic = broker.run(&["config", "describe", "-t", "t"]);
+    assert!(
+        has_row(&of_topic, &["max.message.bytes", "2097152", "cluster"]),
+        "{of_topic}"
+    );
+    broker.run(&["config", "alter", "--broker", "1", "-s", "log.retention.ms=1d"]);
+    let one = broker.run(&["config", "describe", "log.retention.ms"]);
+    assert!(
+        has_row(&one, &["log.retention.ms", "86400000", "broker"]),
+        "{one}"
+    );
+    broker.run(&["config", "alter", "-u", "log.retention.ms", "--dry-run"]);
+    let all = broker.run(&["config", "describe", "--all", "--json"]);
+    assert!(all.contains("\"ssl.keystore.location\""), "{all}");
+    broker.fails(&["config", "alter", "-s", "node.id=7"], 1);
+    broker.fails(&["config", "alter"], 2);
+    broker.fails(&["config", "describe", "no.such"], 4);
+    broker.fails(&["config", "describe", "-t", "unknown"], 4);
+}
+
 #[test]
 fn a_killed_brokers_directory_is_dumped_as_it_is_found() {
     let mut broker = Broker::start("dump");

@@ -1,5 +1,6 @@
 //! `millstream consume`: records to standard output.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::args::ClientArgs;
 use super::exit::{Exit, output_failed};
 use super::position::parse_position;
 use super::record_format::{JsonRecord, RecordFormat};
-use crate::client::{Consumer, FetchedRecord, Position};
+use crate::client::{Cluster, Consumer, FetchedRecord, GroupOffsets, Member, Position};
 
 /// Read records from a topic
 ///
@@ -24,8 +25,13 @@ pub struct ConsumeArgs {
     #[arg(long, short = 'p', value_name = "PARTITION")]
     partition: Vec<i32>,
 
+    /// Read as a member of this group: beside its other members, from where it has come to, and with what was read
+    /// committed
+    #[arg(long, short = 'g', value_name = "GROUP", conflicts_with = "partition")]
+    group: Option<String>,
+
     /// Where to begin: beginning, end, an offset, -N for the last N, a time such as 2026-11-21T12:00, or 30m
-    /// (ago)
+    /// (ago); in a group only where it has committed nothing
     #[arg(long, value_name = "POSITION", default_value = "beginning", value_parser = parse_position)]
     #[arg(allow_hyphen_values = true)]
     from: Position,
@@ -58,6 +64,9 @@ pub struct ConsumeArgs {
 pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
     let mut cluster = args.client.connect()?;
     let topic = cluster.topic(&args.topic, false)?;
+    if let Some(group) = &args.group {
+        return run_in_group(args, group, &mut cluster);
+    }
     let all = topic.partitions.iter().map(|partition| partition.index);
     let partitions: Vec<i32> = if args.partition.is_empty() {
         all.collect()
@@ -87,6 +96,82 @@ pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Reads what the group leaves to this member. Without --follow it ends where all of that was read.
+fn run_in_group(args: &ConsumeArgs, group: &str, cluster: &mut Cluster) -> Result<(), Failure> {
+    let mut member = Member::join(cluster, group, &args.topic)?;
+    let mut consumer = Consumer::new(cluster, &args.topic, &[], args.from)?;
+    assign(args, &member, &mut consumer)?;
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut printer = Printer {
+        args,
+        text: Vec::new(),
+    };
+    let given_until = Instant::now() + args.client.timeout;
+    let mut commit_at = Instant::now() + COMMIT_INTERVAL;
+    while left > 0 {
+        let read = read_so_far(args, &consumer);
+        if member.keep_alive(consumer.cluster(), &read)? {
+            assign(args, &member, &mut consumer)?;
+        }
+        if member.assigned().is_empty() {
+            if !args.follow && Instant::now() > given_until {
+                let message =
+                    format!("the other members of `{group}` have all partitions; --follow waits for some");
+                member.leave(consumer.cluster())?;
+                return Err(Failure::new(Exit::Failed, message));
+            }
+            std::thread::sleep(ASSIGNMENT_PAUSE);
+            continue;
+        }
+        if !args.follow && consumer.at_end() {
+            break;
+        }
+        consumer.poll(POLL_WAIT, |record| {
+            printer.add(&record);
+            left -= 1;
+            left > 0
+        })?;
+        printer.flush()?;
+        if Instant::now() >= commit_at {
+            commit_at = Instant::now() + COMMIT_INTERVAL;
+            let read = read_so_far(args, &consumer);
+            member.commit(consumer.cluster(), &read)?;
+        }
+    }
+    let read = read_so_far(args, &consumer);
+    member.commit(consumer.cluster(), &read)?;
+    Ok(member.leave(consumer.cluster())?)
+}
+
+/// Goes on where the group has come to; where it has committed nothing, as was asked for.
+fn assign(args: &ConsumeArgs, member: &Member, consumer: &mut Consumer<'_>) -> Result<(), Failure> {
+    let cluster = consumer.cluster();
+    let committed = member.committed(cluster)?;
+    let partitions = member.assigned();
+    let marks = cluster.watermarks(&args.topic, partitions)?;
+    let times = match args.from {
+        Position::Time(at) => cluster.offsets_at(&args.topic, partitions, at)?,
+        _ => BTreeMap::new(),
+    };
+    let positions = marks.into_iter().map(|(partition, marks)| {
+        let time = times.get(&partition).copied().flatten();
+        let committed = committed.get(&partition).copied();
+        (
+            partition,
+            committed.unwrap_or_else(|| args.from.within(marks, time)),
+        )
+    });
+    let positions = positions.collect();
+    Ok(consumer.assign(&positions)?)
+}
+
+fn read_so_far(args: &ConsumeArgs, consumer: &Consumer<'_>) -> GroupOffsets {
+    let positions = consumer.positions().into_iter();
+    positions
+        .map(|(partition, next)| ((args.topic.clone(), partition), next))
+        .collect()
 }
 
 struct Printer<'a> {
@@ -119,10 +204,14 @@ impl Printer<'_> {
 }
 
 const POLL_WAIT: Duration = Duration::from_millis(500);
+const ASSIGNMENT_PAUSE: Duration = Duration::from_millis(100);
+/// As often as other consumers commit by themselves.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
 Examples:
   millstream consume greetings
   millstream consume orders --from end --follow
+  millstream consume orders --group billing --follow
   millstream consume orders --from -10 --format '%p/%o %D %k: %s\\n'
   millstream consume orders --from 1h --partition 3 --count 100 --json";

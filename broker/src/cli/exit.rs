@@ -16,7 +16,7 @@ pub enum Exit {
     Usage = 2,
     /// No broker answered.
     Unreachable = 3,
-    /// The topic, partition or offset does not exist.
+    /// The topic, partition, offset or group does not exist.
     NotFound = 4,
     /// What was to be created exists already.
     Exists = 5,
@@ -82,7 +82,10 @@ impl From<ClientError> for Failure {
 fn exit_of_code(code: Option<ErrorCode>) -> Exit {
     match code {
         Some(
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::OffsetOutOfRange,
+            ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::OffsetOutOfRange
+            | ErrorCode::GroupIdNotFound,
         ) => Exit::NotFound,
         Some(ErrorCode::TopicAlreadyExists) => Exit::Exists,
         _ => Exit::Failed,

@@ -7,8 +7,10 @@ mod args;
 mod base64;
 mod cluster;
 mod completions;
+mod config;
 mod consume;
 mod exit;
+mod group;
 mod log;
 mod output;
 mod position;
@@ -32,6 +34,8 @@ pub fn main() -> ExitCode {
         Command::Topic(args) => topic::run(&args),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Group(args) => group::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -63,6 +67,8 @@ enum Command {
     Topic(topic::TopicArgs),
     Produce(Box<produce::ProduceArgs>),
     Consume(Box<consume::ConsumeArgs>),
+    Group(group::GroupArgs),
+    Config(config::ConfigCommandArgs),
     Cluster(cluster::ClusterArgs),
     Log(log::LogArgs),
     Completions(completions::CompletionsArgs),
@@ -82,7 +88,7 @@ Examples:
   millstream consume greetings                     read it again
 
 Exit codes:
-  0  done                                  4  no such topic, partition or offset
+  0  done                                  4  no such topic, partition, offset or group
   1  refused or failed                     5  it exists already
   2  wrong usage or configuration          6  damaged data was found
   3  no broker could be reached            7  a data directory could not be looked at";

@@ -1,6 +1,7 @@
 //! What administrators ask of a cluster, each request with one topic, so that a refusal is one error.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use millstream_protocol::message::create_partitions::CreatePartitionsTopic;
@@ -18,6 +19,7 @@ use millstream_protocol::message::{
 };
 
 use super::cluster::Cluster;
+use super::connection::Connection;
 use super::error::ClientError;
 use crate::shard::health::{HEALTH, ShardHealth};
 
@@ -54,6 +56,14 @@ pub enum ConfigSource {
     Static,
     Default,
     Other(i8),
+}
+
+/// What has configs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigOwner<'a> {
+    Topic(&'a str),
+    Broker(i32),
+    AllBrokers,
 }
 
 /// A partition's readable range.
@@ -131,9 +141,9 @@ impl Cluster {
     }
 
     /// `None` as a value goes back to the default.
-    pub fn alter_topic_configs(
+    pub fn alter_configs(
         &mut self,
-        name: &str,
+        owner: ConfigOwner<'_>,
         changes: &[(String, Option<String>)],
         dry_run: bool,
     ) -> Result<(), ClientError> {
@@ -142,28 +152,31 @@ impl Cluster {
             config_operation: i8::from(value.is_none()),
             value: value.as_deref(),
         });
+        let (resource_type, resource_name) = owner.to_wire();
         let resource = AlterConfigsResource {
-            resource_type: RESOURCE_TOPIC,
-            resource_name: name,
+            resource_type,
+            resource_name: &resource_name,
             configs: configs.collect(),
         };
         let request = IncrementalAlterConfigsRequest {
             resources: vec![resource],
             validate_only: dry_run,
         };
-        let reply = self.any().call(&request)?;
+        let reply = self.of(owner)?.call(&request)?;
         let response = reply.read()?;
         let answers = response
             .responses
             .iter()
             .map(|resource| (resource.error_code, resource.error_message));
-        all_done(format!("changing the configs of `{name}`"), answers)
+        all_done(format!("changing the configs of {owner}"), answers)
     }
 
-    pub fn topic_configs(&mut self, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
+    /// By name.
+    pub fn configs(&mut self, owner: ConfigOwner<'_>) -> Result<Vec<ConfigEntry>, ClientError> {
+        let (resource_type, resource_name) = owner.to_wire();
         let resource = DescribeConfigsResource {
-            resource_type: RESOURCE_TOPIC,
-            resource_name: name,
+            resource_type,
+            resource_name: &resource_name,
             configuration_keys: None,
         };
         let request = DescribeConfigsRequest {
@@ -171,13 +184,13 @@ impl Cluster {
             include_synonyms: false,
             include_documentation: true,
         };
-        let reply = self.any().call(&request)?;
+        let reply = self.of(owner)?.call(&request)?;
         let response = reply.read()?;
         let answers = response
             .results
             .iter()
             .map(|result| (result.error_code, result.error_message));
-        all_done(format!("reading the configs of `{name}`"), answers)?;
+        all_done(format!("reading the configs of {owner}"), answers)?;
         let configs = response.results.iter().flat_map(|result| &result.configs);
         let mut entries: Vec<ConfigEntry> = configs
             .map(|config| ConfigEntry {
@@ -191,6 +204,14 @@ impl Cluster {
             .collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// Who answers for configs: a broker for its own, anybody for the others.
+    fn of(&mut self, owner: ConfigOwner<'_>) -> Result<&mut Connection, ClientError> {
+        match owner {
+            ConfigOwner::Broker(id) => self.connection(id),
+            ConfigOwner::Topic(_) | ConfigOwner::AllBrokers => Ok(self.any()),
+        }
     }
 
     /// The shards of a broker that are not well; `None` of one that is not Millstream's.
@@ -317,6 +338,26 @@ impl Cluster {
     }
 }
 
+impl ConfigOwner<'_> {
+    fn to_wire(self) -> (i8, String) {
+        match self {
+            ConfigOwner::Topic(name) => (RESOURCE_TOPIC, name.to_owned()),
+            ConfigOwner::Broker(id) => (RESOURCE_BROKER, id.to_string()),
+            ConfigOwner::AllBrokers => (RESOURCE_BROKER, String::new()),
+        }
+    }
+}
+
+impl fmt::Display for ConfigOwner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigOwner::Topic(name) => write!(f, "the topic `{name}`"),
+            ConfigOwner::Broker(id) => write!(f, "the broker {id}"),
+            ConfigOwner::AllBrokers => f.write_str("all brokers"),
+        }
+    }
+}
+
 impl ConfigSource {
     pub fn name(self) -> &'static str {
         match self {
@@ -342,7 +383,7 @@ impl ConfigSource {
 }
 
 /// The first answer that is an error.
-fn all_done<'a>(
+pub(super) fn all_done<'a>(
     what: String,
     answers: impl Iterator<Item = (i16, Option<&'a str>)>,
 ) -> Result<(), ClientError> {

@@ -8,6 +8,7 @@ use millstream_protocol::message::MetadataRequest;
 use millstream_protocol::message::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use millstream_protocol::types::TopicId;
 
+use super::RETRY_PAUSE;
 use super::connection::Connection;
 use super::error::ClientError;
 
@@ -295,4 +296,3 @@ impl Topic {
 }
 
 const RETRIES: u32 = 20;
-const RETRY_PAUSE: Duration = Duration::from_millis(100);

@@ -1,12 +1,15 @@
 //! Reads partitions from given positions on: one fetch per leader at a time, without sessions or groups.
 //! Records of open and aborted transactions are read like others.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use millstream_protocol::message::FetchRequest;
 use millstream_protocol::message::fetch::{FetchPartition, FetchTopic, PartitionData};
 use millstream_protocol::message::{FetchResponse, Records};
 
+use super::RETRY_PAUSE;
+use super::admin::Watermarks;
 use super::cluster::Cluster;
 use super::error::ClientError;
 use super::records::{FetchedRecord, decode_batches};
@@ -21,6 +24,20 @@ pub enum Position {
     Last(i64),
     /// The first record of at least this time, in milliseconds since 1970; the end where there is none.
     Time(i64),
+}
+
+impl Position {
+    /// The offset in a partition that is there from mark to mark; `time` is that of [`Position::Time`], if there is
+    /// such a record. One offset for several partitions is in each as near as can be.
+    pub fn within(self, marks: Watermarks, time: Option<i64>) -> i64 {
+        match self {
+            Position::Beginning => marks.start,
+            Position::End => marks.end,
+            Position::Offset(offset) => offset.clamp(marks.start, marks.end),
+            Position::Last(count) => marks.end.saturating_sub(count).max(marks.start),
+            Position::Time(_) => time.unwrap_or(marks.end),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,17 +81,10 @@ impl<'c> Consumer<'c> {
             });
         }
         let assigned = marks.into_iter().map(|(partition, marks)| {
-            let next = match from {
-                Position::Beginning => marks.start,
-                Position::End => marks.end,
-                // One offset for several partitions: each begins as near to it as it can.
-                Position::Offset(offset) => offset.clamp(marks.start, marks.end),
-                Position::Last(count) => marks.end.saturating_sub(count).max(marks.start),
-                Position::Time(_) => times.get(&partition).copied().flatten().unwrap_or(marks.end),
-            };
+            let time = times.get(&partition).copied().flatten();
             Assigned {
                 partition,
-                next,
+                next: from.within(marks, time),
                 end: marks.end,
             }
         });
@@ -85,6 +95,33 @@ impl<'c> Consumer<'c> {
             assigned,
             failing_since: None,
         })
+    }
+
+    /// Reads these partitions from now on, each from the given offset.
+    pub fn assign(&mut self, positions: &BTreeMap<i32, i64>) -> Result<(), ClientError> {
+        let partitions: Vec<i32> = positions.keys().copied().collect();
+        let marks = self.cluster.watermarks(&self.topic, &partitions)?;
+        let assigned = marks.into_iter().map(|(partition, marks)| Assigned {
+            partition,
+            // What was committed may be gone since.
+            next: Position::Offset(positions[&partition]).within(marks, None),
+            end: marks.end,
+        });
+        self.assigned = assigned.collect();
+        Ok(())
+    }
+
+    /// The next offset of each partition.
+    pub fn positions(&self) -> BTreeMap<i32, i64> {
+        let assigned = self.assigned.iter();
+        assigned
+            .map(|assigned| (assigned.partition, assigned.next))
+            .collect()
+    }
+
+    /// The cluster that it reads from.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        self.cluster
     }
 
     /// Whether everything that was there at the beginning has been read.
@@ -233,6 +270,5 @@ impl<'c> Consumer<'c> {
 const VERSION_BY_NAME: i16 = 12;
 const FETCH_BYTES_MAX: i32 = 16 << 20;
 const PARTITION_BYTES_MAX: i32 = 4 << 20;
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(FETCH_BYTES_MAX as usize * 2 <= super::REPLY_BYTES_MAX);

@@ -185,6 +185,8 @@ fn write_refusal(f: &mut fmt::Formatter<'_>, what: &str, code: i16, message: Opt
             "the topic's max.message.bytes limits a batch"
         }
         Some(ErrorCode::KafkaStorageError) => "the broker's log tells more",
+        Some(ErrorCode::NonEmptyGroup) => "somebody is in it: `millstream group describe` shows who",
+        Some(ErrorCode::UnknownMemberId) => "somebody is in the group: `millstream group describe` shows who",
         _ => return Ok(()),
     };
     write!(f, "; {advice}")

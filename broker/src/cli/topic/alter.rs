@@ -3,6 +3,7 @@
 use crate::cli::args::{ClientArgs, parse_config};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
+use crate::client::ConfigOwner;
 
 /// Change a topic's configs, or give it more partitions
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ pub fn run(args: &AlterArgs) -> Result<(), Failure> {
     let mut cluster = args.client.connect()?;
     cluster.topic(&args.name, false)?;
     if !changes.is_empty() {
-        cluster.alter_topic_configs(&args.name, &changes, args.dry_run)?;
+        cluster.alter_configs(ConfigOwner::Topic(&args.name), &changes, args.dry_run)?;
     }
     if let Some(partitions) = args.partitions {
         cluster.grow_topic(&args.name, partitions, args.dry_run)?;

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::cli::args::ClientArgs;
+use crate::cli::config::ConfigRow;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Page, count, print_json};
-use crate::client::{ConfigEntry, ConfigSource, Topic, Watermarks};
+use crate::client::{ConfigOwner, ConfigSource, Topic, Watermarks};
 
 /// Show a topic's partitions, offsets and configs
 #[derive(Debug, clap::Args)]
@@ -49,14 +50,6 @@ struct PartitionRow {
     end: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct ConfigRow {
-    name: String,
-    value: Option<String>,
-    source: &'static str,
-    documentation: Option<String>,
-}
-
 pub fn run(args: &DescribeArgs) -> Result<(), Failure> {
     let mut cluster = args.client.connect()?;
     let mut described = Vec::new();
@@ -76,7 +69,7 @@ pub fn run(args: &DescribeArgs) -> Result<(), Failure> {
                 }),
             ));
         }
-        let configs = cluster.topic_configs(name)?;
+        let configs = cluster.configs(ConfigOwner::Topic(name))?;
         let shown = configs
             .into_iter()
             .filter(|config| args.all_configs || config.source == ConfigSource::Topic);
@@ -166,27 +159,6 @@ impl PartitionRow {
             number(self.end),
             number(records),
         ]
-    }
-}
-
-impl ConfigRow {
-    fn new(config: ConfigEntry) -> ConfigRow {
-        let value = if config.sensitive {
-            Some("(secret)".to_owned())
-        } else {
-            config.value
-        };
-        ConfigRow {
-            name: config.name,
-            value,
-            source: config.source.name(),
-            documentation: config.documentation,
-        }
-    }
-
-    fn cells(&self) -> [String; 3] {
-        let value = self.value.clone().unwrap_or_else(|| "(none)".to_owned());
-        [self.name.clone(), value, self.source.to_owned()]
     }
 }
 
