@@ -7,11 +7,12 @@ use millstream_protocol::api::ApiKey;
 use millstream_protocol::error::{DecodeError, EncodeError, ErrorCode};
 use millstream_protocol::header::{RequestHeader, encode_response_header};
 use millstream_protocol::message::fetch::{FetchPartition, FetchTopic};
+use millstream_protocol::message::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use millstream_protocol::message::produce::{
     PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use millstream_protocol::message::{
-    Decode, Encode, FetchRequest, ProduceRequest, ProduceResponse, Records, Request,
+    Decode, Encode, FetchRequest, OffsetCommitRequest, ProduceRequest, ProduceResponse, Records, Request,
 };
 use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::record::batch::BatchView;
@@ -22,6 +23,7 @@ use millstream_protocol::types::{CorrelationId, TimestampMs};
 /// The versions that the load speaks: old enough for every broker, and without compact lengths to decode.
 pub const PRODUCE_VERSION: i16 = 7;
 pub const FETCH_VERSION: i16 = 11;
+pub const OFFSET_COMMIT_VERSION: i16 = 7;
 
 /// A batch of `records` records of this moment, without keys, with values of `record_bytes` bytes that differ
 /// for each `seed`.
@@ -145,6 +147,37 @@ pub fn check_fetch(
         }
     }
     Ok(())
+}
+
+/// An OffsetCommit of the partitions below `partitions`, all at one offset, by nobody who is a member.
+pub fn commit_body(group: &str, topic: &str, partitions: i32, offset: i64) -> Vec<u8> {
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: offset,
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: group,
+        topics: vec![OffsetCommitRequestTopic {
+            name: topic,
+            partitions: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    body(&request, OFFSET_COMMIT_VERSION).expect("a request of our own fits the protocol")
+}
+
+/// How many offsets an OffsetCommit answer says were committed. An error of any of them is an error of all.
+pub fn check_commit(payload: &[u8]) -> Result<i32, String> {
+    let response = answer::<OffsetCommitRequest<'_>>(payload, OFFSET_COMMIT_VERSION)
+        .map_err(|error| error.to_string())?;
+    let mut committed = 0;
+    for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+        check_code("OffsetCommit", partition.partition_index, partition.error_code)?;
+        committed += 1;
+    }
+    Ok(committed)
 }
 
 /// Visit every whole batch after checking its CRC. A last batch that was cut short by a size limit is left

@@ -10,8 +10,8 @@ use millstream_protocol::message::create_topics::CreatableTopic;
 use millstream_protocol::message::list_offsets::{LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::message::metadata::MetadataRequestTopic;
 use millstream_protocol::message::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest, Request,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, ProduceRequest, Request,
 };
 use millstream_protocol::types::{ProducerEpoch, ProducerId};
 
@@ -91,6 +91,35 @@ impl Admin {
             ProducerId::new(response.producer_id),
             ProducerEpoch::new(response.producer_epoch),
         ))
+    }
+
+    /// Commit an offset for a group until its coordinator takes it: the first group of a cluster has the coordinators
+    /// made.
+    pub fn wait_for_coordinator(&mut self, group: &str, topic: &str) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let find = FindCoordinatorRequest {
+            key: group,
+            ..Default::default()
+        };
+        let commit = wire::commit_body(group, topic, 1, 0);
+        loop {
+            self.call(&find, FIND_COORDINATOR_VERSION)?;
+            let payload = self.exchange(
+                OffsetCommitRequest::API.code(),
+                wire::OFFSET_COMMIT_VERSION,
+                &commit,
+            )?;
+            match wire::check_commit(payload) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!("{group}: {error}"),
+                    ));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
     }
 
     /// The offset after the last readable record of every partition, in the order of the partitions.
@@ -224,6 +253,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Versions without compact lengths, which every broker of today serves.
 const CREATE_TOPICS_VERSION: i16 = 4;
 const DELETE_TOPICS_VERSION: i16 = 3;
+const FIND_COORDINATOR_VERSION: i16 = 2;
 const INIT_PRODUCER_ID_VERSION: i16 = 1;
 const LIST_OFFSETS_VERSION: i16 = 5;
 const METADATA_VERSION: i16 = 8;

@@ -18,6 +18,7 @@ use crate::scenario::{Arena, Timing};
 use crate::target::{Target, attach};
 
 pub mod bare_loop;
+pub mod commit;
 pub mod end_with_parent;
 pub mod fetch;
 pub mod produce;
