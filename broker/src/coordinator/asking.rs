@@ -110,11 +110,18 @@ fn start(
         finish,
         charged: 0,
     };
-    let Ok(call) = shard.calls.insert(Call::Group(call)) else {
-        shard.finish_silently(to, true);
-        return;
+    let call = match shard.calls.insert(Call::Group(call)) {
+        Ok(key) => key,
+        Err(Call::Group(mut call)) => {
+            call.answers.fill_with(|| Err(ErrorCode::CoordinatorNotAvailable));
+            (call.finish)(shard, to, call.answers);
+            return;
+        }
+        Err(_) => unreachable!("the table gives back what it was given"),
     };
-    if let Some(connection) = shard.connections.get_mut(to.connection) {
+    if let Some(connection) = shard.connections.get_mut(to.connection)
+        && connection.is_at_a_barrier()
+    {
         connection.waiting_call = Some(call);
     }
     for (slot, question) in questions.into_iter().enumerate() {
@@ -166,7 +173,7 @@ impl Shard {
         }
         if let Some(Call::Group(call)) = self.calls.remove(key) {
             if let Some(connection) = self.connections.get_mut(call.to.connection) {
-                connection.waiting_call = None;
+                connection.waiting_call.take_if(|waiting| *waiting == key);
             }
             (call.finish)(self, call.to, call.answers);
             self.give_back_group_bytes(call.charged);

@@ -12,6 +12,7 @@ pub mod write;
 
 use std::net::SocketAddr;
 
+use millstream_protocol::api::{self, ApiKey};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_ring::{Slice, SocketId};
 
@@ -23,7 +24,7 @@ use crate::shard::slab::Key;
 pub use allowance::Allowance;
 use allowance::Appended;
 use growth::Growth;
-use pipeline::{Order, Pipeline, Reply, RequestSequence};
+use pipeline::{Kind, Order, Pipeline, Reply, RequestSequence};
 use read::{FrameError, ReadSide, Want};
 use write::{Encoded, WriteSide};
 
@@ -159,16 +160,11 @@ impl Connection {
         };
         self.frame_sweeps = 0;
         self.growth.frame_ended();
-        let is_produce = frame.first_chunk::<2>().is_some_and(|key| *key == PRODUCE_KEY);
-        if is_produce && !self.appended.may_take(frame.len(), allowance) {
+        let order = order_of(&frame);
+        if order == Order::Pipelined(Kind::Produce) && !self.appended.may_take(frame.len(), allowance) {
             self.held = Some(frame);
             return NextRequest::Congested;
         }
-        let order = if is_produce {
-            Order::Pipelined
-        } else {
-            Order::Barrier
-        };
         match self.pipeline.begin(order) {
             Some(sequence) => {
                 self.last_active = now;
@@ -228,6 +224,11 @@ impl Connection {
         self.pipeline.clear();
         self.held = None;
         self.write = WriteSide::default();
+    }
+
+    /// Whether the request in progress is one that may wait for others than the disk.
+    pub fn is_at_a_barrier(&self) -> bool {
+        self.pipeline.is_at_a_barrier()
     }
 
     /// Everything that was asked for is answered and sent.
@@ -316,4 +317,11 @@ impl Connection {
     }
 }
 
-const PRODUCE_KEY: [u8; 2] = [0, 0];
+fn order_of(frame: &[u8]) -> Order {
+    let key = frame.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
+    match key.and_then(api::spec).map(|spec| spec.key) {
+        Some(ApiKey::Produce) => Order::Pipelined(Kind::Produce),
+        Some(ApiKey::OffsetCommit) => Order::Pipelined(Kind::OffsetCommit),
+        _ => Order::Barrier,
+    }
+}

@@ -13,10 +13,17 @@ pub struct RequestSequence(u64);
 /// How a request stands to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// May be in progress beside others of its kind (Produce).
-    Pipelined,
-    /// Alone on its connection (everything else).
+    /// May be in progress beside others of its kind.
+    Pipelined(Kind),
+    /// Alone on its connection.
     Barrier,
+}
+
+/// What clients send on without waiting for answers: they wait for the disk, and together they wait once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Produce,
+    OffsetCommit,
 }
 
 /// The end of a request.
@@ -37,8 +44,8 @@ pub struct Pipeline {
     slots: VecDeque<Option<Reply>>,
     /// Sequence of the first slot.
     first: u64,
-    /// The request in progress is a barrier.
-    barrier: bool,
+    /// Of the requests in progress.
+    order: Order,
     requests_max: usize,
 }
 
@@ -49,7 +56,7 @@ impl Pipeline {
         Self {
             slots: VecDeque::new(),
             first: 0,
-            barrier: false,
+            order: Order::Barrier,
             requests_max,
         }
     }
@@ -64,17 +71,15 @@ impl Pipeline {
         if !self.admits(order) {
             return None;
         }
-        self.barrier = order == Order::Barrier;
+        self.order = order;
         self.slots.push_back(None);
         Some(RequestSequence(self.first + self.slots.len() as u64 - 1))
     }
 
     /// Whether a request of this order could start now.
     pub fn admits(&self, order: Order) -> bool {
-        match order {
-            Order::Pipelined => !self.barrier && self.slots.len() < self.requests_max,
-            Order::Barrier => self.slots.is_empty(),
-        }
+        let is_beside_its_kind = order == self.order && order != Order::Barrier;
+        self.slots.is_empty() || is_beside_its_kind && self.slots.len() < self.requests_max
     }
 
     /// Takes the oldest request off when it is this one: its reply may leave at once, and [`Pipeline::next_reply`]
@@ -108,6 +113,11 @@ impl Pipeline {
         self.pop()
     }
 
+    /// The request in progress is alone.
+    pub fn is_at_a_barrier(&self) -> bool {
+        !self.slots.is_empty() && self.order == Order::Barrier
+    }
+
     /// No request is in progress and no reply waits.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -115,7 +125,6 @@ impl Pipeline {
 
     fn pop(&mut self) -> Option<Reply> {
         self.first += 1;
-        self.barrier = false;
         self.slots.pop_front().flatten()
     }
 }
@@ -141,9 +150,9 @@ mod tests {
     #[test]
     fn replies_leave_in_request_order() {
         let mut pipeline = Pipeline::new(7);
-        let a = pipeline.begin(Order::Pipelined).unwrap();
-        let b = pipeline.begin(Order::Pipelined).unwrap();
-        let c = pipeline.begin(Order::Pipelined).unwrap();
+        let a = pipeline.begin(Order::Pipelined(Kind::Produce)).unwrap();
+        let b = pipeline.begin(Order::Pipelined(Kind::Produce)).unwrap();
+        let c = pipeline.begin(Order::Pipelined(Kind::Produce)).unwrap();
         assert!(!pipeline.finish_front(c));
         pipeline.finish(c, frame("c"));
         assert!(pipeline.next_reply().is_none());
@@ -158,21 +167,24 @@ mod tests {
     #[test]
     fn a_barrier_is_alone() {
         let mut pipeline = Pipeline::new(7);
-        let produce = pipeline.begin(Order::Pipelined).unwrap();
+        let produce = pipeline.begin(Order::Pipelined(Kind::Produce)).unwrap();
         assert_eq!(pipeline.begin(Order::Barrier), None);
+        assert_eq!(pipeline.begin(Order::Pipelined(Kind::OffsetCommit)), None);
+        assert!(!pipeline.is_at_a_barrier());
         assert!(pipeline.finish_front(produce));
         let fetch = pipeline.begin(Order::Barrier).unwrap();
-        assert_eq!(pipeline.begin(Order::Pipelined), None);
+        assert_eq!(pipeline.begin(Order::Pipelined(Kind::Produce)), None);
         assert_eq!(pipeline.begin(Order::Barrier), None);
+        assert!(pipeline.is_at_a_barrier());
         assert!(pipeline.finish_front(fetch));
-        assert!(pipeline.begin(Order::Pipelined).is_some());
+        assert!(pipeline.begin(Order::Pipelined(Kind::Produce)).is_some());
     }
 
     #[test]
     fn requests_in_flight_are_bounded() {
         let mut pipeline = Pipeline::new(7);
         let started = (0..)
-            .take_while(|_| pipeline.begin(Order::Pipelined).is_some())
+            .take_while(|_| pipeline.begin(Order::Pipelined(Kind::Produce)).is_some())
             .count();
         assert_eq!(started, 7);
     }

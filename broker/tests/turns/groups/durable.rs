@@ -48,6 +48,68 @@ fn a_commit_is_not_answered_before_it_is_durable_and_nobody_sees_it_before() {
 }
 
 #[test]
+fn commits_that_nobody_waits_between_wait_for_the_disk_together() {
+    for shards in [1, 2] {
+        let mut broker = SimBroker::start(setup(shards, 11));
+        let mut client = broker.connect();
+        assert_eq!(commit(&mut client, &mut broker, "g", 0), 0);
+        broker.run_for(STALL);
+        stall(&broker);
+        let begun = broker.world.now();
+        let sent: Vec<i32> = (1..=MANY)
+            .map(|offset| {
+                client.send(
+                    &mut broker,
+                    ApiKey::OffsetCommit,
+                    COMMIT,
+                    &commit_body("g", offset),
+                )
+            })
+            .collect();
+        client.send(&mut broker, ApiKey::OffsetFetch, FETCH, &fetch_body("g"));
+        for correlation in sent {
+            let frame = client.receive(&mut broker);
+            let (found, error) = response(&frame, ApiKey::OffsetCommit, COMMIT, |r| {
+                decoded::<OffsetCommitResponse<'_>>(r, COMMIT).topics[0].partitions[0].error_code
+            });
+            assert_eq!((found, error), (correlation, 0));
+        }
+        let took = broker.world.now() - begun;
+        assert!(
+            took < STALL * 4,
+            "{took:?} for {MANY} commits, of which each is {STALL:?}"
+        );
+        // What is asked behind them sees them all.
+        let frame = client.receive(&mut broker);
+        let (_, offset) = response(&frame, ApiKey::OffsetFetch, FETCH, |r| {
+            decoded::<OffsetFetchResponse<'_>>(r, FETCH).groups[0].topics[0].partitions[0].committed_offset
+        });
+        assert_eq!(offset, MANY);
+    }
+}
+
+#[test]
+fn commits_whose_client_went_away_cost_nobody_anything() {
+    let mut broker = SimBroker::start(setup(2, 12));
+    let (mut client, mut other) = (broker.connect(), broker.connect());
+    assert_eq!(commit(&mut client, &mut broker, "g", 0), 0);
+    broker.run_for(STALL);
+    stall(&broker);
+    for offset in 1..=MANY {
+        client.send(
+            &mut broker,
+            ApiKey::OffsetCommit,
+            COMMIT,
+            &commit_body("g", offset),
+        );
+    }
+    client.reset();
+    broker.run_for(STALL * 4);
+    let found = committed(&mut other, &mut broker, "g").unwrap();
+    assert!((0..=MANY).contains(&found), "{found}");
+}
+
+#[test]
 fn the_log_of_offsets_stays_short() {
     let mut broker = SimBroker::start(crowded(1, 5));
     let mut client = broker.connect();
@@ -133,3 +195,5 @@ fn crowded(shards: usize, seed: u64) -> Setup {
         ..setup(shards, seed)
     }
 }
+
+const MANY: i64 = 20;
