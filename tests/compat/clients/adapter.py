@@ -25,8 +25,8 @@ class Absent(Exception):
 class Adapter:
     """One running adapter. Records are objects of partition, offset, key, value, headers and timestamp; texts or null."""
 
-    def __init__(self, command, address, folder, name):
-        self.log = open(os.path.join(folder, f"{name}.log"), "ab")
+    def __init__(self, command, address, folder):
+        self.log = open(os.path.join(folder, "client.log"), "ab")
         self.process = subprocess.Popen([*command, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, preexec_fn=end_with(os.getpid()))
 

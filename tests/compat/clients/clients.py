@@ -30,4 +30,6 @@ CLIENTS = [
     Client("Java 4", java("4.3.1")),
     Client("Java 3", java("3.9.2")),
     Client("franz-go", go("franz-go")),
+    Client("sarama", go("sarama")),
+    Client("segmentio/kafka-go", go("segmentio")),
 ]

@@ -45,7 +45,7 @@ def arguments():
 
 def column(client, features, is_kafka):
     """The client's name and version, and its outcomes: a mark and a word for each title."""
-    with rig(client.name, client.command, is_kafka) as place:
+    with rig(client.command, is_kafka) as place:
         version = place.client.version()
         outcomes = {title: outcome(place, client, title, scenario) for title, scenario in features}
     return client.name, version, outcomes

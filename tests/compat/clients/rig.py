@@ -54,14 +54,14 @@ class Rig:
 
 
 @contextmanager
-def rig(name, command, is_kafka=False):
-    """A rig for the adapter that this command starts."""
-    with tempfile.TemporaryDirectory(prefix=f"compat-{name}-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
+def rig(command, is_kafka=False):
+    """A rig for the client whose adapter this command starts."""
+    with tempfile.TemporaryDirectory(prefix="compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
         proxy = Proxy()
         broker = client = None
         try:
             broker = start_kafka(folder, proxy) if is_kafka else start(folder, proxy)
-            client = Adapter(command, proxy.address, folder, name)
+            client = Adapter(command, proxy.address, folder)
             yield Rig(broker, proxy, client)
         finally:
             if client:

@@ -126,23 +126,23 @@ func Text(data []byte) *string {
 }
 
 // Inbox holds what a consumer was pushed until it is polled for.
-type Inbox chan Record
+type Inbox[T any] chan T
 
 // NewInbox is an empty one; who pushes more than it holds waits.
-func NewInbox() Inbox { return make(Inbox, 10_000) }
+func NewInbox[T any]() Inbox[T] { return make(Inbox[T], 10_000) }
 
-// Take gives what is there, waiting at most so many milliseconds for the first record.
-func (inbox Inbox) Take(ms int) []Record {
-	taken := []Record{}
+// Take gives what is there, waiting at most so many milliseconds for the first.
+func (inbox Inbox[T]) Take(ms int) []T {
+	var taken []T
 	select {
-	case record := <-inbox:
-		taken = append(taken, record)
+	case it := <-inbox:
+		taken = append(taken, it)
 	case <-time.After(time.Duration(ms) * time.Millisecond):
 	}
 	for {
 		select {
-		case record := <-inbox:
-			taken = append(taken, record)
+		case it := <-inbox:
+			taken = append(taken, it)
 		default:
 			return taken
 		}
