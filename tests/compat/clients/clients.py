@@ -31,5 +31,8 @@ CLIENTS = [
     Client("Java 3", java("3.9.2")),
     Client("franz-go", go("franz-go")),
     Client("sarama", go("sarama")),
-    Client("segmentio/kafka-go", go("segmentio")),
+    Client("segmentio/kafka-go", go("segmentio"), {
+        "null values, empty values": "its reader gives an empty value as null, from Apache Kafka as well",
+    }),
+    Client("kafkajs", ["node", HERE / "kafkajs/main.js"]),
 ]

@@ -256,36 +256,6 @@ def automatic_commits(rig):
     group.leave(member)
 
 
-@feature("idempotent produce, connections cut in the middle")
-def idempotent_cut(rig):
-    topic = make_topic(rig.admin)
-    records = numbered(5000, padding="-" * 100)
-    for _ in range(2):
-        is_cut = rig.proxy.after(MIDDLE_BYTES, rig.proxy.cut)
-        rig.client.produce(topic, records, idempotent=True)
-        assert is_cut.is_set(), "nothing was cut"
-    same(values(rig.read(topic, 0)), values(records) * 2, "values")
-
-
-@feature("the broker is killed and starts again in the middle")
-def restart(rig):
-    group = Group(rig, 1)
-    member = group.join("only")
-    group.read(group.send(1))
-    rig.client.commit(member)
-    records = numbered(4000, first=1, padding="-" * 100)
-    is_back = rig.proxy.after(MIDDLE_BYTES, rig.restart)
-    try:
-        rig.client.produce(group.topic, records, idempotent=True)
-    except Absent:
-        rig.client.produce(group.topic, records)
-    assert is_back.wait(30), "the broker was not killed"
-    same(set(values(rig.read(group.topic, 0))), {"0", *values(records)}, "values that are there")
-    group.read(values(records), ms=500)
-    rig.client.commit(member)
-    group.leave(member)
-
-
 @feature("admin: topics")
 def admin_topics(rig):
     name, admin = f"t-{uuid.uuid4().hex[:12]}", rig.client.admin
@@ -344,3 +314,33 @@ def admin_records(rig):
     rig.send(topic, numbered(10))
     rig.client.admin("delete_records", topic=topic, partition=0, offset=4)
     same(values(rig.read(topic, 0)), [f"{n}" for n in range(4, 10)], "values")
+
+
+@feature("idempotent produce, connections cut in the middle")
+def idempotent_cut(rig):
+    topic = make_topic(rig.admin)
+    records = numbered(5000, padding="-" * 100)
+    for _ in range(2):
+        is_cut = rig.proxy.after(MIDDLE_BYTES, rig.proxy.cut)
+        rig.client.produce(topic, records, idempotent=True)
+        assert is_cut.is_set(), "nothing was cut"
+    same(values(rig.read(topic, 0)), values(records) * 2, "values")
+
+
+@feature("the broker is killed and starts again in the middle")
+def restart(rig):
+    group = Group(rig, 1)
+    member = group.join("only")
+    group.read(group.send(1))
+    rig.client.commit(member)
+    records = numbered(4000, first=1, padding="-" * 100)
+    is_back = rig.proxy.after(MIDDLE_BYTES, rig.restart)
+    try:
+        rig.client.produce(group.topic, records, idempotent=True)
+    except Absent:
+        rig.client.produce(group.topic, records)
+    assert is_back.wait(30), "the broker was not killed"
+    same(set(values(rig.read(group.topic, 0))), {"0", *values(records)}, "values that are there")
+    group.read(values(records), ms=500)
+    rig.client.commit(member)
+    group.leave(member)

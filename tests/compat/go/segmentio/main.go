@@ -58,9 +58,12 @@ func (it *adapter) produce(call wire.Call) (any, error) {
 	if call.Idempotent {
 		return nil, wire.Absent("the library has no idempotent producer")
 	}
+	// The library keeps what it knows of topics, and tries no more for one that came since.
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
 	writer := &kafka.Writer{
 		Addr: kafka.TCP(it.address), Topic: call.Topic, Balancer: asTold{}, RequiredAcks: kafka.RequireAll,
-		Compression: codecs[call.Compression], MaxAttempts: 100, BatchTimeout: time.Millisecond,
+		Compression: codecs[call.Compression], Transport: transport, MaxAttempts: 100, BatchTimeout: time.Millisecond,
 	}
 	defer writer.Close()
 	messages := make([]kafka.Message, len(call.Records))
@@ -85,7 +88,8 @@ type asTold struct{}
 func (asTold) Balance(message kafka.Message, _ ...int) int { return message.WriterData.(int) }
 
 func (it *adapter) read(call wire.Call) (any, error) {
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{it.address}, Topic: call.Topic, Partition: int(call.Partition)})
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: []string{it.address}, Topic: call.Topic, Partition: int(call.Partition), MaxWait: 100 * time.Millisecond})
 	defer reader.Close()
 	if err := reader.SetOffset(call.Offset); err != nil {
 		return nil, err
