@@ -21,11 +21,13 @@ mod consumer;
 mod delete;
 mod describe;
 mod dispatch;
+mod embedded;
 mod fetch;
 mod join;
 mod leave;
 mod member;
 mod members;
+mod migration;
 mod offsets;
 mod pending;
 mod rebalance;
@@ -56,12 +58,13 @@ use millstream_protocol::types::{TimestampMs, TopicId};
 pub use answer::*;
 pub use consumer::check_pattern;
 pub use consumer::record::{
-    ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, PartitionEpochs,
-    Partitions, TargetEpoch, TopicPartition,
+    ClassicMember, ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription,
+    PartitionEpochs, Partitions, TargetEpoch, TopicPartition,
 };
+pub use member::MemberProtocol;
 pub use record::{CommittedOffset, GroupMember, GroupMetadata, GroupRecord};
 pub use request::*;
-pub use settings::GroupSettings;
+pub use settings::{GroupSettings, MigrationPolicy};
 pub use snapshot::SnapshotCursor;
 pub use state::GroupState;
 
@@ -117,7 +120,7 @@ pub struct DeletedTopic<'a> {
 struct Group {
     /// Empty and without a record where `consumer` is there.
     classic: ClassicGroup,
-    /// A group speaks one protocol at a time.
+    /// There once a member spoke the consumer protocol, as long as one does (KIP-848); others may be classic.
     consumer: Option<ConsumerGroup>,
     offsets: Offsets,
 }
@@ -319,7 +322,10 @@ impl Group {
 
     fn expire(&mut self, kind: &TimerKind, turn: &mut Turn) {
         match &mut self.consumer {
-            Some(consumer) => consumer.expire(kind, turn),
+            Some(consumer) => {
+                let member_id = consumer.timer_fired(kind);
+                self.fence(&[member_id], turn);
+            }
             None => self.classic.expire(kind, turn),
         }
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use millstream_machine::group::{
-    ConsumerRecord, CurrentAssignment, GroupEpoch, GroupRecord, MemberState, MemberSubscription,
-    PartitionEpochs, Partitions, TargetEpoch,
+    ClassicMember, ConsumerRecord, CurrentAssignment, GroupEpoch, GroupRecord, MemberProtocol, MemberState,
+    MemberSubscription, PartitionEpochs, Partitions, TargetEpoch,
 };
-use millstream_protocol::record::offsets::consumer_group::{TopicPartition, TopicPartitions};
+use millstream_protocol::record::offsets::consumer_group::{
+    ClassicMemberMetadata, ClassicProtocol, TopicPartition, TopicPartitions,
+};
 use millstream_protocol::record::offsets::{
     ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
     ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey,
@@ -116,6 +118,30 @@ fn subscription(value: &ConsumerGroupMemberMetadataValue<'_>) -> MemberSubscript
             .map(Into::into),
         rebalance_timeout_ms: value.rebalance_timeout_ms,
         server_assignor: value.server_assignor.map(Into::into),
+        classic: value.classic_member_metadata.as_ref().and_then(classic),
+    }
+}
+
+/// `None` for a member that knows no protocol, which is none.
+fn classic(value: &ClassicMemberMetadata<'_>) -> Option<ClassicMember> {
+    let protocols = value.supported_protocols.iter().map(|it| MemberProtocol {
+        name: it.name.into(),
+        metadata: it.metadata.into(),
+    });
+    (!value.supported_protocols.is_empty()).then(|| ClassicMember {
+        session_timeout_ms: value.session_timeout_ms,
+        protocols: protocols.collect(),
+    })
+}
+
+fn classic_value(classic: &ClassicMember) -> ClassicMemberMetadata<'_> {
+    let protocols = classic.protocols.iter().map(|it| ClassicProtocol {
+        name: &it.name,
+        metadata: &it.metadata,
+    });
+    ClassicMemberMetadata {
+        session_timeout_ms: classic.session_timeout_ms,
+        supported_protocols: protocols.collect(),
     }
 }
 
@@ -129,7 +155,7 @@ fn subscription_value(subscription: &MemberSubscription) -> ConsumerGroupMemberM
         subscribed_topic_regex: Some(subscription.topic_regex.as_deref().unwrap_or("")),
         rebalance_timeout_ms: subscription.rebalance_timeout_ms,
         server_assignor: subscription.server_assignor.as_deref(),
-        classic_member_metadata: None,
+        classic_member_metadata: subscription.classic.as_ref().map(classic_value),
     }
 }
 
@@ -246,6 +272,19 @@ mod tests {
             topic_regex: Some("a.*".into()),
             rebalance_timeout_ms: 60_000,
             server_assignor: Some("range".into()),
+            classic: None,
+        };
+        let classic = MemberSubscription {
+            classic: Some(ClassicMember {
+                session_timeout_ms: 10_000,
+                protocols: ["range", "cooperative-sticky"]
+                    .map(|name| MemberProtocol {
+                        name: name.into(),
+                        metadata: [1, 2, 3].into(),
+                    })
+                    .into(),
+            }),
+            ..subscription.clone()
         };
         let current = CurrentAssignment {
             member_epoch: 5,
@@ -275,6 +314,7 @@ mod tests {
             ConsumerRecord::TargetEpoch(Some(target_epoch)),
             ConsumerRecord::TargetEpoch(None),
             ConsumerRecord::Member(id(), Some(Arc::new(subscription))),
+            ConsumerRecord::Member(id(), Some(Arc::new(classic))),
             ConsumerRecord::Member(id(), None),
             ConsumerRecord::Target(id(), Some(Arc::new(target))),
             ConsumerRecord::Target(id(), None),

@@ -1,7 +1,7 @@
 //! Kafka's settings of groups, as the machines take them.
 
 use millstream_machine::config::settings::BrokerSettings;
-use millstream_machine::group::GroupSettings;
+use millstream_machine::group::{GroupSettings, MigrationPolicy};
 use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::limits::{GROUP_BATCH_BYTES_MAX, GROUP_STATE_SHARE};
 pub fn group_settings(settings: &BrokerSettings, memory_bytes: usize) -> GroupSettings {
     let number = |name| u64::try_from(settings.number(name)).unwrap_or(0);
     let millis = |name| Duration::from_millis(number(name));
+    let policy = settings.value("group.consumer.migration.policy").to_text();
     GroupSettings {
         min_session_timeout: millis("group.min.session.timeout.ms"),
         max_session_timeout: millis("group.max.session.timeout.ms"),
@@ -20,6 +21,7 @@ pub fn group_settings(settings: &BrokerSettings, memory_bytes: usize) -> GroupSe
         consumer_heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
         consumer_group_max_size: u32::try_from(number("group.consumer.max.size")).expect("an INT"),
         consumer_assignment_interval: millis("group.consumer.assignment.interval.ms"),
+        migration: MigrationPolicy::find(&policy).expect("one of those that the setting may be"),
         offset_metadata_max_bytes: number("offset.metadata.max.bytes") as usize,
         offsets_retention: Duration::from_millis(number("offsets.retention.minutes") * 60_000),
         offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),

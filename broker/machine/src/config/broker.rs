@@ -83,6 +83,9 @@ configs! {
     /// The most members of one group of the consumer protocol.
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), acted_on;
 
+    /// Which way groups with members may go between the classic protocol and the consumer protocol.
+    "group.consumer.migration.policy": String = "bidirectional", OneOf(MIGRATION_POLICIES), acted_on;
+
     /// How long a member of the consumer protocol may be silent, in milliseconds.
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;
 
@@ -445,4 +448,5 @@ const DYNAMIC: &[&str] = &[
     "unclean.leader.election.enable",
 ];
 const PROCESS_ROLES: &[&str] = &["broker", "controller"];
+const MIGRATION_POLICIES: &[&str] = &["bidirectional", "disabled", "downgrade", "upgrade"];
 const SECURITY_PROTOCOLS: &[&str] = &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];

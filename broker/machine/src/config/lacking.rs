@@ -76,8 +76,6 @@ lacking! {
     "group.consumer.max.heartbeat.interval.ms": Int = "15000",
         "The longest heartbeat interval that a group may have";
     "group.consumer.max.session.timeout.ms": Int = "60000", "The longest session timeout that a group may have";
-    "group.consumer.migration.policy": String = "bidirectional",
-        "Whether groups change from one protocol to the other while they live";
     "group.consumer.min.assignment.interval.ms": Int = "0",
         "The shortest interval between assignments that a group may have";
     "group.consumer.min.heartbeat.interval.ms": Int = "5000",

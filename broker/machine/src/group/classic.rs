@@ -232,7 +232,9 @@ impl ClassicGroup {
                 }
                 self.expire_session(member_id, turn);
             }
-            TimerKind::Revocation(_) => panic!("{kind:?} in a classic group"),
+            TimerKind::Revocation(_) | TimerKind::Rejoin(_) | TimerKind::MemberSync(_) => {
+                panic!("{kind:?} in a classic group")
+            }
             TimerKind::Join => {
                 self.join_timer = None;
                 self.expire_join(turn);

@@ -2,7 +2,8 @@
 //! itself, giving up before others take over.
 //!
 //! Place: its parts are [`heartbeat`], the one request of a member; [`target`], what all are to have, by an
-//! [`assignor`]; [`reconcile`], one member's next step towards it; [`leave`], how members go.
+//! [`assignor`]; [`reconcile`], one member's next step towards it; [`leave`], how members go; [`classic_member`], how
+//! members that speak the classic protocol are served beside the others.
 //!
 //! Everything of it is durable: records alone change it, by [`ConsumerGroup::emit`] now and by
 //! [`ConsumerGroup::apply`] again on a load.
@@ -10,6 +11,7 @@
 //! Invariants: a partition is owned by one member at most; epochs only grow; a member's epoch is at most the target's.
 
 mod assignor;
+mod classic_member;
 mod describe;
 mod expressions;
 mod heartbeat;
@@ -20,18 +22,21 @@ mod target;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 pub(super) use heartbeat::Refusal;
 
 use super::record::GroupRecord;
 use super::state::GroupState;
-use super::timers::{Slot, TimerKind};
+use super::timers::Slot;
+#[cfg(test)]
+use super::timers::TimerKind;
 use super::turn::Turn;
 use expressions::Expressions;
 pub use expressions::check as check_pattern;
 use record::{
-    ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription, Partitions, TargetEpoch,
-    TopicPartition,
+    ClassicMember, ConsumerRecord, CurrentAssignment, GroupEpoch, MemberState, MemberSubscription,
+    Partitions, TargetEpoch, TopicPartition,
 };
 
 #[derive(Debug)]
@@ -61,6 +66,10 @@ struct ConsumerMember {
     session: Slot,
     /// When it has to have given up what it is to give up.
     revocation: Slot,
+    /// When it has to have joined again, where it speaks the classic protocol and was told to.
+    rejoin: Slot,
+    /// When it has to have asked for its assignment, where it speaks the classic protocol and has joined.
+    sync: Slot,
 }
 
 impl ConsumerGroup {
@@ -119,14 +128,14 @@ impl ConsumerGroup {
 
     /// Everything was replayed: sessions and revocations begin anew.
     pub fn load(&mut self, turn: &mut Turn) {
-        for (member_id, member) in &mut self.members {
-            let kind = TimerKind::Session(Arc::clone(member_id));
-            let due = turn.now.monotonic + turn.settings.consumer_session_timeout;
-            turn.timers.arm(&mut member.session, due, &self.group_id, kind);
-            if member.has_to_revoke() {
-                let kind = TimerKind::Revocation(Arc::clone(member_id));
-                let due = turn.in_ms(member.subscription.rebalance_timeout_ms);
-                turn.timers.arm(&mut member.revocation, due, &self.group_id, kind);
+        let member_ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
+        for member_id in member_ids {
+            self.heard_of(&member_id, turn);
+            let member = &self.members[&member_id];
+            if member.has_to_revoke() && member.classic().is_some() {
+                self.expect_rejoin(&member_id, turn);
+            } else if member.has_to_revoke() {
+                self.time_revocation(&member_id, turn);
             }
         }
     }
@@ -185,10 +194,11 @@ impl ConsumerGroup {
     #[cfg(test)]
     pub fn timers(&self) -> impl Iterator<Item = (Slot, TimerKind)> + '_ {
         self.members.iter().flat_map(|(id, member)| {
-            let session = (member.session, TimerKind::Session(Arc::clone(id)));
             [
-                session,
+                (member.session, TimerKind::Session(Arc::clone(id))),
                 (member.revocation, TimerKind::Revocation(Arc::clone(id))),
+                (member.rejoin, TimerKind::Rejoin(Arc::clone(id))),
+                (member.sync, TimerKind::MemberSync(Arc::clone(id))),
             ]
         })
     }
@@ -208,11 +218,13 @@ impl ConsumerGroup {
                 "a member is ahead of the target"
             );
             assert!(member.session.is_some(), "an immortal member");
-            let has_to_revoke = current.state == MemberState::UnrevokedPartitions;
+            let is_classic = member.classic().is_some();
             assert_eq!(
-                has_to_revoke && current.member_epoch >= 0,
-                member.revocation.is_some()
+                member.has_to_revoke() && !is_classic,
+                member.revocation.is_some(),
+                "time to revoke"
             );
+            assert!(is_classic || member.rejoin.is_none() && member.sync.is_none());
         }
         assert_eq!(self.owners, owned, "who owns what");
         assert!(self.target_epoch() <= self.group_epoch());
@@ -223,6 +235,10 @@ impl ConsumerGroup {
             .values()
             .filter(|it| it.subscription.pattern().is_some());
         assert_eq!(self.patterned, patterned.count(), "members with an expression");
+        assert!(
+            self.classic_members().count() == 0 || self.common_protocol().is_some(),
+            "classic members without a protocol in common"
+        );
     }
 
     /// The topics that a member wants, by their names and by its expression; there may be none of that name, and one
@@ -233,11 +249,11 @@ impl ConsumerGroup {
         subscription.topic_names.iter().chain(matched)
     }
 
-    fn group_epoch(&self) -> i32 {
+    pub fn group_epoch(&self) -> i32 {
         self.epoch.map_or(FIRST_EPOCH, |it| it.epoch)
     }
 
-    fn target_epoch(&self) -> i32 {
+    pub fn target_epoch(&self) -> i32 {
         self.target_epoch.map_or(0, |it| it.epoch)
     }
 
@@ -324,6 +340,11 @@ impl ConsumerMember {
     fn has_to_revoke(&self) -> bool {
         let current = self.current();
         current.state == MemberState::UnrevokedPartitions && current.member_epoch != heartbeat::AWAY_EPOCH
+    }
+
+    /// `None` where it speaks the consumer protocol.
+    fn classic(&self) -> Option<&ClassicMember> {
+        self.subscription.classic.as_ref()
     }
 
     fn target(&self) -> &Partitions {

@@ -2,16 +2,12 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use millstream_protocol::error::ErrorCode;
 
-use super::answer::{
-    ConsumerHeartbeatAnswer, DeleteOffsetsAnswer, GroupAnswer, JoinAnswer, SyncAnswer, TopicErrors,
-};
-use super::classic::ClassicGroup;
-use super::consumer::{ConsumerGroup, Refusal};
+use super::answer::{ConsumerHeartbeatAnswer, DeleteOffsetsAnswer, GroupAnswer, SyncAnswer, TopicErrors};
+use super::consumer::Refusal;
 use super::fetch::fetch;
 use super::request::{
     CommitRequest, ConsumerHeartbeatRequest, DeleteOffsetsRequest, GroupRequest, JoinRequest, LeaveRequest,
@@ -39,7 +35,10 @@ impl GroupCoordinator {
             GroupRequest::Join(request) => return self.join(now, ticket, request, effects),
             GroupRequest::Sync(request) => return self.sync(now, ticket, request, effects),
             GroupRequest::Heartbeat(request) => {
-                let act = |group: &mut Group, turn: &mut Turn| group.classic.heartbeat(&request, turn);
+                let act = |group: &mut Group, turn: &mut Turn| match &mut group.consumer {
+                    Some(consumer) => consumer.classic_heartbeat(&request, turn),
+                    None => group.classic.heartbeat(&request, turn),
+                };
                 let alive = self.with_group(&request.group_id, now, effects, act);
                 GroupAnswer::Heartbeat(code(alive.unwrap_or(Err(ErrorCode::UnknownMemberId))))
             }
@@ -99,10 +98,7 @@ impl GroupCoordinator {
         }
         let joined = self.with_group(&group_id, now, effects, |group, turn| {
             if !group.become_classic(turn) {
-                return Some(JoinAnswer::refusal(
-                    ErrorCode::InconsistentGroupProtocol,
-                    "".into(),
-                ));
+                return Some(group.join_consumers(&request, turn));
             }
             group.classic.join(ticket, request, turn);
             None
@@ -132,17 +128,10 @@ impl GroupCoordinator {
                 return Err((ErrorCode::CoordinatorNotAvailable, message));
             }
         }
-        let act = |group: &mut Group, turn: &mut Turn| {
-            let consumer = group
-                .become_consumer(request.member_epoch == 0, turn)
-                .ok_or_else(|| {
-                    let message = format!("Group {group_id} is not a consumer group.");
-                    (ErrorCode::GroupIdNotFound, message)
-                })?;
-            consumer.heartbeat(request, turn)
-        };
-        self.with_group(&group_id, now, effects, act)
-            .expect("it is there")
+        self.with_group(&group_id, now, effects, |group, turn| {
+            group.consumer_heartbeat(request, turn)
+        })
+        .expect("it is there")
     }
 
     fn sync(
@@ -153,20 +142,22 @@ impl GroupCoordinator {
         effects: &mut Effects,
     ) -> Option<GroupAnswer> {
         let group_id = request.group_id.clone();
-        let synced = self.with_group(&group_id, now, effects, |group, turn| {
-            group.classic.sync(ticket, request, turn);
+        let refusal = |error| Some(SyncAnswer::refusal(error));
+        let synced = self.with_group(&group_id, now, effects, |group, turn| match &mut group.consumer {
+            Some(consumer) => consumer.sync(&request, turn).map_or_else(refusal, Some),
+            None => {
+                group.classic.sync(ticket, request, turn);
+                None
+            }
         });
-        let refusal = || GroupAnswer::Sync(SyncAnswer::refusal(ErrorCode::UnknownMemberId));
-        synced.is_none().then(refusal)
+        let answer = synced.unwrap_or_else(|| refusal(ErrorCode::UnknownMemberId));
+        answer.map(GroupAnswer::Sync)
     }
 
     fn leave(&mut self, now: Now, request: LeaveRequest, effects: &mut Effects) -> GroupAnswer {
         let group_id = request.group_id.clone();
         GroupAnswer::Leave(if self.groups.contains_key(&*group_id) {
-            let act = |group: &mut Group, turn: &mut Turn| match &mut group.consumer {
-                Some(consumer) => consumer.remove_members(request, turn),
-                None => group.classic.leave(request, turn),
-            };
+            let act = |group: &mut Group, turn: &mut Turn| group.leave(request, turn);
             self.with_group(&group_id, now, effects, act)
                 .expect("it is there")
         } else {
@@ -215,33 +206,6 @@ impl GroupCoordinator {
         deleted.unwrap_or(Err(ErrorCode::GroupIdNotFound))?;
         self.remove(group_id);
         Ok(())
-    }
-}
-
-impl Group {
-    /// False where it has members of the other protocol.
-    fn become_classic(&mut self, turn: &mut Turn) -> bool {
-        if self.consumer.as_ref().is_some_and(|it| !it.is_empty()) {
-            return false;
-        }
-        if let Some(mut consumer) = self.consumer.take() {
-            consumer.end(turn);
-        }
-        true
-    }
-
-    /// `None` where it has members of the other protocol, or has none and nobody `joins`.
-    fn become_consumer(&mut self, joins: bool, turn: &mut Turn) -> Option<&mut ConsumerGroup> {
-        if self.consumer.is_none() {
-            if !joins || !self.classic.is_empty() {
-                return None;
-            }
-            let group_id = Arc::clone(&self.classic.group_id);
-            self.classic.end(turn);
-            self.classic = ClassicGroup::new(&group_id, Some(turn.now.wall));
-            self.consumer = Some(ConsumerGroup::new(&group_id));
-        }
-        self.consumer.as_mut()
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Ticket;
+use super::consumer::record::{ClassicMember, MemberSubscription};
 use super::record::GroupMember;
 use super::request::{JoinRequest, Protocol};
 use super::timers::Slot;
@@ -33,8 +34,9 @@ pub(super) struct Member {
     pub(super) owes_sync: bool,
 }
 
+/// A protocol that a member knows, with what the assignor wants to know of the member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MemberProtocol {
+pub struct MemberProtocol {
     pub name: Arc<str>,
     pub metadata: Arc<[u8]>,
 }
@@ -82,6 +84,30 @@ impl Member {
             parked_sync: None,
             protocols: Box::new([protocol]),
             assignment: Arc::clone(&member.assignment),
+            parked_join: None,
+            owes_sync: false,
+        }
+    }
+
+    /// Who spoke this protocol in a group of the consumer protocol that becomes a classic one.
+    pub fn migrated(
+        member_id: &Arc<str>,
+        subscription: &MemberSubscription,
+        classic: &ClassicMember,
+        assignment: Arc<[u8]>,
+    ) -> Self {
+        Self {
+            member_id: Arc::clone(member_id),
+            group_instance_id: subscription.instance_id.clone(),
+            client_id: Arc::clone(&subscription.client_id),
+            client_host: Arc::clone(&subscription.client_host),
+            rebalance_timeout_ms: subscription.rebalance_timeout_ms,
+            session_timeout_ms: classic.session_timeout_ms,
+            session: None,
+            is_new: false,
+            parked_sync: None,
+            protocols: classic.protocols.clone(),
+            assignment,
             parked_join: None,
             owes_sync: false,
         }

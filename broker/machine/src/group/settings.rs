@@ -20,6 +20,8 @@ pub struct GroupSettings {
     pub consumer_group_max_size: u32,
     /// `group.consumer.assignment.interval.ms`: the shortest time between two assignments of a group.
     pub consumer_assignment_interval: Duration,
+    /// `group.consumer.migration.policy`: which way groups with members may go from one protocol to the other.
+    pub migration: MigrationPolicy,
     /// `offset.metadata.max.bytes`: of the text beside one committed offset, inclusive.
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`: how long an empty group's offsets are kept.
@@ -35,6 +37,41 @@ pub struct GroupSettings {
     pub state_bytes_max: u64,
 }
 
+/// Between the classic protocol and the consumer protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    Disabled,
+    Upgrade,
+    Downgrade,
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// By the name that the setting has; `None` for another text.
+    pub fn find(name: &str) -> Option<Self> {
+        Some(match name {
+            "disabled" => MigrationPolicy::Disabled,
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            "bidirectional" => MigrationPolicy::Bidirectional,
+            _ => return None,
+        })
+    }
+
+    /// Whether members of both protocols may be in one group.
+    pub(super) fn allows_mixing(self) -> bool {
+        self != MigrationPolicy::Disabled
+    }
+
+    pub(super) fn allows_upgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional)
+    }
+
+    pub(super) fn allows_downgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Downgrade | MigrationPolicy::Bidirectional)
+    }
+}
+
 /// Kafka's defaults, and 64 MiB of state.
 impl Default for GroupSettings {
     fn default() -> Self {
@@ -47,6 +84,7 @@ impl Default for GroupSettings {
             consumer_heartbeat_interval: Duration::from_secs(5),
             consumer_group_max_size: i32::MAX as u32,
             consumer_assignment_interval: Duration::from_secs(1),
+            migration: MigrationPolicy::Bidirectional,
             offset_metadata_max_bytes: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),

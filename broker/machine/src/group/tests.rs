@@ -1,7 +1,11 @@
 //! The coordinator as its shell sees it: one behaviour a file.
 
+mod classic_peer;
 mod consumers;
 mod limits;
+mod migrating;
+mod migrations;
+mod mixed_table;
 mod model;
 mod offsets;
 mod rebalances;

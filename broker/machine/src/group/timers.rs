@@ -17,6 +17,10 @@ pub(super) enum TimerKind {
     Session(Arc<str>),
     /// A member of the consumer protocol has to have given up what it is to give up.
     Revocation(Arc<str>),
+    /// A classic member of a group of the consumer protocol has to join again.
+    Rejoin(Arc<str>),
+    /// Such a member has joined, and has to ask for its assignment.
+    MemberSync(Arc<str>),
     /// The members have to join, or the initial rebalance was delayed long enough.
     Join,
     /// The members have to ask for their assignments.

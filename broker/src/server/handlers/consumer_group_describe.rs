@@ -91,7 +91,11 @@ fn member<'a>(image: &'a ClusterImage, member: &'a DescribedConsumer) -> Member<
         subscribed_topic_regex: Some(subscription.topic_regex.as_deref().unwrap_or_default()),
         assignment: assignment(image, &member.assigned),
         target_assignment: assignment(image, &member.target),
-        member_type: SPEAKS_CONSUMER_PROTOCOL,
+        member_type: if subscription.classic.is_some() {
+            CLASSIC
+        } else {
+            CONSUMER
+        },
     }
 }
 
@@ -110,4 +114,7 @@ fn assignment<'a>(image: &'a ClusterImage, partitions: &Partitions) -> Assignmen
     }
 }
 
-const SPEAKS_CONSUMER_PROTOCOL: i8 = 1;
+/// A member that speaks the classic protocol.
+const CLASSIC: i8 = 0;
+/// A member that speaks the consumer protocol.
+const CONSUMER: i8 = 1;

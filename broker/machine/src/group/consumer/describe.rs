@@ -41,7 +41,11 @@ impl ConsumerGroup {
             .members
             .get(&*request.member_id)
             .ok_or(ErrorCode::UnknownMemberId)?;
-        if !request.understands_new_errors {
+        let stale = match member.classic() {
+            Some(_) => ErrorCode::IllegalGeneration,
+            None => ErrorCode::StaleMemberEpoch,
+        };
+        if member.classic().is_none() && !request.understands_new_errors {
             return Err(ErrorCode::UnsupportedVersion);
         }
         let current = member.current();
@@ -52,7 +56,7 @@ impl ConsumerGroup {
         if request.generation_id < current.member_epoch && request.topics.iter().all(had_all) {
             return Ok(());
         }
-        Err(ErrorCode::StaleMemberEpoch)
+        Err(stale)
     }
 
     /// Who says that it is a member has to be one at its epoch.
@@ -65,10 +69,11 @@ impl ConsumerGroup {
             };
         };
         let member = self.members.get(&**member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if member.current().member_epoch != request.member_epoch {
-            return Err(ErrorCode::StaleMemberEpoch);
+        match member.classic() {
+            _ if member.current().member_epoch == request.member_epoch => Ok(()),
+            Some(_) => Err(ErrorCode::IllegalGeneration),
+            None => Err(ErrorCode::StaleMemberEpoch),
         }
-        Ok(())
     }
 }
 

@@ -20,20 +20,19 @@ use super::{ConsumerGroup, ConsumerMember, expressions};
 pub(in crate::group) type Refusal = (ErrorCode, String);
 
 impl ConsumerGroup {
-    /// The request is one that [`ConsumerHeartbeatRequest::check`] lets through.
+    /// The request is one that [`ConsumerHeartbeatRequest::check`] lets through, and does not leave.
     pub fn heartbeat(
         &mut self,
         request: ConsumerHeartbeatRequest,
         turn: &mut Turn,
     ) -> Result<ConsumerHeartbeatAnswer, Refusal> {
-        if request.member_epoch < 0 {
-            return self.leave(&request, turn);
-        }
+        assert!(request.member_epoch >= 0, "a heartbeat that leaves");
         self.check_place(&request.member_id, turn)?;
         self.check_room(&request, turn)?;
         let member_id = self.find_member(&request, turn)?;
         let had = self.assigned(&member_id);
-        let wants_other = self.subscribe(&member_id, &request, turn);
+        let wants_other = self.subscribe(&member_id, |before| subscription(before, &request), turn);
+        self.forgive_classic(&member_id, turn);
         self.heard_of(&member_id, turn);
         self.hold_against_image(wants_other, turn);
         self.assign_if_due(turn)?;
@@ -48,15 +47,18 @@ impl ConsumerGroup {
         })
     }
 
-    /// The member's session lasts its whole time from now on.
-    fn heard_of(&mut self, member_id: &Arc<str>, turn: &mut Turn) {
+    /// The member's session lasts its whole time from now on: its own where it speaks the classic protocol.
+    pub(super) fn heard_of(&mut self, member_id: &Arc<str>, turn: &mut Turn) {
         let member = self.members.get_mut(member_id).expect("a member of the group");
-        let due = turn.now.monotonic + turn.settings.consumer_session_timeout;
+        let due = match member.classic() {
+            Some(classic) => turn.in_ms(classic.session_timeout_ms),
+            None => turn.now.monotonic + turn.settings.consumer_session_timeout,
+        };
         let kind = TimerKind::Session(Arc::clone(member_id));
         turn.timers.arm(&mut member.session, due, &self.group_id, kind);
     }
 
-    fn check_place(&self, member_id: &str, turn: &Turn) -> Result<(), Refusal> {
+    pub fn check_place(&self, member_id: &str, turn: &Turn) -> Result<(), Refusal> {
         let size_max = turn.settings.consumer_group_max_size;
         if self.members.len() < size_max as usize || self.members.contains_key(member_id) {
             return Ok(());
@@ -66,7 +68,7 @@ impl ConsumerGroup {
     }
 
     /// A member may grow by what it subscribes to, and its record may not be larger than a record can be.
-    fn check_room(&self, request: &ConsumerHeartbeatRequest, turn: &Turn) -> Result<(), Refusal> {
+    pub fn check_room(&self, request: &ConsumerHeartbeatRequest, turn: &Turn) -> Result<(), Refusal> {
         let bytes = request.bytes();
         if bytes > turn.settings.group_record_bytes_max as u64 {
             let message = String::from("The member subscribes to more than a record can hold.");
@@ -112,9 +114,11 @@ impl ConsumerGroup {
         Ok(member_id)
     }
 
-    /// Whether the instance id is free: its owner went away for a while.
+    /// Whether the instance id is free: its owner went away for a while, or speaks the classic protocol, in which a
+    /// new member takes over at once.
     fn check_released(&self, owner: &Arc<str>, member_id: &str, instance_id: &str) -> Result<(), Refusal> {
-        if self.members[owner].current().member_epoch == AWAY_EPOCH {
+        let owner_now = &self.members[owner];
+        if owner_now.classic().is_some() || owner_now.current().member_epoch == AWAY_EPOCH {
             return Ok(());
         }
         let message = format!(
@@ -151,7 +155,7 @@ impl ConsumerGroup {
     }
 
     /// A static member that was away is back, under another id or its own.
-    fn replace(&mut self, old_id: &Arc<str>, new_id: &Arc<str>, turn: &mut Turn) {
+    pub(super) fn replace(&mut self, old_id: &Arc<str>, new_id: &Arc<str>, turn: &mut Turn) {
         let member = &self.members[old_id];
         let (subscription, target) = (Arc::clone(&member.subscription), member.target.clone());
         let current = CurrentAssignment {
@@ -170,21 +174,16 @@ impl ConsumerGroup {
     }
 
     /// Writes what the member says of itself, if it is new. True where it subscribes to other topics than before.
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         member_id: &Arc<str>,
-        request: &ConsumerHeartbeatRequest,
+        after: impl FnOnce(&MemberSubscription) -> MemberSubscription,
         turn: &mut Turn,
     ) -> bool {
         let before = self.members.get(member_id).map(|it| Arc::clone(&it.subscription));
         let is_new = before.is_none();
-        let before = before.unwrap_or_else(|| {
-            Arc::new(MemberSubscription {
-                rebalance_timeout_ms: -1,
-                ..MemberSubscription::default()
-            })
-        });
-        let after = subscription(&before, request);
+        let before = before.unwrap_or_else(|| Arc::new(MemberSubscription::unsaid()));
+        let after = after(&before);
         let wants_other = after.topic_names != before.topic_names || after.pattern() != before.pattern();
         if is_new || after != *before {
             self.emit(
@@ -279,12 +278,7 @@ fn subscription(before: &MemberSubscription, request: &ConsumerHeartbeatRequest)
         None => old.clone(),
     };
     let topic_names = match &request.subscribed_topic_names {
-        Some(names) => {
-            let mut names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(name.as_str())).collect();
-            names.sort();
-            names.dedup();
-            names.into()
-        }
+        Some(names) => MemberSubscription::names(names.iter().map(String::as_str)),
         None => before.topic_names.clone(),
     };
     MemberSubscription {
@@ -299,6 +293,7 @@ fn subscription(before: &MemberSubscription, request: &ConsumerHeartbeatRequest)
             timeout => timeout,
         },
         server_assignor: or(&request.server_assignor, &before.server_assignor),
+        classic: None,
     }
 }
 
@@ -325,13 +320,13 @@ fn check_epoch(member: &ConsumerMember, request: &ConsumerHeartbeatRequest) -> R
 }
 
 /// As Kafka writes an id that it draws.
-fn new_member_id(draw: u128) -> Arc<str> {
+pub(super) fn new_member_id(draw: u128) -> Arc<str> {
     let text = TopicId::new(draw.to_be_bytes()).to_base64();
     core::str::from_utf8(&text).expect("base64 is ASCII").into()
 }
 
 /// More than a member takes beside its texts and its partitions.
-const NEW_MEMBER_BYTES: u64 = 2048;
+pub(super) const NEW_MEMBER_BYTES: u64 = 2048;
 /// By which a member says that it leaves.
 pub(super) const LEAVE_EPOCH: i32 = -1;
 /// By which a static member says that it will be back.

@@ -14,12 +14,12 @@ use super::heartbeat::{AWAY_EPOCH, Refusal};
 use super::record::{ConsumerRecord, CurrentAssignment, PartitionEpochs};
 
 impl ConsumerGroup {
-    /// A heartbeat that says so.
-    pub(super) fn leave(
+    /// A heartbeat that says so. The answer, and who is to be fenced then.
+    pub fn leave(
         &mut self,
         request: &ConsumerHeartbeatRequest,
         turn: &mut Turn,
-    ) -> Result<ConsumerHeartbeatAnswer, Refusal> {
+    ) -> Result<(ConsumerHeartbeatAnswer, Option<Arc<str>>), Refusal> {
         let member_id: Arc<str> = request.member_id.as_str().into();
         match &request.instance_id {
             Some(instance_id) => {
@@ -29,50 +29,72 @@ impl ConsumerGroup {
             None if !self.members.contains_key(&member_id) => return Err(self.unknown(&member_id)),
             None => {}
         }
-        if request.member_epoch == AWAY_EPOCH {
+        let is_away = request.member_epoch == AWAY_EPOCH;
+        if is_away {
             self.go_away(&member_id, turn);
-        } else {
-            self.fence(&[Arc::clone(&member_id)], turn);
         }
-        Ok(ConsumerHeartbeatAnswer {
+        let answer = ConsumerHeartbeatAnswer {
             member_epoch: request.member_epoch,
             heartbeat_interval_ms: 0,
-            ..ConsumerHeartbeatAnswer::to(member_id, turn)
-        })
+            ..ConsumerHeartbeatAnswer::to(Arc::clone(&member_id), turn)
+        };
+        Ok((answer, (!is_away).then_some(member_id)))
     }
 
-    /// LeaveGroup, by which administrators remove members.
-    pub fn remove_members(&mut self, request: LeaveRequest, turn: &mut Turn) -> LeaveAnswer {
+    /// LeaveGroup, by which classic members leave and administrators remove any. The answer, and who is to be fenced.
+    pub fn find_leaving(&self, request: LeaveRequest) -> (LeaveAnswer, Vec<Arc<str>>) {
         let mut leaving = Vec::new();
         let members = request.members.into_iter().map(|member| {
-            let found = self.find_leaving(&member);
+            let found = self.find(&member);
             let error = found.as_ref().map_or_else(|error| *error, |_| ErrorCode::None);
             leaving.extend(found);
             member.answered(error)
         });
-        let members = members.collect();
+        let answer = LeaveAnswer {
+            error: ErrorCode::None,
+            members: members.collect(),
+        };
         leaving.sort();
         leaving.dedup();
-        if !leaving.is_empty() {
-            self.fence(&leaving, turn);
-        }
-        LeaveAnswer {
-            error: ErrorCode::None,
-            members,
-        }
+        (answer, leaving)
     }
 
-    /// One of a member's timers is due.
-    pub fn expire(&mut self, kind: &TimerKind, turn: &mut Turn) {
-        let (TimerKind::Session(member_id) | TimerKind::Revocation(member_id)) = kind else {
+    /// One of a member's timers is due: its time is over.
+    pub fn timer_fired(&mut self, kind: &TimerKind) -> Arc<str> {
+        let (TimerKind::Session(member_id)
+        | TimerKind::Revocation(member_id)
+        | TimerKind::Rejoin(member_id)
+        | TimerKind::MemberSync(member_id)) = kind
+        else {
             panic!("{kind:?} in a consumer group");
         };
         let member = self.members.get_mut(member_id).expect("a timer of a member");
-        match kind {
-            TimerKind::Session(_) => member.session = None,
-            _ => member.revocation = None,
+        let slot = match kind {
+            TimerKind::Revocation(_) => &mut member.revocation,
+            TimerKind::Rejoin(_) => &mut member.rejoin,
+            TimerKind::MemberSync(_) => &mut member.sync,
+            _ => &mut member.session,
+        };
+        *slot = None;
+        Arc::clone(member_id)
+    }
+
+    /// Takes members out; who is left gets their partitions in the next epoch.
+    pub fn fence(&mut self, member_ids: &[Arc<str>], turn: &mut Turn) {
+        for member_id in member_ids {
+            self.remove_member(member_id, turn);
         }
-        self.fence(&[Arc::clone(member_id)], turn);
+        let metadata_hash = self.metadata_hash(turn.image);
+        self.next_epoch(metadata_hash, turn);
+    }
+
+    /// The group is over: its members are members of a classic group from now on.
+    pub fn dissolve(&mut self, turn: &mut Turn) {
+        let member_ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
+        for member_id in member_ids {
+            self.remove_member(&member_id, turn);
+        }
+        self.end(turn);
     }
 
     /// The group is over, and has no members: tombstones for what is left of it.
@@ -86,23 +108,18 @@ impl ConsumerGroup {
         }
     }
 
-    /// Takes members out; who is left gets their partitions in the next epoch.
-    fn fence(&mut self, member_ids: &[Arc<str>], turn: &mut Turn) {
-        for member_id in member_ids {
-            self.remove_member(member_id, turn);
-        }
-        let metadata_hash = self.metadata_hash(turn.image);
-        self.next_epoch(metadata_hash, turn);
-    }
-
     pub(super) fn remove_member(&mut self, member_id: &Arc<str>, turn: &mut Turn) {
         let member = self.members.get_mut(member_id).expect("a member of the group");
         let (had_current, had_target) = (member.current.is_some(), member.target.is_some());
-        let kind = TimerKind::Session(Arc::clone(member_id));
-        turn.timers.disarm(&mut member.session, &self.group_id, kind);
-        let kind = TimerKind::Revocation(Arc::clone(member_id));
-        turn.timers.disarm(&mut member.revocation, &self.group_id, kind);
         let id = || Arc::clone(member_id);
+        for (slot, kind) in [
+            (&mut member.session, TimerKind::Session(id())),
+            (&mut member.revocation, TimerKind::Revocation(id())),
+            (&mut member.rejoin, TimerKind::Rejoin(id())),
+            (&mut member.sync, TimerKind::MemberSync(id())),
+        ] {
+            turn.timers.disarm(slot, &self.group_id, kind);
+        }
         if had_current {
             self.emit(ConsumerRecord::Current(id(), None), turn);
         }
@@ -131,7 +148,7 @@ impl ConsumerGroup {
         turn.timers.disarm(&mut member.revocation, &self.group_id, kind);
     }
 
-    fn find_leaving(&self, member: &LeavingMember) -> Result<Arc<str>, ErrorCode> {
+    fn find(&self, member: &LeavingMember) -> Result<Arc<str>, ErrorCode> {
         let Some(instance_id) = &member.group_instance_id else {
             let known = self.members.get_key_value(&*member.member_id);
             return known

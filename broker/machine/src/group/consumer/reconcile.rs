@@ -52,17 +52,19 @@ impl ConsumerGroup {
             has_owner: &|partition| self.owners.contains_key(partition),
         };
         let next = step.next();
-        if next == *current {
-            return;
+        if next != *current {
+            let record = ConsumerRecord::Current(Arc::clone(member_id), Some(Arc::new(next)));
+            self.emit(record, turn);
+            self.time_revocation(member_id, turn);
         }
-        let has_to_revoke = next.state == MemberState::UnrevokedPartitions;
-        self.emit(
-            ConsumerRecord::Current(Arc::clone(member_id), Some(Arc::new(next))),
-            turn,
-        );
+    }
+
+    /// The member has its whole time from now on to give up what it is to give up. Who speaks the classic protocol is
+    /// told to join again, and has the time from then on.
+    pub(super) fn time_revocation(&mut self, member_id: &Arc<str>, turn: &mut Turn) {
         let member = self.members.get_mut(member_id).expect("a member of the group");
         let kind = TimerKind::Revocation(Arc::clone(member_id));
-        if has_to_revoke {
+        if member.has_to_revoke() && member.classic().is_none() {
             let due = turn.in_ms(member.subscription.rebalance_timeout_ms);
             turn.timers.arm(&mut member.revocation, due, &self.group_id, kind);
         } else {

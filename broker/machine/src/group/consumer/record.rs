@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
+use super::super::member::{MemberProtocol, protocol_bytes};
 use millstream_protocol::types::{PartitionIndex, TimestampMs, TopicId};
 
 /// A partition by its topic's id.
@@ -59,6 +60,16 @@ pub struct MemberSubscription {
     pub rebalance_timeout_ms: i32,
     /// `None` for the group's choice.
     pub server_assignor: Option<Arc<str>>,
+    /// `None` for a member that speaks the consumer protocol.
+    pub classic: Option<ClassicMember>,
+}
+
+/// What a member that speaks the classic protocol says besides (Kafka's `ClassicMemberMetadata`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassicMember {
+    pub session_timeout_ms: i32,
+    /// In its order of preference, each name once; at least one.
+    pub protocols: Box<[MemberProtocol]>,
 }
 
 /// Where a member stands (Kafka's `ConsumerGroupCurrentMemberAssignmentValue`).
@@ -104,9 +115,23 @@ impl ConsumerRecord {
 }
 
 impl MemberSubscription {
+    /// Of a member that said nothing yet.
+    pub(super) fn unsaid() -> Self {
+        Self {
+            rebalance_timeout_ms: -1,
+            ..Self::default()
+        }
+    }
+
     /// The expression that it subscribes by, if there is one.
     pub(super) fn pattern(&self) -> Option<&Arc<str>> {
         self.topic_regex.as_ref()
+    }
+
+    /// Names as a subscription has them.
+    pub(in crate::group) fn names<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Arc<str>]> {
+        let names: BTreeSet<&str> = names.collect();
+        names.into_iter().map(Arc::from).collect()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -118,7 +143,11 @@ impl MemberSubscription {
         ];
         let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
         let names: usize = self.topic_names.iter().map(|name| name.len() + 40).sum();
-        64 + (texts + names + self.client_id.len() + self.client_host.len()) as u64
+        let classic = self
+            .classic
+            .as_ref()
+            .map_or(0, |it| protocol_bytes(&it.protocols));
+        64 + classic + (texts + names + self.client_id.len() + self.client_host.len()) as u64
     }
 }
 

@@ -113,7 +113,7 @@ impl ConsumerGroup {
     }
 
     /// Changes with every topic that is subscribed to: made, deleted, or with more partitions. 0 without topics.
-    pub(super) fn metadata_hash(&self, image: &ClusterImage) -> i64 {
+    pub fn metadata_hash(&self, image: &ClusterImage) -> i64 {
         let subscriptions = self.members.values().map(|member| &member.subscription);
         let names: BTreeSet<&Arc<str>> = subscriptions.flat_map(|it| self.names_of(it)).collect();
         let topics = names.into_iter().filter_map(|name| image.topic_by_name(name));

@@ -1,0 +1,160 @@
+//! Every request of the classic protocol in every state of a group of members of both protocols: the answer that Kafka
+//! gives.
+
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use super::classic_peer::*;
+use super::consumers::{Consumer, world};
+use super::world::*;
+use crate::group::*;
+
+/// Where the classic member stands that asks.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// It has what it is to have.
+    Settled,
+    /// There is another target.
+    Behind,
+    /// It has to give something up.
+    Revoking,
+    /// Somebody else has to.
+    Waiting,
+}
+
+const STATES: [State; 4] = [State::Settled, State::Behind, State::Revoking, State::Waiting];
+
+/// By request and asker: the answers where the member is settled, behind, revoking, waiting. A code stands with its
+/// beginning.
+const TABLE: &str = "
+join       nobody    MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED
+join       old       NONE               NONE               NONE               NONE
+join       stranger  NONE               NONE               NONE               NONE
+join       member    NONE               NONE               NONE               NONE
+join       consumer  NONE               NONE               NONE               NONE
+join       fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+changed    member    NONE               NONE               NONE               NONE
+alien      member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+other-type member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+no-names   member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+malformed  member    UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER
+short      member    INVALID_SESSION    INVALID_SESSION    INVALID_SESSION    INVALID_SESSION
+sync       member    NONE               REBALANCE          NONE               NONE
+sync       stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+sync       stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync       consumer  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync       fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync-as-x  member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+sync-by-x  member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+heartbeat  member    NONE               REBALANCE          REBALANCE          NONE
+heartbeat  stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+heartbeat  stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+heartbeat  consumer  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+heartbeat  fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+leave      member    NONE               NONE               NONE               NONE
+leave      consumer  NONE               NONE               NONE               NONE
+leave      stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+commit     member    NONE               NONE               NONE               NONE
+commit     stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+commit     stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+describe   member    GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND
+delete     member    NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP
+";
+
+#[test]
+fn every_classic_request_in_every_state_of_a_mixed_group() {
+    for line in TABLE.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for (state, expected) in STATES.into_iter().zip(&words[2..]) {
+            let (mut world, member) = group(state);
+            let request = request(&mut world, &member, words[0], words[1]);
+            let answer = error_of(&world.told(request));
+            assert!(
+                answer.name().starts_with(expected),
+                "{} of {} where {state:?}: {answer:?}",
+                words[0],
+                words[1]
+            );
+        }
+    }
+}
+
+fn group(state: State) -> (World, ClassicPeer) {
+    let mut world = world();
+    let mut member = ClassicPeer {
+        is_eager: false,
+        ..ClassicPeer::new()
+    };
+    let mut consumer = Consumer::new("c");
+    match state {
+        State::Settled => {
+            consumer.joins(&mut world, &["u"]);
+            member.joins(&mut world, &["t"]);
+        }
+        State::Behind => {
+            stable(&mut world, core::slice::from_mut(&mut member), &["t"]);
+            consumer.joins(&mut world, &["t"]);
+        }
+        State::Revoking => {
+            stable(&mut world, core::slice::from_mut(&mut member), &["t"]);
+            consumer.joins(&mut world, &["t"]);
+            member.joins(&mut world, &["t"]);
+        }
+        State::Waiting => {
+            consumer.joins(&mut world, &["t"]);
+            member.joins(&mut world, &["t"]);
+        }
+    }
+    (world, member)
+}
+
+fn request(world: &mut World, member: &ClassicPeer, kind: &str, who: &str) -> GroupRequest {
+    let id = match who {
+        "nobody" | "old" => "",
+        "stranger" => "who",
+        "consumer" => "c",
+        _ => &member.member_id,
+    };
+    let generation = member.generation - i32::from(who == "stale");
+    let instance_id = (who == "fenced").then(|| String::from("nobody's"));
+    match kind {
+        "sync" | "sync-as-x" | "sync-by-x" => GroupRequest::Sync(SyncRequest {
+            group_instance_id: instance_id,
+            protocol_type: (kind == "sync-as-x").then(|| "x".into()),
+            protocol_name: (kind == "sync-by-x").then(|| "x".into()),
+            ..sync(id, generation, &[])
+        }),
+        "heartbeat" => GroupRequest::Heartbeat(HeartbeatRequest {
+            group_instance_id: instance_id,
+            ..heartbeat(id, generation)
+        }),
+        "leave" => GroupRequest::Leave(leave(id, None)),
+        "commit" => GroupRequest::CommitOffsets(commit(id, generation, "none", 1)),
+        "describe" => GroupRequest::Describe(DescribeRequest { group_id: "g".into() }),
+        "delete" => GroupRequest::Delete(DeleteRequest { group_id: "g".into() }),
+        _ => {
+            let request = ClassicPeer {
+                member_id: id.into(),
+                instance_id,
+                ..member.clone()
+            }
+            .joining(world, &["t"]);
+            GroupRequest::Join(spoilt(request, kind, who))
+        }
+    }
+}
+
+fn spoilt(mut request: JoinRequest, kind: &str, who: &str) -> JoinRequest {
+    request.requires_known_member_id = who != "old";
+    match kind {
+        "changed" => request.protocols[0].metadata = metadata(&["t", "u"], &Partitions::new()).into(),
+        "alien" => request.protocols[0].name = "alien".into(),
+        "other-type" => request.protocol_type = "connect".into(),
+        "no-names" => request.protocols = vec![],
+        "malformed" => request.protocols[0].metadata = [0, 1, 7].into(),
+        "short" => request.session_timeout_ms = 5,
+        _ => {}
+    }
+    request
+}
