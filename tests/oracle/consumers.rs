@@ -4,8 +4,6 @@ use millstream_protocol::message::consumer_group_describe::ConsumerGroupDescribe
 use millstream_protocol::message::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, TopicPartitions,
 };
-use millstream_protocol::message::consumer_protocol::ConsumerProtocolSubscription;
-use millstream_protocol::message::data::Data;
 use millstream_protocol::message::delete_groups::DeleteGroupsRequest;
 use millstream_protocol::message::describe_groups::DescribeGroupsRequest;
 use millstream_protocol::message::heartbeat::HeartbeatRequest;
@@ -13,14 +11,13 @@ use millstream_protocol::message::join_group::{JoinGroupRequest, JoinGroupReques
 use millstream_protocol::message::list_groups::ListGroupsRequest;
 use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
 use millstream_protocol::message::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
-use millstream_protocol::primitive::Writer;
 use millstream_protocol::types::TopicId;
 
 use super::committed::{awake, committing};
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
-    for group in ["new", "made", "shared", "fixed", "matched", "down", "up"] {
+    for group in ["new", "made", "shared", "fixed", "matched"] {
         awake(talk, group);
     }
     talk.topic("split", 2, &[]);
@@ -30,7 +27,6 @@ pub fn ask(talk: &mut Talk) {
     fixed(talk);
     matched(talk);
     outside(talk);
-    mixed(talk);
 }
 
 /// What makes a sound request to join one that is refused.
@@ -298,39 +294,6 @@ fn matched(talk: &mut Talk) {
     talk.ask("matched: leaves", &alive("matched", ONE, -1), 1);
 }
 
-/// Members of both protocols in one group.
-fn mixed(talk: &mut Talk) {
-    let mut w = Writer::new();
-    let subscription = ConsumerProtocolSubscription {
-        topics: vec!["split"],
-        ..ConsumerProtocolSubscription::default()
-    };
-    subscription.encode(&mut w, 1).expect("a subscription");
-    let classic = |group_id, member_id| JoinGroupRequest {
-        group_id,
-        member_id,
-        session_timeout_ms: 30_000,
-        rebalance_timeout_ms: 30_000,
-        protocol_type: "consumer",
-        protocols: vec![JoinGroupRequestProtocol {
-            name: "range",
-            metadata: w.bytes(),
-        }],
-        ..JoinGroupRequest::default()
-    };
-    talk.aside(&join("down", ONE), 1);
-    talk.ask(
-        "mixed: a classic member to a consumer's group",
-        &classic("down", ""),
-        9,
-    );
-
-    let reply = talk.aside(&classic("up", ""), 9);
-    let member = reply.read::<JoinGroupRequest<'_>>().member_id.to_owned();
-    talk.aside(&classic("up", &member), 9);
-    talk.ask("mixed: a consumer to a classic group", &join("up", TWO), 1);
-}
-
 fn outside(talk: &mut Talk) {
     for version in [0, 1] {
         let request = ConsumerGroupDescribeRequest {
@@ -360,7 +323,7 @@ fn outside(talk: &mut Talk) {
     talk.ask("consumer: all", &gone, 2);
 }
 
-fn join<'a>(group_id: &'a str, member_id: &'a str) -> ConsumerGroupHeartbeatRequest<'a> {
+pub fn join<'a>(group_id: &'a str, member_id: &'a str) -> ConsumerGroupHeartbeatRequest<'a> {
     ConsumerGroupHeartbeatRequest {
         rebalance_timeout_ms: 30_000,
         subscribed_topic_names: Some(vec!["split"]),
@@ -370,7 +333,11 @@ fn join<'a>(group_id: &'a str, member_id: &'a str) -> ConsumerGroupHeartbeatRequ
 }
 
 /// Nothing has changed.
-fn alive<'a>(group_id: &'a str, member_id: &'a str, member_epoch: i32) -> ConsumerGroupHeartbeatRequest<'a> {
+pub fn alive<'a>(
+    group_id: &'a str,
+    member_id: &'a str,
+    member_epoch: i32,
+) -> ConsumerGroupHeartbeatRequest<'a> {
     ConsumerGroupHeartbeatRequest {
         group_id,
         member_id,
@@ -379,21 +346,21 @@ fn alive<'a>(group_id: &'a str, member_id: &'a str, member_epoch: i32) -> Consum
     }
 }
 
-fn owned(topic_id: TopicId, partitions: &[i32]) -> Vec<TopicPartitions> {
+pub fn owned(topic_id: TopicId, partitions: &[i32]) -> Vec<TopicPartitions> {
     vec![TopicPartitions {
         topic_id,
         partitions: partitions.to_vec(),
     }]
 }
 
-fn describe<'a>(group_ids: &[&'a str]) -> ConsumerGroupDescribeRequest<'a> {
+pub fn describe<'a>(group_ids: &[&'a str]) -> ConsumerGroupDescribeRequest<'a> {
     ConsumerGroupDescribeRequest {
         group_ids: group_ids.to_vec(),
         ..ConsumerGroupDescribeRequest::default()
     }
 }
 
-fn topic_id(talk: &mut Talk, name: &str) -> TopicId {
+pub fn topic_id(talk: &mut Talk, name: &str) -> TopicId {
     let request = MetadataRequest {
         topics: Some(vec![MetadataRequestTopic {
             name: Some(name),
@@ -406,5 +373,5 @@ fn topic_id(talk: &mut Talk, name: &str) -> TopicId {
 }
 
 /// Members make their own ids from version 1 on.
-const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
-const TWO: &str = "AAAAAAAAAAAAAAAAAAAAAg";
+pub const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+pub const TWO: &str = "AAAAAAAAAAAAAAAAAAAAAg";

@@ -15,6 +15,7 @@ mod fetch;
 mod kafka;
 mod members;
 mod metadata;
+mod migrations;
 mod normal;
 mod offsets;
 mod produce;
@@ -42,6 +43,7 @@ const AREAS: &[(&str, Area)] = &[
     ("committed", committed::ask),
     ("members", members::ask),
     ("consumers", consumers::ask),
+    ("migrations", migrations::ask),
     ("admin", admin::ask),
 ];
 
