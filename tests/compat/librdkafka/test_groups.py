@@ -5,11 +5,12 @@ import sys
 import textwrap
 import time
 import uuid
+from collections import Counter
 
 import pytest
 import confluent_kafka
-from confluent_kafka import (Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException,
-                             TopicPartition)
+from confluent_kafka import (Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaError,
+                             KafkaException, TopicPartition)
 from confluent_kafka.admin import AdminClient
 from broker import make_topic
 from test_produce_consume import producer, send_all
@@ -137,6 +138,44 @@ def test_members_of_the_consumer_protocol_share_while_they_come_and_go(broker, a
     consumers.pop().close()
     settle(consumers, 6)
     consumers[0].close()
+
+
+def take(consumers, wanted, seconds=60):
+    """Until all the values came: each once, but for those of which a commit was refused."""
+    seen, unsure, deadline = Counter(), set(), time.monotonic() + seconds
+    while not seen.keys() >= wanted and time.monotonic() < deadline:
+        for consumer in consumers:
+            found = [message.value() for message in consumer.consume(100, 0.05) if not message.error()]
+            seen.update(found)
+            try:
+                if found:
+                    consumer.commit(asynchronous=False)
+            except KafkaException:
+                unsure.update(found)
+    assert seen.keys() == wanted, f"{len(wanted - seen.keys())} values are missing"
+    assert {value for value, times in seen.items() if times > 1} <= unsure, "a committed value came again"
+
+
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+def test_a_group_is_rolled_to_the_other_protocol_and_back(broker, admin, group, strategy):
+    if "consumer" not in PROTOCOLS:
+        pytest.skip("this client does not speak it")
+    topic, first = make_topic(admin, partitions=4), 0
+    consumers = [member(broker, group, topic, partition_assignment_strategy=strategy) for _ in range(2)]
+    settle(consumers, 4)
+    for protocol in ("consumer", "classic"):
+        for place in range(len(consumers)):
+            send(broker, topic, 40, 4, first)
+            consumers[place].close()
+            consumers[place] = member(broker, group, topic, protocol, partition_assignment_strategy=strategy)
+            take(consumers, set(values(40, first)))
+            first += 40
+            settle(consumers, 4)
+        listed = admin.list_consumer_groups().result(20).valid
+        assert [one.type for one in listed if one.group_id == group] == [ConsumerGroupType[protocol.upper()]]
+    assert committed(consumers[0], topic, 4) == [first // 4] * 4
+    for consumer in consumers:
+        consumer.close()
 
 
 @pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
