@@ -34,6 +34,7 @@ impl Summary {
     }
 
     /// Adds what the seeds behind came to.
+    #[cfg(feature = "planted")]
     pub fn join(&mut self, next: Summary) {
         self.count += next.count;
         self.seconds += next.seconds;
