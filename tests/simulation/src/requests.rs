@@ -254,14 +254,8 @@ impl Workload {
             max_wait_ms: self.prng.range(0, 20) as i32,
             ..fetch_request(&name, partition, from, bytes_max)
         };
-        let version = self.model.topics[topic].version;
-        let asked = Asked::Fetch {
-            topic,
-            version,
-            partition,
-            from,
-            end_min,
-        };
+        let of = self.asked(topic, partition);
+        let asked = Asked::Fetch { of, from, end_min };
         self.ask(client, &request, FETCH, asked);
     }
 
@@ -283,14 +277,8 @@ impl Workload {
             false => LATEST_TIMESTAMP,
         };
         let request = list_offsets_request(&name, partition, at);
-        let version = self.model.topics[topic].version;
-        let asked = Asked::ListOffsets {
-            topic,
-            version,
-            partition,
-            earliest,
-            bound,
-        };
+        let of = self.asked(topic, partition);
+        let asked = Asked::ListOffsets { of, earliest, bound };
         self.ask(client, &request, LIST_OFFSETS, asked);
     }
 
@@ -303,13 +291,19 @@ impl Workload {
         let name = self.model.topics[topic].name.clone();
         let request = list_offsets_request(&name, partition, at);
         let asked = Asked::ListOffsetsByTime {
-            topic,
-            version: self.model.topics[topic].version,
-            partition,
+            of: self.asked(topic, partition),
             at,
             end_min: self.model.topics[topic].partitions[partition].end_min,
         };
         self.ask(client, &request, LIST_OFFSETS, asked);
+    }
+
+    fn asked(&self, topic: usize, partition: usize) -> PartitionAsked {
+        PartitionAsked {
+            topic,
+            version: self.model.topics[topic].version,
+            partition,
+        }
     }
 
     pub fn delete_records(&mut self, client: usize, topic: usize) {
@@ -337,13 +331,8 @@ impl Workload {
             }],
             timeout_ms: TIMEOUT_MS,
         };
-        let version = self.model.topics[topic].version;
-        let asked = Asked::DeleteRecords {
-            topic,
-            version,
-            partition,
-            before,
-        };
+        let of = self.asked(topic, partition);
+        let asked = Asked::DeleteRecords { of, before };
         self.ask(client, &request, DELETE_RECORDS, asked);
     }
 

@@ -72,6 +72,14 @@ pub struct Flow {
     pub settled: VecDeque<u32>,
 }
 
+/// A partition of a topic as the topic was when it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionAsked {
+    pub topic: usize,
+    pub version: u32,
+    pub partition: usize,
+}
+
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
 pub enum Asked {
@@ -82,32 +90,24 @@ pub enum Asked {
         kind: Kind,
     },
     Fetch {
-        topic: usize,
-        version: u32,
-        partition: usize,
+        of: PartitionAsked,
         from: i64,
         end_min: i64,
     },
     FetchInSession(AskedInSession),
     ListOffsets {
-        topic: usize,
-        version: u32,
-        partition: usize,
+        of: PartitionAsked,
         earliest: bool,
         bound: i64,
     },
     /// The first record of a time or a later one; the log ended here at least.
     ListOffsetsByTime {
-        topic: usize,
-        version: u32,
-        partition: usize,
+        of: PartitionAsked,
         at: i64,
         end_min: i64,
     },
     DeleteRecords {
-        topic: usize,
-        version: u32,
-        partition: usize,
+        of: PartitionAsked,
         before: i64,
     },
     Create {
@@ -311,7 +311,7 @@ impl Workload {
             // Creations, deletions and changes stay asked for: the next start tells what became of them.
             match asked {
                 Asked::InitProducerId { topic } => drop(self.producers.remove(&(client, topic))),
-                Asked::DeleteRecords { topic, .. } => self.model.topics[topic].trims -= 1,
+                Asked::DeleteRecords { of, .. } => self.model.topics[of.topic].trims -= 1,
                 _ => {}
             }
         }
