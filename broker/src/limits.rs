@@ -62,6 +62,10 @@ pub const SEND_BYTES_PER_SHARED_TURN: usize = 1 << 20;
 pub const RECEIVE_BYTES_PER_SHARED_TURN: usize = 1 << 20;
 /// The least part of [`SEND_BYTES_PER_TURN`] that one connection is given.
 pub const SEND_SHARE_MIN: usize = 128 << 10;
+/// Bytes from the disk that one turn looks at for fetches, but for a run of batches that passes it: it checks them.
+pub const COLD_BYTES_PER_TURN: u64 = 4 << 20;
+/// The same while somebody with little is about: within 100 µs.
+pub const COLD_BYTES_PER_SHARED_TURN: u64 = 256 << 10;
 /// Messages of other shards handled in one turn.
 pub const MESSAGES_PER_TURN: usize = 1_024;
 

@@ -7,15 +7,19 @@
 //!   waits in the order of asking. Only the first of all goes beyond, by what it needs itself, and while
 //!   nothing else is being read: so every read ends, however large.
 //! - What a waiter was given room for stays until the waiter has ended.
+//! - The disk is asked for so many pieces at a time, for others need it too (`disk_share`).
 //! - A piece may hold bytes that were not in the segment yet when it was read. Nobody looks at those, for
 //!   they are in memory; when they leave it, the piece is forgotten ([`ColdPieces::forget_range`]).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use millstream_log::{FilePosition, SegmentId};
+use millstream_protocol::time::Instant;
 use millstream_ring::{AlignedBuf, IoError, Slice};
 
-use crate::limits::{COLD_PIECE_BYTES, COLD_PIECES_AT_ONCE};
+use crate::disk_share::DiskShare;
+use crate::limits::COLD_PIECE_BYTES;
 use crate::segment_files::{FileWork, SegmentFiles};
 
 /// A waiting request's number, in the order of asking.
@@ -37,11 +41,17 @@ pub(crate) struct ColdPieces {
     reading: u64,
     /// Pieces to be read that the disk was not asked for yet, and the file's bytes that each is.
     unasked: VecDeque<(Key, u64)>,
+    /// Of these, the buffers' bytes.
+    unasked_bytes: u64,
+    /// Buffers of pieces that went, for those that are read next: their pages are there already, where mapping fresh
+    /// ones and giving back the old ones took as long as all else that a read costs. No more than `unasked` will take.
+    spare: Vec<AlignedBuf>,
     /// Pieces that it was asked for.
     asked: usize,
+    disk: Arc<DiskShare>,
     bytes_max: u64,
     /// What each waiter holds or waits for.
-    wants: BTreeMap<Waiter, Vec<Key>>,
+    wants: BTreeMap<Waiter, Want>,
     /// Waiters that there was no room for, and the bytes that each needs.
     queue: BTreeMap<Waiter, u64>,
 }
@@ -57,6 +67,13 @@ struct Piece {
     used: bool,
 }
 
+#[derive(Default)]
+struct Want {
+    keys: Vec<Key>,
+    /// Of these, the ones that are being read.
+    missing: usize,
+}
+
 enum Content {
     /// Into a buffer of so many bytes.
     Reading(u64),
@@ -66,12 +83,12 @@ enum Content {
 /// What is known of the bytes asked for.
 pub(crate) enum Lookup {
     Here(Vec<Slice>),
-    /// The waiter is told when a piece that it lacks was read, or when there is room to read it.
+    /// The waiter is told when all pieces that it lacks were read, or when there is room to read them.
     Missing,
 }
 
 impl ColdPieces {
-    pub(crate) fn new(bytes_max: u64) -> ColdPieces {
+    pub(crate) fn new(bytes_max: u64, disk: Arc<DiskShare>) -> ColdPieces {
         ColdPieces {
             pieces: HashMap::new(),
             order: VecDeque::new(),
@@ -79,7 +96,10 @@ impl ColdPieces {
             held: 0,
             reading: 0,
             unasked: VecDeque::new(),
+            unasked_bytes: 0,
+            spare: Vec::new(),
             asked: 0,
+            disk,
             bytes_max: bytes_max.max(BYTES_MIN),
             wants: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -95,7 +115,6 @@ impl ColdPieces {
         to: FilePosition,
         file_end: FilePosition,
         waiter: Option<Waiter>,
-        files: &mut SegmentFiles,
     ) -> Lookup {
         assert!(from < to && to <= file_end);
         let numbers = number_of(from)..=number_of(FilePosition::new(to.get() - 1));
@@ -121,7 +140,7 @@ impl ColdPieces {
         for number in numbers {
             let key = (segment, number);
             if self.lacks(key, end_within(number)) {
-                self.start(key, file_end, files);
+                self.start(key, file_end);
             }
             if let Some(waiter) = waiter {
                 self.hold(key, waiter);
@@ -153,14 +172,13 @@ impl ColdPieces {
         from: FilePosition,
         pieces: u64,
         file_end: FilePosition,
-        files: &mut SegmentFiles,
     ) {
         let first = number_of(from) + 1;
         for number in (first..first + pieces).take_while(|number| start_of(*number) < file_end) {
             let key = (segment, number);
             let room = self.queue.is_empty() && self.has_room(span(number, file_end).1);
             if room && !self.pieces.contains_key(&key) {
-                self.start(key, file_end, files);
+                self.start(key, file_end);
                 self.pieces.get_mut(&key).expect("just started").used = true;
             }
         }
@@ -169,18 +187,23 @@ impl ColdPieces {
 
     /// The longest waiting of those that there was no room for, if there is now: to look again.
     pub(crate) fn next_queued(&mut self) -> Option<Waiter> {
-        let (&waiter, &needed) = self.queue.first_key_value()?;
-        if !self.may_start(waiter, needed) {
+        if !self.has_next_queued() {
             return None;
         }
-        self.queue.remove(&waiter);
-        Some(waiter)
+        self.queue.pop_first().map(|(waiter, _)| waiter)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has_next_queued(&self) -> bool {
+        self.queue
+            .first_key_value()
+            .is_some_and(|(&waiter, &needed)| self.may_start(waiter, needed))
     }
 
     /// The waiter has ended: what it holds may go.
     pub(crate) fn release(&mut self, waiter: Waiter) {
         self.queue.remove(&waiter);
-        for key in self.wants.remove(&waiter).into_iter().flatten() {
+        for key in self.wants.remove(&waiter).unwrap_or_default().keys {
             let Some(piece) = self.pieces.get_mut(&key) else {
                 continue;
             };
@@ -196,7 +219,7 @@ impl ColdPieces {
         self.trim();
     }
 
-    /// A read ended; tells who waited for it.
+    /// A read ended; tells who waited for it and for nothing else, and in case of an error whoever waited.
     pub(crate) fn piece_read(
         &mut self,
         segment: SegmentId,
@@ -205,6 +228,7 @@ impl ColdPieces {
     ) -> (Vec<Waiter>, Result<(), IoError>) {
         let key = (segment, number);
         self.asked -= 1;
+        self.disk.ended(1);
         let Some(mut piece) = self.pieces.remove(&key) else {
             return (Vec::new(), Ok(()));
         };
@@ -212,25 +236,38 @@ impl ColdPieces {
             unreachable!("a piece in memory is not being read");
         };
         self.reading -= reserved;
-        let waiters = piece.waiters.clone();
+        let ready = self.have_one_less(&piece.waiters);
         match result {
-            Ok(_) if piece.stale => (waiters, Ok(())),
+            Ok(_) if piece.stale => (ready, Ok(())),
             Ok((_, n)) if start_of(number) + (n as u64) < piece.end => {
                 // The file ends before bytes that were durable in it.
-                (waiters, Err(IoError::new(EIO)))
+                (piece.waiters, Err(IoError::new(EIO)))
             }
             Ok((buf, _)) => {
                 let len = buf.len() as u64;
                 self.bytes += len;
-                self.held += if waiters.is_empty() { 0 } else { len };
+                self.held += if piece.waiters.is_empty() { 0 } else { len };
                 piece.content = Content::Here(buf.freeze());
                 self.pieces.insert(key, piece);
                 self.order.push_back(key);
                 self.trim();
-                (waiters, Ok(()))
+                (ready, Ok(()))
             }
-            Err(error) => (waiters, Err(error)),
+            Err(error) => (piece.waiters, Err(error)),
         }
+    }
+
+    /// One of the pieces that these wait for has ended; tells for whom it was the last.
+    fn have_one_less(&mut self, waiters: &[Waiter]) -> Vec<Waiter> {
+        let mut ready = Vec::new();
+        for waiter in waiters {
+            let want = self.wants.get_mut(waiter).expect("who waits wants something");
+            want.missing -= 1;
+            if want.missing == 0 {
+                ready.push(*waiter);
+            }
+        }
+        ready
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -302,7 +339,7 @@ impl ColdPieces {
     }
 
     /// Has the piece read; one that is too short is replaced.
-    fn start(&mut self, key: Key, file_end: FilePosition, files: &mut SegmentFiles) {
+    fn start(&mut self, key: Key, file_end: FilePosition) {
         let number = key.1;
         let waiters = if self.pieces.contains_key(&key) {
             self.order.retain(|other| *other != key);
@@ -310,8 +347,12 @@ impl ColdPieces {
         } else {
             Vec::new()
         };
+        for waiter in &waiters {
+            self.wants.entry(*waiter).or_default().missing += 1;
+        }
         let (end, len) = span(number, file_end);
         self.unasked.push_back((key, len));
+        self.unasked_bytes += len;
         self.reading += len;
         self.pieces.insert(
             key,
@@ -323,12 +364,11 @@ impl ColdPieces {
                 used: false,
             },
         );
-        self.ask(files);
     }
 
     /// Asks the disk for the next pieces: a few at a time, for a flush waits behind all that it was asked for.
-    pub(crate) fn ask(&mut self, files: &mut SegmentFiles) {
-        while self.asked < COLD_PIECES_AT_ONCE
+    pub(crate) fn ask(&mut self, files: &mut SegmentFiles, now: Instant) {
+        while self.disk.may_ask(self.asked, now)
             && let Some((key, len)) = self.unasked.pop_front()
         {
             self.ask_for(key, len, files);
@@ -349,12 +389,17 @@ impl ColdPieces {
 
     fn ask_for(&mut self, (segment, number): Key, len: u64, files: &mut SegmentFiles) {
         self.asked += 1;
+        self.disk.asked();
+        self.unasked_bytes -= len;
+        let spare = (len == COLD_PIECE_BYTES).then(|| self.spare.pop()).flatten();
         let work = FileWork::Read {
             at: start_of(number),
-            len: len as usize,
+            buf: spare.unwrap_or_else(|| AlignedBuf::zeroed(len as usize)),
             tag: number,
         };
         files.ask(segment, work);
+        let spare_max = (self.unasked_bytes / COLD_PIECE_BYTES) as usize;
+        self.spare.truncate(spare_max);
     }
 
     fn hold(&mut self, key: Key, waiter: Waiter) {
@@ -368,7 +413,9 @@ impl ColdPieces {
             self.held += slice.charged_bytes() as u64;
         }
         piece.waiters.push(waiter);
-        self.wants.entry(waiter).or_default().push(key);
+        let want = self.wants.entry(waiter).or_default();
+        want.keys.push(key);
+        want.missing += usize::from(matches!(piece.content, Content::Reading(_)));
     }
 
     fn trim(&mut self) {
@@ -396,6 +443,14 @@ impl ColdPieces {
         let len = slice.charged_bytes() as u64;
         self.bytes -= len;
         self.held -= if piece.waiters.is_empty() { 0 } else { len };
+        let spare_bytes = (self.spare.len() as u64 + 1) * COLD_PIECE_BYTES;
+        // Who was served from it may still be using it.
+        if len == COLD_PIECE_BYTES
+            && spare_bytes <= self.unasked_bytes
+            && let Ok(buf) = slice.thaw()
+        {
+            self.spare.push(buf);
+        }
         piece.waiters
     }
 }
@@ -417,4 +472,4 @@ fn span(number: u64, file_end: FilePosition) -> (FilePosition, u64) {
 
 const EIO: i32 = 5;
 /// What a few reads need to make progress side by side.
-const BYTES_MIN: u64 = 64 * COLD_PIECE_BYTES;
+const BYTES_MIN: u64 = 16 << 20;

@@ -36,6 +36,9 @@ impl ShardLogs {
         let mut buf = self.journal.take_buffer();
         let mut builder = RoundBuilder::new(&mut buf[..room as usize]);
         let has_little = self.has_little();
+        if has_little {
+            self.disk.little_waits(now.monotonic);
+        }
         let direct_room = self.pace.direct_room(has_little, now.monotonic);
         let mut direct = self.fill_round(&mut builder, room, direct_room, now);
         if builder.is_empty() && direct_room == 0 {
@@ -49,13 +52,13 @@ impl ShardLogs {
             return self.settle_when_idle(ring, now);
         }
         let header = self.journal.seal(builder, now.wall);
+        self.pace.begin(header.length.into(), direct.bytes, now.monotonic);
         let mut io = Io {
             ring,
             ops: &mut self.ops,
         };
         self.journal.start(buf, header, direct.writes, false, &mut io);
         self.stall.begin(now.monotonic);
-        self.pace.begin(direct.bytes, now.monotonic);
     }
 
     /// Somebody waits for the next round with few bytes.
@@ -216,7 +219,9 @@ impl ShardLogs {
     fn round_done(&mut self, now: Now, events: &mut Vec<LogEvent>) {
         self.last_round = now.monotonic;
         events.extend(self.stall.end(now.monotonic));
-        self.pace.end(now.monotonic);
+        if let Some(took) = self.pace.end(now.monotonic) {
+            self.disk.small_round_ended(took, now.monotonic);
+        }
         let mut listed = std::mem::take(&mut self.in_round);
         for id in listed.drain(..) {
             self.round_done_for(id, now, events);

@@ -328,7 +328,7 @@ impl ShardLogs {
             segment,
             FileWork::Read {
                 at,
-                len,
+                buf: AlignedBuf::zeroed(len),
                 tag: REBUILD_TAG,
             },
         );

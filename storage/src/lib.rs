@@ -22,6 +22,7 @@ mod chunks;
 mod cold_pieces;
 mod commit;
 mod dirty_runs;
+mod disk_share;
 mod error;
 mod event;
 mod fence;

@@ -11,7 +11,7 @@
 
 use millstream_protocol::time::{Duration, Instant};
 
-use crate::limits::{DIRECT_BYTES_PER_ROUND_MAX, DIRECT_BYTES_PER_ROUND_MIN};
+use crate::limits::{DIRECT_BYTES_PER_ROUND_MAX, DIRECT_BYTES_PER_ROUND_MIN, SMALL_ROUND_BYTES};
 
 /// See the module's page.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Pace {
 #[derive(Debug)]
 struct Round {
     began: Instant,
+    bytes: u64,
     direct_bytes: u64,
 }
 
@@ -57,17 +58,18 @@ impl Pace {
         }
     }
 
-    /// A round was given to the disk.
-    pub(crate) fn begin(&mut self, direct_bytes: u64, now: Instant) {
+    /// A round of so many bytes was given to the disk.
+    pub(crate) fn begin(&mut self, bytes: u64, direct_bytes: u64, now: Instant) {
         self.round = Some(Round {
             began: now,
+            bytes,
             direct_bytes,
         });
     }
 
-    /// It ended.
-    pub(crate) fn end(&mut self, now: Instant) {
-        let Some(round) = self.round.take() else { return };
+    /// It ended; tells how long it took, if it was small.
+    pub(crate) fn end(&mut self, now: Instant) -> Option<Duration> {
+        let round = self.round.take()?;
         let took = now.saturating_since(round.began);
         self.was_slow = round.direct_bytes > 0 && took > GOOD;
         if took > GOOD.saturating_mul(2) && round.direct_bytes > 0 {
@@ -75,6 +77,7 @@ impl Pace {
         } else if took < GOOD && round.direct_bytes >= self.share {
             self.share = (self.share + SHARE_STEP).min(DIRECT_BYTES_PER_ROUND_MAX);
         }
+        (round.direct_bytes == 0 && round.bytes <= SMALL_ROUND_BYTES).then_some(took)
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
 
     /// One round of so many bytes, so many milliseconds long.
     fn round(pace: &mut Pace, direct_bytes: u64, milliseconds: u64) {
-        pace.begin(direct_bytes, NOW);
+        pace.begin(1_000, direct_bytes, NOW);
         pace.end(NOW + Duration::from_millis(milliseconds));
     }
 
@@ -110,6 +113,19 @@ mod tests {
             pace.direct_room(true, NOW) > 0,
             "a disk as fast as this keeps nobody waiting"
         );
+    }
+
+    #[test]
+    fn it_tells_how_long_a_small_round_took() {
+        let took = |bytes, direct_bytes| {
+            let mut pace = Pace::new();
+            pace.begin(bytes, direct_bytes, NOW);
+            let took = pace.end(NOW + Duration::from_millis(1));
+            assert_eq!(pace.end(NOW), None, "nothing is in flight");
+            took
+        };
+        assert_eq!(took(SMALL_ROUND_BYTES, 0), Some(Duration::from_millis(1)));
+        assert_eq!((took(SMALL_ROUND_BYTES + 1, 0), took(1_000, 1)), (None, None));
     }
 
     #[test]

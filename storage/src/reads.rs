@@ -1,22 +1,28 @@
 //! Serving batches: from memory at once, from the disk after a while; and looking up times.
 //!
 //! A read is tried; where bytes are missing it waits for them and is tried again. So what it serves is
-//! always what the log is at that moment, whatever happened while it waited.
+//! always what the log is at that moment, whatever happened while it waited. Who finds all in memory is served at
+//! once; who needs bytes from the disk looks at them when it is his turn (`line`).
 //!
 //! Invariants: bytes from the disk are served only after their CRC and their place among their neighbours
 //! were checked; what fails is fenced, not served.
 
 mod attempt;
+mod line;
 mod serving;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use millstream_log::{Damage, DamageReason, FilePosition, SegmentId};
+use millstream_protocol::time::Instant;
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::{AlignedBuf, IoError, Slice};
 
 use self::attempt::{Stop, Try};
+use self::line::Line;
 use crate::cold_pieces::{ColdPieces, Waiter};
+use crate::disk_share::DiskShare;
 use crate::error::ReadError;
 use crate::event::{FoundTime, LogEvent, LogId, ReadId, ReadOutcome, TimeOutcome};
 use crate::limits::COLD_READS_MAX;
@@ -28,9 +34,8 @@ pub(crate) struct Reads {
     cold: ColdPieces,
     waiting: BTreeMap<Waiter, Request>,
     next: Waiter,
-    /// Waiters whose bytes may be here by now, in the order of asking.
-    woken: Vec<Waiter>,
-    woken_set: HashSet<Waiter>,
+    /// Waiters whose bytes may be here by now.
+    line: Line,
     failed: BTreeMap<Waiter, IoError>,
 }
 
@@ -112,17 +117,20 @@ impl ShardLogs {
         }
     }
 
-    /// Tries the reads whose bytes came.
-    pub(crate) fn pump_reads(&mut self, events: &mut Vec<LogEvent>) {
+    /// Bytes from the disk that each turn from now on looks at, but for a run that passes it: checking them takes
+    /// time. Not zero.
+    pub fn look_at_most(&mut self, bytes: u64) {
+        self.reads.line.set_share(bytes);
+    }
+
+    /// Tries the reads whose bytes came, as far as it is their turn.
+    pub(crate) fn pump_reads(&mut self, now: Instant, events: &mut Vec<LogEvent>) {
         events.append(&mut self.told);
-        self.reads.woken_set.clear();
-        for waiter in std::mem::take(&mut self.reads.woken) {
+        while let Some(waiter) = self.reads.next_to_look() {
             self.try_again(waiter, events);
         }
-        while let Some(waiter) = self.reads.cold.next_queued() {
-            self.try_again(waiter, events);
-        }
-        self.reads.cold.ask(&mut self.files);
+        self.reads.line.next_turn();
+        self.reads.cold.ask(&mut self.files, now);
     }
 
     fn try_again(&mut self, waiter: Waiter, events: &mut Vec<LogEvent>) {
@@ -134,18 +142,14 @@ impl ShardLogs {
                 self.reads.cold.release(waiter);
                 Err(self.refusal(request, error))
             }
-            None => self.attempt(request, Some(waiter)),
+            None => self.attempt(request, Some(waiter), true),
         };
-        let result = match result {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => {
-                self.reads.waiting.insert(waiter, request);
-                return;
-            }
-            Err(error) => Err(error),
-        };
-        events.append(&mut self.told);
-        events.push(done(request, result));
+        if let Some(result) = result.transpose() {
+            events.append(&mut self.told);
+            events.push(done(request, result));
+        } else {
+            self.reads.waiting.insert(waiter, request);
+        }
     }
 
     /// What a read that the disk failed is told: that error, unless it ended the service of these offsets, or they
@@ -169,27 +173,36 @@ impl ShardLogs {
     fn begin(&mut self, request: Request) -> Result<Option<Answer>, ReadError> {
         if self.reads.waiting.len() >= COLD_READS_MAX {
             // Who finds all in memory need not wait behind those.
-            return self.attempt(request, None);
+            return self.attempt(request, None, false);
         }
         let waiter = self.reads.next;
         self.reads.next += 1;
-        let answer = self.attempt(request, Some(waiter))?;
+        let may_look = self.reads.line.is_free();
+        let answer = self.attempt(request, Some(waiter), may_look)?;
         if answer.is_none() {
             self.reads.waiting.insert(waiter, request);
         }
         Ok(answer)
     }
 
-    /// `None` where it is to wait; without a number to wait under it is refused then.
-    fn attempt(&mut self, request: Request, waiter: Option<Waiter>) -> Result<Option<Answer>, ReadError> {
+    /// `None` where it is to wait; without a number to wait under it is refused then. Where it may not look at bytes
+    /// from the disk and needs some, it stands in line.
+    fn attempt(
+        &mut self,
+        request: Request,
+        waiter: Option<Waiter>,
+        may_look: bool,
+    ) -> Result<Option<Answer>, ReadError> {
         let log = self.logs.get_mut(request.log).ok_or(ReadError::UnknownLog)?;
         let mut attempt = Try {
             id: request.log,
             log,
             indexes: &mut self.indexes,
             cold: &mut self.reads.cold,
+            line: &mut self.reads.line,
             files: &mut self.files,
             waiter,
+            may_look,
         };
         let result = match request.what {
             Wanted::Batches {
@@ -203,13 +216,17 @@ impl ShardLogs {
             Wanted::Time { time, from, bound } => attempt.time(time, from, bound).map(Answer::Time),
         };
         if let Some(waiter) = waiter
-            && !matches!(result, Err(Stop::Missing))
+            && !matches!(result, Err(Stop::Missing | Stop::NotYet))
         {
             attempt.cold.release(waiter);
         }
         match result {
             Ok(answer) => Ok(Some(answer)),
             Err(Stop::Missing) => waiter.map(|_| None).ok_or(ReadError::Busy),
+            Err(Stop::NotYet) => {
+                self.reads.line.join(waiter.ok_or(ReadError::Busy)?);
+                Ok(None)
+            }
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Damaged { at, segment }) => {
                 let key = log.key();
@@ -260,13 +277,12 @@ fn done(request: Request, result: Result<Answer, ReadError>) -> LogEvent {
 }
 
 impl Reads {
-    pub(crate) fn new(cold_bytes_max: u64) -> Reads {
+    pub(crate) fn new(cold_bytes_max: u64, disk: Arc<DiskShare>) -> Reads {
         Reads {
-            cold: ColdPieces::new(cold_bytes_max),
+            cold: ColdPieces::new(cold_bytes_max, disk),
             waiting: BTreeMap::new(),
             next: 0,
-            woken: Vec::new(),
-            woken_set: HashSet::new(),
+            line: Line::new(),
             failed: BTreeMap::new(),
         }
     }
@@ -288,8 +304,19 @@ impl Reads {
 
     /// What this one waited for is there, or will not come: it is tried again.
     pub(crate) fn wake(&mut self, waiter: Waiter) {
-        if self.woken_set.insert(waiter) {
-            self.woken.push(waiter);
+        self.line.join(waiter);
+    }
+
+    /// Somebody may look as soon as there is another turn.
+    pub(crate) fn has_step(&self) -> bool {
+        !self.line.is_empty() || self.cold.has_next_queued()
+    }
+
+    fn next_to_look(&mut self) -> Option<Waiter> {
+        let queued = || self.cold.next_queued();
+        match self.line.has_share() {
+            true => self.line.next().or_else(queued),
+            false => None,
         }
     }
 
@@ -302,9 +329,9 @@ impl Reads {
 
     pub(crate) fn describe(&self) -> String {
         format!(
-            "{} waiting, {} woken, {}",
+            "{} waiting, {} in line, {}",
             self.waiting.len(),
-            self.woken.len(),
+            self.line.len(),
             self.cold.describe()
         )
     }

@@ -154,8 +154,12 @@ pub(crate) enum FileWork {
         len: u64,
         tag: u64,
     },
-    /// Read of whole blocks, up to the end of the file.
-    Read { at: FilePosition, len: usize, tag: u64 },
+    /// Read of whole blocks into all of `buf`, up to the end of the file.
+    Read {
+        at: FilePosition,
+        buf: AlignedBuf,
+        tag: u64,
+    },
     /// Give back what is reserved behind a sealed segment's end.
     Trim { end: FilePosition },
 }
@@ -538,13 +542,12 @@ fn submit_work<R: Ring>(segment: SegmentId, id: FileId, work: FileWork, io: &mut
             };
             io.submit(Meaning::File(FileOp::Written { segment, len, tag }), op);
         }
-        FileWork::Read { at, len, tag } => {
-            let buf = AlignedBuf::zeroed(len);
+        FileWork::Read { at, buf, tag } => {
             let op = Op::Read {
                 file: id,
                 at: in_file(at),
+                len: buf.len(),
                 buf,
-                len,
             };
             io.submit(Meaning::File(FileOp::Read { segment, tag }), op);
         }

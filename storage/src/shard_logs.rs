@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use millstream_log::{KnownProducer, LogConfig, PartitionKey, PartitionState, SegmentId, SegmentIds};
 use millstream_protocol::time::Instant;
@@ -21,6 +22,7 @@ use millstream_protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use millstream_ring::{Completion, DiskSpace, Ring};
 
 use crate::checkpointer::Checkpointer;
+use crate::disk_share::DiskShare;
 use crate::event::{LogEvent, LogId, Now, Offsets, SpaceState};
 use crate::housekeeping::Housekeeping;
 use crate::indexes::Indexes;
@@ -87,6 +89,7 @@ pub struct ShardLogs {
     /// When the last round completed; the idle journal settles some time after.
     pub(crate) last_round: Instant,
     pub(crate) pace: Pace,
+    pub(crate) disk: Arc<DiskShare>,
     pub(crate) stall: StallWatch,
     pub(crate) stall_of_others: StallWatch,
     pub(crate) house: Housekeeping,
@@ -245,7 +248,7 @@ impl ShardLogs {
         self.step_rescue(ring, now);
         self.step_checkpoint(ring, now);
         self.trim_cache(now);
-        self.pump_reads(events);
+        self.pump_reads(now.monotonic, events);
         self.step_indexes();
         let mut io = Io {
             ring,
@@ -258,7 +261,7 @@ impl ShardLogs {
     /// When [`ShardLogs::turn`] has something to do by time alone.
     pub fn next_deadline(&self) -> Option<Instant> {
         let background = !self.stopped && (self.checkpointer.has_step(&self.logs) || self.may_rest());
-        if background || self.files.has_step() {
+        if background || self.files.has_step() || self.reads.has_step() {
             return Some(Instant::ZERO);
         }
         let house = self.house.next_deadline();

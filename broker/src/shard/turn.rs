@@ -20,7 +20,8 @@ use super::mailbox::ShardId;
 use super::state::{Lifecycle, Shard};
 use super::token::Tag;
 use crate::limits::{
-    BYTES_PER_SHARED_TURN, BYTES_PER_TURN, LITTLE_BYTES, LITTLE_REMEMBERED, MESSAGES_PER_TURN, SWEEP_INTERVAL,
+    BYTES_PER_SHARED_TURN, BYTES_PER_TURN, COLD_BYTES_PER_SHARED_TURN, COLD_BYTES_PER_TURN, LITTLE_BYTES,
+    LITTLE_REMEMBERED, MESSAGES_PER_TURN, SWEEP_INTERVAL,
 };
 
 /// What a shard wants after a turn.
@@ -43,6 +44,10 @@ impl Shard {
             self.complete(ring, completion);
         }
         self.choose_whose_turn_it_is();
+        self.partitions.logs.look_at_most(match self.is_shared() {
+            true => COLD_BYTES_PER_SHARED_TURN,
+            false => COLD_BYTES_PER_TURN,
+        });
         self.handle_events();
         self.read_mail(ring);
         self.serve_ready_connections();

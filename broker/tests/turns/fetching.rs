@@ -8,8 +8,8 @@ use millstream_protocol::api::ApiKey;
 use millstream_protocol::message::fetch::FetchRequest;
 use millstream_ring::simulated::{DiskImage, Faults, OpKind, SimOptions};
 
-use crate::support::records::{FETCH, batch, fetch, fetched, produce, produced, values};
-use crate::support::{Client, Setup, SimBroker, decoded, response};
+use crate::support::records::{FETCH, PRODUCE, batch, fetch, fetched, produce, produced, values};
+use crate::support::{Client, Setup, SimBroker, decoded, request, response};
 
 /// Limits below a batch are exceeded once in a response, by its first batch, however many partitions and owners there
 /// are; and no more is read than one batch for each owner.
@@ -99,6 +99,97 @@ fn reads_that_wait_are_charged_what_they_take() {
     let found = fetched(&mut client, &mut broker, &limited(8 * COLD_PIECE_BYTES, 6_000));
     let given = found.iter().filter(|(_, _, values)| !values.is_empty());
     assert_eq!((given.count(), reads.get()), (16, 16));
+}
+
+/// A turn looks at a share of what the disk has brought: who has nothing to do with that does not wait for it.
+#[test]
+fn a_write_goes_past_reads_that_stand_in_line() {
+    let (mut broker, mut readers) = with_reads_in_line();
+    let reads = |broker: &SimBroker| broker.shards[0].shard.reads.len();
+    let all = reads(&broker);
+    let mut writer = broker.connect();
+    let batches = [(0, batch(&["new"]))];
+    let frame = request(ApiKey::Produce, PRODUCE, 1, &produce("t", &batches, -1));
+    let mut most_at_once = 0;
+    let mut waited_behind_it = None;
+    broker.run_until(Duration::from_secs(5), |broker| {
+        let before = reads(broker);
+        if before < all && waited_behind_it.is_none() {
+            assert_eq!(writer.try_send_bytes(&frame), frame.len());
+            broker.run_until(Duration::from_secs(1), |broker| {
+                broker.shards[0].shard.awaiting_flush > 0
+            });
+            waited_behind_it = Some(reads(broker));
+        }
+        broker.step();
+        most_at_once = most_at_once.max(before - reads(broker));
+        reads(broker) == 0
+    });
+    assert!(
+        waited_behind_it.is_some_and(|reads| reads > 0),
+        "{waited_behind_it:?}"
+    );
+    assert!(most_at_once < all / 2, "{most_at_once} of {all} at once");
+    for (index, reader) in readers.iter_mut().enumerate() {
+        let frame = reader.receive(&mut broker);
+        let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+        assert_eq!(found, [(index as i32, 0, vec![value(index as i32)])]);
+    }
+}
+
+#[test]
+fn who_leaves_while_his_read_stands_in_line_leaves_nothing_behind() {
+    let (mut broker, mut readers) = with_reads_in_line();
+    let shard = |broker: &SimBroker| {
+        (
+            broker.shards[0].shard.reads.len(),
+            broker.shards[0].shard.calls.len(),
+        )
+    };
+    let (reads, _) = shard(&broker);
+    broker.run_until(Duration::from_secs(1), |broker| shard(broker).0 < reads);
+    let last = readers.pop().expect("some");
+    readers.into_iter().for_each(Client::reset);
+    readers = vec![last];
+    assert!(shard(&broker).0 > 1, "some still wait");
+    let frame = readers[0].receive(&mut broker);
+    let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+    assert_eq!(found[0].2, [value(PARTITIONS - 1)]);
+    broker.run_for(Duration::from_millis(10));
+    assert_eq!(shard(&broker), (0, 0));
+}
+
+/// A fetch of each partition, on a connection of its own, when the disk has brought what they need and before any was
+/// answered.
+fn with_reads_in_line() -> (SimBroker, Vec<Client>) {
+    let disk = filled(1);
+    let latency = Duration::from_millis(2);
+    let mut broker = SimBroker::restart(
+        &disk,
+        Setup {
+            options: SimOptions {
+                disk_latency: latency..=latency,
+                ..SimOptions::default()
+            },
+            ..setup(1)
+        },
+    );
+    let readers: Vec<Client> = (0..PARTITIONS)
+        .map(|index| {
+            let mut client = broker.connect();
+            client.send(
+                &mut broker,
+                ApiKey::Fetch,
+                FETCH,
+                &fetch("t", &[(index, 0)], Duration::ZERO, 1),
+            );
+            client
+        })
+        .collect();
+    broker.run_until(Duration::from_secs(1), |broker| {
+        broker.shards[0].shard.reads.len() == PARTITIONS as usize
+    });
+    (broker, readers)
 }
 
 /// The disk of a broker that ended in order: what a restart reads of it is in no memory.

@@ -26,6 +26,7 @@ mod told;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use millstream_log::{FormatError, Identity, PartitionKey, layout};
 use millstream_protocol::types::TopicId;
@@ -42,6 +43,7 @@ use self::door::Door;
 use self::files::SegmentScan;
 use self::partitions::lost_partitions;
 use self::told::Told;
+use crate::disk_share::DiskShare;
 use crate::error::OpenError;
 use crate::event::{Now, SpaceReport, SpaceState};
 use crate::limits::{BLOCK, JOURNAL_BYTES_MIN};
@@ -177,6 +179,7 @@ pub fn open_accepting<R: Ring>(
         report: &mut report,
         deleted: &mut deleted,
         random: &mut random,
+        disk: Arc::new(DiskShare::new()),
     };
     let (mut shards, unclean) = opening.finish(&mut door, found)?;
     let space = look_at_space(ring, dir, options);

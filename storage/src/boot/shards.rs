@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use millstream_log::planted::{self, Bug};
 use millstream_log::{
@@ -23,6 +24,7 @@ use super::slots::FIRST_GENERATION;
 use super::{KnownTopics, Random};
 use crate::checkpointer::Checkpointer;
 use crate::chunks::Growth;
+use crate::disk_share::DiskShare;
 use crate::error::OpenError;
 use crate::event::{Now, SpaceState, Stalled};
 use crate::housekeeping::Housekeeping;
@@ -57,6 +59,8 @@ pub(super) struct Opening<'a> {
     /// Deleted topics of which checkpoints or journals still told.
     pub(super) deleted: &'a mut BTreeSet<TopicId>,
     pub(super) random: &'a mut Random,
+    /// One for all shards.
+    pub(super) disk: Arc<DiskShare>,
 }
 
 /// A shard's journal before its logs are in it.
@@ -414,7 +418,10 @@ impl Opening<'_> {
             checkpointer,
             files: SegmentFiles::new(self.dir.to_owned(), self.options.open_segments_max),
             segment_ids,
-            reads: Reads::new(self.options.read_bytes.min(self.options.cache_bytes / 4)),
+            reads: Reads::new(
+                self.options.read_bytes.min(self.options.cache_bytes / 4),
+                self.disk.clone(),
+            ),
             indexes: Indexes::new(self.options.index_bytes),
             rescue: Rescue::new(
                 self.dir.join(layout::rescue(head.journal.id)),
@@ -447,6 +454,7 @@ impl Opening<'_> {
             shutdown: Shutdown::No,
             last_round: self.now.monotonic,
             pace: Pace::new(),
+            disk: self.disk.clone(),
             stall: StallWatch::new(Stalled::Round),
             stall_of_others: StallWatch::new(Stalled::Other),
             house: Housekeeping::new(self.now.monotonic, self.options),

@@ -1,6 +1,7 @@
 //! One try of a read: what the log is at this moment, from memory and from pieces of the disk that are here.
 //!
-//! Invariant: bytes from the disk are served only after the checksums that cover them were checked.
+//! Invariants: bytes from the disk are served only after the checksums that cover them were checked, and are checked
+//! only as far as they are served; a read that has something ends when the turn's share is used up.
 
 use std::ops::Range;
 
@@ -9,14 +10,15 @@ use millstream_log::{FilePosition, Piece, ReadPlan, SegmentId, SparseIndex, Time
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::Slice;
 
-use super::serving::{Serving, check};
+use super::line::Line;
+use super::serving::{Serving, Taken, check};
 use crate::batch_walk::{BatchWalk, WalkStep, crc_of, cut};
 use crate::chunks::Located;
 use crate::cold_pieces::{ColdPieces, Lookup, Waiter};
 use crate::error::ReadError;
 use crate::event::{FoundTime, LogId};
 use crate::indexes::Indexes;
-use crate::limits::{COLD_PIECE_BYTES, READ_AHEAD_PIECES};
+use crate::limits::{COLD_LOOK_BYTES, COLD_PIECE_BYTES, READ_AHEAD_PIECES};
 use crate::partition_log::PartitionLog;
 use crate::segment_files::SegmentFiles;
 
@@ -24,6 +26,8 @@ use crate::segment_files::SegmentFiles;
 pub(super) enum Stop {
     /// Something is to be read first.
     Missing,
+    /// Bytes from the disk are to be looked at, and others are before it.
+    NotYet,
     Failed(ReadError),
     /// Bytes from the disk are not what was written.
     Damaged {
@@ -38,9 +42,12 @@ pub(super) struct Try<'a> {
     pub(super) log: &'a mut PartitionLog,
     pub(super) indexes: &'a mut Indexes,
     pub(super) cold: &'a mut ColdPieces,
+    pub(super) line: &'a mut Line,
     pub(super) files: &'a mut SegmentFiles,
     /// Who waits for what is missing; without one nothing is asked for.
     pub(super) waiter: Option<Waiter>,
+    /// It may look at bytes from the disk.
+    pub(super) may_look: bool,
 }
 
 impl Try<'_> {
@@ -111,20 +118,18 @@ impl Try<'_> {
                 at = piece.from;
                 continue;
             }
-            let checked = self.check_runs(piece.segment, at, to, &slices, cold_bytes);
-            let good = cut(&slices, 0, checked.good);
-            let taken = serving.take(piece.segment, at, &good, checked.unchecked, self.log)?;
+            let taken = self.serve_gathered(
+                Piece {
+                    from: at,
+                    to,
+                    ..piece
+                },
+                &slices,
+                cold_bytes,
+                serving,
+            )?;
             if !taken.more {
                 return Ok(false);
-            }
-            if let Some(bad) = checked.bad {
-                return match serving.bytes {
-                    0 => Err(Stop::Damaged {
-                        at: bad.max(serving.from),
-                        segment: piece.segment,
-                    }),
-                    _ => Ok(false),
-                };
             }
             if taken.bytes == 0 {
                 len *= 2;
@@ -139,6 +144,55 @@ impl Try<'_> {
             at = at + taken.bytes;
         }
         Ok(true)
+    }
+
+    /// Takes the batches of bytes that are all here, of which `cold_bytes` come from the disk or lie before some that
+    /// do: these are checked some runs at a time.
+    fn serve_gathered(
+        &mut self,
+        piece: Piece,
+        slices: &[Slice],
+        cold_bytes: usize,
+        serving: &mut Serving,
+    ) -> Result<Taken, Stop> {
+        let mut at = piece.from;
+        let all = |at: FilePosition, more| Taken {
+            bytes: at - piece.from,
+            more,
+        };
+        while at < piece.to {
+            let done = (at - piece.from) as usize;
+            let cold_left = cold_bytes.saturating_sub(done);
+            let to = if cold_left == 0 {
+                piece.to
+            } else if serving.bytes > 0 && !self.line.has_share() {
+                return Ok(all(at, false));
+            } else {
+                let wanted = serving.max_bytes.saturating_sub(serving.bytes);
+                self.run_end(piece, at + wanted.clamp(1, COLD_PIECE_BYTES))
+            };
+            let part = cut(slices, done, (to - piece.from) as usize);
+            let checked = self.check_runs(piece.segment, at, to, &part, cold_left);
+            let good = cut(&part, 0, checked.good);
+            let taken = serving.take(piece.segment, at, &good, checked.unchecked, self.log)?;
+            at = at + taken.bytes;
+            if !taken.more {
+                return Ok(all(at, false));
+            }
+            match checked.bad {
+                Some(bad) if serving.bytes == 0 => {
+                    return Err(Stop::Damaged {
+                        at: bad.max(serving.from),
+                        segment: piece.segment,
+                    });
+                }
+                Some(_) => return Ok(all(at, false)),
+                // The rest is in no memory yet, or is no batch.
+                None if at < to => break,
+                None => {}
+            }
+        }
+        Ok(all(at, true))
     }
 
     /// Whether the first batch of a read that takes none beyond its bytes is larger than they are. Its header is
@@ -232,7 +286,7 @@ impl Try<'_> {
     /// Holds the runs that have bytes from the disk against their checksums, which cover what a batch's own does not:
     /// its offset, its epoch, and that it is this batch of this segment.
     fn check_runs(
-        &self,
+        &mut self,
         segment: SegmentId,
         from: FilePosition,
         to: FilePosition,
@@ -246,6 +300,7 @@ impl Try<'_> {
                 bad: None,
             };
         }
+        self.line.spend(cold_bytes.min((to - from) as usize) as u64);
         let mut checked = 0;
         for run in self.index(segment).runs_within(from, to) {
             let (start, end) = ((run.position - from) as usize, (run.end - from) as usize);
@@ -299,7 +354,9 @@ impl Try<'_> {
                     self.log.chunks.read(segment, at, end, &mut slices);
                     at = end;
                 }
+                Located::Gap { .. } if !self.may_look => return Err(Stop::NotYet),
                 Located::Gap { to: next } => {
+                    self.line.spend(COLD_LOOK_BYTES);
                     let known = self
                         .log
                         .state
@@ -307,13 +364,12 @@ impl Try<'_> {
                         .expect("a plan names known segments");
                     let gap_end = next.unwrap_or(known.byte_end);
                     let end = to.min(gap_end);
-                    match self.cold.look(segment, at, end, gap_end, self.waiter, self.files) {
+                    match self.cold.look(segment, at, end, gap_end, self.waiter) {
                         Lookup::Here(cold) => slices.extend(cold),
                         Lookup::Missing => missing = true,
                     }
                     if sequential && self.waiter.is_some() {
-                        self.cold
-                            .read_ahead(segment, end, READ_AHEAD_PIECES, gap_end, self.files);
+                        self.cold.read_ahead(segment, end, READ_AHEAD_PIECES, gap_end);
                     }
                     at = end;
                     checked = (at - from) as usize;

@@ -1,7 +1,7 @@
 //! Reads of what is in no memory: several pieces at once, the next ones ahead of who reads on, and never more of them
 //! than there is room for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use millstream_protocol::record::batch::Batches;
 use millstream_protocol::types::{LeaderEpoch, Offset};
 use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
 use millstream_ring::{IoError, Slice};
-use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_READS_MAX, READ_AHEAD_PIECES};
+use millstream_storage::limits::{COLD_PIECE_BYTES, COLD_PIECES_AT_ONCE, COLD_READS_MAX, READ_AHEAD_PIECES};
 use millstream_storage::{LogId, ReadError, ReadId, ReadOutcome};
 
 use crate::common::{DIR, Host, batch, is_segment, key, small_options, values, world};
@@ -200,6 +200,118 @@ fn what_is_in_memory_is_read_while_no_more_reads_may_wait() {
     });
 }
 
+/// A turn looks at its share of what came from the disk; what is in memory goes past that.
+#[test]
+fn bytes_from_the_disk_are_looked_at_in_turn() {
+    let (world, mut host, logs) = cold_logs(4, 1);
+    let hot = host.create(99);
+    host.append_patiently(hot, &batch(&[b"hot"]));
+    host.flush(hot);
+    host.logs().look_at_most(LARGE as u64 / 2);
+    let reads = reads_of(&world);
+    for (number, log) in logs.iter().enumerate() {
+        begin(&mut host, *log, 1, true, number as u64);
+    }
+    let pieces = 4 * LARGE.div_ceil(COLD_PIECE_BYTES as usize);
+    assert!(pieces <= COLD_PIECES_AT_ONCE);
+    host.until("the disk being asked for all", |_| reads.borrow().len() == pieces);
+    world.advance(2 * LATENCY);
+    let mut waiting: Vec<u64> = (0..4).collect();
+    host.until("all reads", |host| {
+        let before = waiting.len();
+        waiting.retain(|number| match host.take_done(ReadId(*number)) {
+            Some(result) => {
+                assert_eq!(bytes_of(&result.unwrap()), large_batch(*number as i32, 0));
+                false
+            }
+            None => true,
+        });
+        assert!(before - waiting.len() <= 1, "more than a turn's share");
+        let read = host
+            .logs()
+            .read(hot, Offset::ZERO, Offset::new(1), 1, true, ReadId(u64::MAX));
+        assert!(matches!(read, Ok(ReadOutcome::Ready(slices)) if !slices.is_empty()));
+        waiting.is_empty()
+    });
+}
+
+#[test]
+fn a_log_deleted_while_its_read_stands_in_line_is_no_more_and_the_next_one_is_served() {
+    let (_, mut host, logs) = cold_logs(3, 1);
+    host.logs().look_at_most(1);
+    for (number, log) in logs.iter().enumerate() {
+        begin(&mut host, *log, 1, true, number as u64);
+    }
+    assert_eq!(end_of(&mut host, 0), large_batch(0, 0));
+    let now = host.now;
+    host.logs().delete(logs[1], now);
+    let mut found = None;
+    host.until("the read of what was deleted", |host| {
+        found = host.take_done(ReadId(1));
+        found.is_some()
+    });
+    assert!(
+        matches!(found, Some(Err(ReadError::UnknownLog))),
+        "{:?}",
+        found.map(|found| found.is_ok())
+    );
+    assert_eq!(end_of(&mut host, 2), large_batch(2, 0));
+}
+
+/// A flush waits behind all that the disk was asked for before it.
+#[test]
+fn beside_somebody_who_waits_for_flushes_the_disk_is_asked_for_few_pieces_at_a_time() {
+    let most_at_once = |with_little: bool| {
+        let (world, mut host, logs) = cold_logs(8, 1);
+        let little = host.create(99);
+        host.append_patiently(little, &batch(&[b"few"]));
+        host.flush(little);
+        world.advance(Duration::from_secs(1));
+        host.turn(Duration::from_secs(1));
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let clock = Rc::new(Cell::new(Duration::ZERO));
+        let (noted, now) = (asked.clone(), clock.clone());
+        world.fail_when(move |op| {
+            if op.kind == OpKind::Read && is_segment(op.path) && op.at > 0 {
+                noted.borrow_mut().push(now.get());
+            }
+            None
+        });
+        for (number, log) in logs.iter().enumerate() {
+            begin(&mut host, *log, 1, true, number as u64);
+        }
+        let mut ended = 0;
+        host.until("all reads", |host| {
+            clock.set(clock.get() + TURN);
+            if with_little {
+                host.append_patiently(little, &batch(&[b"few"]));
+            }
+            ended += (0..8)
+                .filter(|read| host.take_done(ReadId(*read)).is_some())
+                .count();
+            ended == 8
+        });
+        let asked = asked.borrow();
+        let while_it_lasts = |from: &Duration| {
+            let span = *from..*from + LATENCY;
+            asked.iter().filter(|at| span.contains(*at)).count()
+        };
+        asked.iter().map(while_it_lasts).max().unwrap()
+    };
+    assert_eq!(most_at_once(false), COLD_PIECES_AT_ONCE);
+    let beside = most_at_once(true);
+    assert!(beside <= COLD_PIECES_AT_ONCE / 2, "{beside}");
+}
+
+#[test]
+fn for_one_small_batch_a_small_part_of_a_segment_is_read() {
+    let (world, mut host, log) = cold();
+    let reads = reads_of(&world);
+    let bytes = host.read(log, BATCHES / 2, 1).unwrap();
+    assert_eq!(offsets(&bytes), [BATCHES / 2]);
+    assert!(reads.borrow().len() <= 3, "{reads:?}");
+}
+
 /// So many logs of so many large batches, on the disk only.
 fn cold_logs(logs: usize, batches: usize) -> (SimWorld, Host<SimRing>, Vec<LogId>) {
     let world = SimWorld::new(5, SimOptions::default());
@@ -313,6 +425,8 @@ fn offsets(bytes: &[u8]) -> Vec<i64> {
 }
 
 const LATENCY: Duration = Duration::from_millis(20);
+/// Of a host that waits for something.
+const TURN: Duration = Duration::from_millis(1);
 const BATCHES: i64 = 80;
 const VALUE_BYTES: usize = 50_000;
 const LOGS: usize = 48;
