@@ -15,8 +15,9 @@ pub const DESCRIPTORS_RESERVED: usize = 64;
 
 /// Bytes of unparsed requests that one connection may hold beyond the frame it is receiving.
 pub const READ_AHEAD_MAX: usize = 64 * 1024;
-/// Reply bytes of one connection not yet taken by the kernel, above which it starts no new request.
-pub const REPLY_BACKLOG_MAX: usize = 1 << 20;
+/// Reply bytes of one connection not yet taken by the kernel, above which it starts no new request: who does not read
+/// his answers has no more of them made.
+pub const REPLY_BACKLOG_MAX: usize = 64 << 10;
 /// Slices handed to the kernel in one send.
 pub const SEND_PIECES_MAX: usize = 512;
 /// Replies up to this size are copied together, so that consecutive ones leave in one piece.

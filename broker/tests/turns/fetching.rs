@@ -159,6 +159,40 @@ fn who_leaves_while_his_read_stands_in_line_leaves_nothing_behind() {
     assert_eq!(shard(&broker), (0, 0));
 }
 
+/// Answers are made for who reads them.
+#[test]
+fn who_reads_no_answers_has_few_made_and_all_when_he_reads() {
+    let disk = filled(1);
+    let mut broker = SimBroker::restart(
+        &disk,
+        Setup {
+            options: SimOptions {
+                socket_buffer: 4 << 10,
+                ..SimOptions::default()
+            },
+            ..setup(1)
+        },
+    );
+    let mut client = broker.connect();
+    let reads = count_reads(&broker);
+    for index in 0..PARTITIONS {
+        client.send(
+            &mut broker,
+            ApiKey::Fetch,
+            FETCH,
+            &fetch("t", &[(index, 0)], Duration::ZERO, 1),
+        );
+    }
+    broker.run_for(Duration::from_secs(1));
+    let most = REPLY_BACKLOG_MAX / VALUE_BYTES + 2;
+    assert!((1..=most).contains(&reads.get()), "{reads:?}");
+    for index in 0..PARTITIONS {
+        let frame = client.receive(&mut broker);
+        let (_, found) = response(&frame, ApiKey::Fetch, FETCH, |r| values(&decoded(r, FETCH)));
+        assert_eq!(found, [(index, 0, vec![value(index)])]);
+    }
+}
+
 /// A fetch of each partition, on a connection of its own, when the disk has brought what they need and before any was
 /// answered.
 fn with_reads_in_line() -> (SimBroker, Vec<Client>) {
@@ -254,6 +288,7 @@ fn count_reads(broker: &SimBroker) -> Rc<Cell<usize>> {
 const PARTITIONS: i32 = 64;
 /// More than a block: a restart brings the last one to memory.
 const VALUE_BYTES: usize = 5_000;
+const REPLY_BACKLOG_MAX: usize = millstream::limits::REPLY_BACKLOG_MAX;
 const COLD_READS_MAX: usize = millstream_storage::limits::COLD_READS_MAX;
 const COLD_PIECE_BYTES: i32 = millstream_storage::limits::COLD_PIECE_BYTES as i32;
 const STALL: Duration = Duration::from_millis(60);
