@@ -58,14 +58,14 @@ pub const ATTACKS: [Attack; 10] = [
     Attack {
         name: "producers without end",
         run: crowd::producers,
-        takes: Load::Disk {
+        takes: Load::Writes {
             threads: crowd::PRODUCERS,
         },
     },
     Attack {
         name: "consumers of everything",
         run: fetches::everything,
-        takes: Load::Cores {
+        takes: Load::Reads {
             threads: fetches::READERS,
         },
     },

@@ -2,9 +2,8 @@
 //! broker. The attackers of a test, the shards that serve them and the disk are all on one machine; a broker cannot
 //! give back what is not its own.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,10 +17,11 @@ use super::crowd;
 pub enum Load {
     /// Nothing worth naming.
     Nothing,
-    /// Every core: memory is copied by so many threads that give way, and by as many as there are shards that do not.
-    Cores { threads: usize },
-    /// As the above, and the disk: each of the threads that give way writes megabytes to a file of its own.
-    Disk { threads: usize },
+    /// Every core and the disk: so many threads that give way each read megabytes from a file and copy them, and as
+    /// many as there are shards copy memory and do not give way.
+    Reads { threads: usize },
+    /// The same, but that each of the threads that give way writes megabytes to a file of its own.
+    Writes { threads: usize },
 }
 
 impl Load {
@@ -29,12 +29,18 @@ impl Load {
     pub fn run(self, folder: &Path, stop: &AtomicBool) {
         match self {
             Self::Nothing => {}
-            Self::Cores { threads } => beside_shards(stop, || {
-                crowd::in_parallel(threads, |_| copy(stop));
-            }),
-            Self::Disk { threads } => beside_shards(stop, || {
+            Self::Reads { threads } => {
+                let path = folder.join("load");
+                write_around(&path, |piece| piece == FILE_PIECES);
+                beside_shards(stop, || {
+                    crowd::in_parallel(threads, |number| read(&path, number, stop));
+                });
+            }
+            Self::Writes { threads } => beside_shards(stop, || {
                 crowd::in_parallel(threads, |number| {
-                    write(&folder.join(format!("load{number}")), stop)
+                    write_around(&folder.join(format!("load{number}")), |_| {
+                        stop.load(Ordering::Relaxed)
+                    });
                 });
             }),
         }
@@ -59,27 +65,49 @@ fn copy(stop: &AtomicBool) {
     }
 }
 
-/// Synchronous, past the page cache, around a file of some size: as the broker's own writes are.
-fn write(path: &Path, stop: &AtomicBool) {
-    let flags = OFlags::DIRECT | OFlags::DSYNC;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)
-        .expect("a file");
-    let buffer = vec![7_u8; PIECE + BLOCK];
+/// Past the page cache, as the broker reads; each thread begins elsewhere.
+fn read(path: &Path, number: usize, stop: &AtomicBool) {
+    let file = open(path, OFlags::DIRECT);
+    let mut buffer = vec![0_u8; PIECE + BLOCK];
     let at = buffer.as_ptr().align_offset(BLOCK);
-    for piece in 0.. {
+    let mut taken = vec![0_u8; PIECE];
+    for piece in 5 * number.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        if piece % FILE_PIECES == 0 {
-            std::io::Seek::rewind(&mut file).expect("a file");
-        }
-        file.write_all(&buffer[at..at + PIECE]).expect("room on the disk");
+        let place = (piece % FILE_PIECES * PIECE) as u64;
+        file.read_exact_at(&mut buffer[at..at + PIECE], place)
+            .expect("a file of that size");
+        taken.copy_from_slice(std::hint::black_box(&buffer[at..at + PIECE]));
+        std::hint::black_box(&mut taken);
     }
+}
+
+/// Synchronous, past the page cache, around a file of some size until `done` with so many pieces: as the broker's own
+/// writes are.
+fn write_around(path: &Path, done: impl Fn(usize) -> bool) {
+    let file = open(path, OFlags::DIRECT | OFlags::DSYNC);
+    let buffer = vec![7_u8; PIECE + BLOCK];
+    let at = buffer.as_ptr().align_offset(BLOCK);
+    for piece in 0.. {
+        if done(piece) {
+            return;
+        }
+        let place = (piece % FILE_PIECES * PIECE) as u64;
+        file.write_all_at(&buffer[at..at + PIECE], place)
+            .expect("room on the disk");
+    }
+}
+
+fn open(path: &Path, flags: OFlags) -> File {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+        .expect("a file")
 }
 
 /// The broker of this test has as many.
