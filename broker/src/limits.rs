@@ -147,6 +147,9 @@ pub const INTERNAL_SEGMENT_BYTES_MAX: u32 = 8 << 20;
 /// The metadata log is replaced by a snapshot when it is longer than this.
 pub const METADATA_LOG_BYTES_MAX: u64 = 4 << 20;
 
+/// Clients with quotas that are counted each for itself.
+pub const QUOTA_WINDOWS_MAX: usize = 10_000;
+
 /// Producer ids that a shard takes from the controller at a time.
 pub const PRODUCER_ID_BLOCK: i64 = 1_000;
 

@@ -6,4 +6,5 @@ mod full_disk;
 mod levels;
 mod listeners;
 mod orphans;
+mod quotas;
 mod refusals;

@@ -124,7 +124,7 @@ fn now() -> i64 {
 }
 
 /// In the order in which they are looked for.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "name",
     "topic",
     "topic_name",
@@ -136,6 +136,8 @@ const KEYS: [&str; 18] = [
     "topic_id",
     "log_dir",
     "user",
+    "entity_type",
+    "entity",
     "api_key",
     "partition_index",
     "partition",

@@ -4,6 +4,7 @@
 //! Place: the controller's thread decides on the image and makes the records durable; applied to the image
 //! they are handed to every shard, which only reads.
 
+pub mod alter_client_quotas;
 pub mod alter_configs;
 mod config_rules;
 pub mod controller;

@@ -20,5 +20,6 @@ pub mod group;
 pub mod limits;
 pub mod partition;
 pub mod purgatory;
+pub mod quota;
 #[cfg(test)]
 mod testing;

@@ -8,6 +8,8 @@ use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
 use crate::cluster::record::{ConfigChange, MetadataRecord};
 use crate::config::map::ConfigMap;
+use crate::quota::Rate;
+use crate::quota::entity::{Name, QuotaEntity};
 
 /// A small seeded generator (splitmix64): tests replay by their seed.
 pub struct Random {
@@ -108,6 +110,15 @@ pub fn one_of_each_record() -> Vec<MetadataRecord> {
         MetadataRecord::ProducerIdBlock {
             first: ProducerId::new(1_000),
             count: 1_000,
+        },
+        MetadataRecord::ClientQuotaChanged {
+            entity: QuotaEntity {
+                user: Some(Name::Default),
+                client_id: Some(Name::Is("c".into())),
+                ip: None,
+            },
+            key: text("producer_byte_rate"),
+            value: Some(Rate::new(1_000.0)),
         },
     ]
 }

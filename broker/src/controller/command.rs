@@ -41,6 +41,7 @@ pub enum Action {
     CreatePartitions(Body),
     AlterConfigs(Body),
     IncrementalAlterConfigs(Body),
+    AlterClientQuotas(Body),
     /// A block of producer ids.
     ProducerIds,
 }

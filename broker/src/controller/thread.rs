@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use millstream_log::planted::{self, Bug};
+use millstream_machine::cluster::alter_client_quotas::AlterQuotas;
 use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource, ConfigResource};
 use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
 use millstream_machine::cluster::create_partitions::GrowTopic;
@@ -18,8 +19,8 @@ use millstream_machine::cluster::record::{MetadataRecord, encode_batch};
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::limits::ClusterLimits;
 use millstream_protocol::message::{
-    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    IncrementalAlterConfigsRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, IncrementalAlterConfigsRequest,
 };
 use millstream_protocol::types::{BrokerId, TopicId};
 
@@ -223,6 +224,7 @@ impl<S: MetadataStore> ControllerThread<S> {
             Action::CreatePartitions(body) => create_partitions(controller, body),
             Action::AlterConfigs(body) => alter_configs(controller, body),
             Action::IncrementalAlterConfigs(body) => incremental_alter_configs(controller, body),
+            Action::AlterClientQuotas(body) => alter_client_quotas(controller, body),
             Action::ProducerIds => match controller.allocate_producer_ids() {
                 record @ MetadataRecord::ProducerIdBlock { first, count } => Decided {
                     records: vec![record],
@@ -354,6 +356,39 @@ fn alter_configs(controller: Controller<'_>, body: &Body) -> Decided {
         request.validate_only,
         Controller::alter_configs,
     )
+}
+
+/// Entity by entity, each on what those before it leave.
+fn alter_client_quotas(controller: Controller<'_>, body: &Body) -> Decided {
+    let request: AlterClientQuotasRequest<'_> = body.decode();
+    let mut image = controller.image.clone();
+    let mut records = Vec::new();
+    let mut answers = Vec::new();
+    for entry in &request.entries {
+        let parts = entry.entity.iter();
+        let ops = entry.ops.iter();
+        let asked = AlterQuotas {
+            entity: parts.map(|part| (part.entity_type, part.entity_name)).collect(),
+            changes: ops
+                .map(|op| (op.key, (!op.remove).then(|| op.value.get())))
+                .collect(),
+        };
+        let controller = Controller {
+            image: &image,
+            ..controller
+        };
+        answers.push(controller.alter_client_quotas(&asked).map(|decided| {
+            image = image.apply(&decided);
+            records.extend(decided);
+        }));
+    }
+    if request.validate_only {
+        records.clear();
+    }
+    Decided {
+        records,
+        outcome: Outcome::Altered(answers),
+    }
 }
 
 fn incremental_alter_configs(controller: Controller<'_>, body: &Body) -> Decided {

@@ -69,6 +69,7 @@ fn route(
     let elements = shard.options.memory_bytes / REQUEST_ELEMENT_BYTES;
     let mut reader = Reader::of_elements(frame, elements);
     let header = RequestHeader::decode(&mut reader)?;
+    shard.note_client(connection, header.client_id);
     handler(
         shard,
         Request {
@@ -122,11 +123,10 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::ListConfigResources => handlers::list_config_resources::handle,
         ApiKey::ListPartitionReassignments => handlers::list_partition_reassignments::handle,
         ApiKey::UpdateFeatures => handlers::update_features::handle,
+        ApiKey::DescribeClientQuotas => handlers::describe_client_quotas::handle,
+        ApiKey::AlterClientQuotas => handlers::alter_client_quotas::handle,
         ApiKey::ListTransactions => handlers::list_transactions::handle,
-        ApiKey::DescribeClientQuotas
-        | ApiKey::AlterClientQuotas
-        | ApiKey::GetTelemetrySubscriptions
-        | ApiKey::PushTelemetry => return None,
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => return None,
     };
     Some(handler)
 }

@@ -13,6 +13,7 @@ mod image;
 pub mod mailbox;
 mod memory;
 pub mod messages;
+pub mod quotas;
 mod shutdown;
 pub mod slab;
 mod sockets;

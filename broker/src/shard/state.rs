@@ -1,7 +1,7 @@
 //! All that a shard is, except for its ring.
 //! Invariant: touched by its own thread only; whatever is in here is bounded by `limits`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,6 +91,8 @@ pub struct Shard {
     /// What the logs had room for at the last look, and the number of times that it changed.
     pub(super) room: Room,
     pub(super) room_changes: u64,
+    /// Connections that are not listened to, by when they are again; each may be there several times.
+    pub(super) muted: BTreeSet<(Instant, u64)>,
     pub(super) next_sweep: Instant,
     pub(super) drain_until: Instant,
     /// State of the generator of session numbers.
@@ -216,6 +218,7 @@ impl Shard {
             congested: Vec::new(),
             room: Room::Plenty,
             room_changes: 0,
+            muted: BTreeSet::new(),
             next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
             drain_until: Instant::MAX,
             random,

@@ -13,6 +13,7 @@ use millstream_storage::Room;
 use super::connection_limits::ConnectionLimits;
 use super::health::ShardHealth;
 use super::mailbox::ShardId;
+use super::quotas::QuotaWindows;
 use crate::limits::CONNECTIONS_MAX;
 
 /// Shared by all shards of a process.
@@ -34,6 +35,8 @@ struct Shared {
     /// Shards that are not well. Touched when one falls ill or recovers, once a second while one is ill, and by whoever
     /// asks.
     unwell: Mutex<BTreeMap<usize, ShardHealth>>,
+    /// Touched for requests of clients that have a quota, and for no others: what a client uses counts over all cores.
+    quotas: Mutex<QuotaWindows>,
     /// Connections of all shards that the process has descriptors for.
     connections_max: usize,
 }
@@ -57,6 +60,7 @@ impl ShardTable {
             admitted: AtomicUsize::new(0),
             addresses: Mutex::default(),
             unwell: Mutex::default(),
+            quotas: Mutex::default(),
             connections_max,
         };
         Self {
@@ -108,6 +112,17 @@ impl ShardTable {
             .min_by_key(|(_, count)| count.load(Ordering::Relaxed))
             .expect("there is a shard");
         ShardId(shard)
+    }
+
+    /// Looks at what clients with quotas have used.
+    pub fn with_quotas<T>(&self, look: impl FnOnce(&mut QuotaWindows) -> T) -> T {
+        look(
+            &mut self
+                .shared
+                .quotas
+                .lock()
+                .expect("nothing panics while it is held"),
+        )
     }
 
     /// What the logs of every shard have room for.

@@ -147,6 +147,7 @@ impl Shard {
     fn handle_deadlines(&mut self, ring: &mut impl Ring) {
         self.expire_waits();
         self.expire_coordinators();
+        self.unmute_connections();
         if self.now.monotonic >= self.next_sweep {
             self.next_sweep = self.now.monotonic + Duration::from(SWEEP_INTERVAL);
             self.sweep(ring);
@@ -182,6 +183,7 @@ impl Shard {
             self.partitions.next_deadline(),
             self.coordinators.next_deadline(self.now.monotonic),
             self.shutdown_deadline(),
+            self.muted.first().map(|(until, _)| *until),
             congestion,
         ];
         let next = deadlines

@@ -10,6 +10,8 @@ use millstream_log::{
 };
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::{ConfigChange, MetadataRecord, decode_batch, encode_batch};
+use millstream_machine::quota::Rate;
+use millstream_machine::quota::entity::{Name, QuotaEntity};
 use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
 use crate::{memory, seal};
@@ -78,6 +80,15 @@ fn metadata_records() -> Vec<MetadataRecord> {
         MetadataRecord::ProducerIdBlock {
             first: ProducerId::new(1_000),
             count: 1_000,
+        },
+        MetadataRecord::ClientQuotaChanged {
+            entity: QuotaEntity {
+                user: Some(Name::Default),
+                client_id: Some(Name::Is("c".into())),
+                ip: None,
+            },
+            key: "producer_byte_rate".into(),
+            value: Some(Rate::new(1_000.0)),
         },
     ]
 }

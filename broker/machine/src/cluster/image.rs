@@ -17,6 +17,8 @@ use super::topic_name;
 use crate::config::effective::{ConfigLayers, NOTHING_SET};
 use crate::config::map::ConfigMap;
 use crate::config::settings::BrokerSettings;
+use crate::quota::entity::QuotaEntity;
+use crate::quota::{Quotas, Rate};
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ pub struct ClusterImage {
     /// Names with dots or underscores by their common form: two that differ in these only are not allowed.
     names_by_common_form: RedBlackTreeMapSync<String, Arc<str>>,
     pub(super) deleted: RedBlackTreeMapSync<TopicId, Arc<str>>,
+    quotas: Quotas,
     partitions: u64,
     /// Of topics, those that are being deleted included.
     topic_bytes: u64,
@@ -80,6 +83,7 @@ impl ClusterImage {
             topics_by_name: RedBlackTreeMapSync::new_sync(),
             names_by_common_form: RedBlackTreeMapSync::new_sync(),
             deleted: RedBlackTreeMapSync::new_sync(),
+            quotas: Quotas::default(),
             partitions: 0,
             topic_bytes: 0,
         }
@@ -133,7 +137,8 @@ impl ClusterImage {
             .broker_configs
             .values()
             .map(|configs| configs.metadata_bytes());
-        self.topic_bytes + self.cluster_configs.metadata_bytes() + of_brokers.sum::<u64>()
+        let configs = self.cluster_configs.metadata_bytes() + of_brokers.sum::<u64>();
+        self.topic_bytes + configs + self.quotas.metadata_bytes()
     }
 
     /// The epoch of every partition of `topic`, a topic of this image.
@@ -175,6 +180,11 @@ impl ClusterImage {
     /// What was set for one broker while running.
     pub fn broker_configs(&self, broker: BrokerId) -> &ConfigMap {
         self.broker_configs.get(&broker).map_or(&NOTHING_SET, Arc::as_ref)
+    }
+
+    /// What clients may ask for.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Everything below the topics' own configurations, as `broker` sees it.
@@ -266,7 +276,14 @@ impl ClusterImage {
                 let end = ProducerId::new(first.get().saturating_add((*count).into()));
                 self.next_producer_id = self.next_producer_id.max(end);
             }
+            MetadataRecord::ClientQuotaChanged { entity, key, value } => {
+                self.put_quota(entity, key, *value);
+            }
         }
+    }
+
+    pub(super) fn put_quota(&mut self, entity: &QuotaEntity, key: &str, value: Option<Rate>) {
+        self.quotas.set(entity, key, value);
     }
 
     fn change(&mut self, id: TopicId, change: impl FnOnce(&mut TopicImage)) {

@@ -17,6 +17,8 @@ use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
 use crate::config::map::ConfigMap;
+use crate::quota::Rate;
+use crate::quota::entity::{Name, QuotaEntity};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,12 @@ pub enum MetadataRecord {
     /// rises by one, because it may give out offsets anew that an unflushed read has seen.
     UncleanStart {
         broker: BrokerId,
+    },
+    /// A quota that was set, or (`None`) taken back.
+    ClientQuotaChanged {
+        entity: QuotaEntity,
+        key: String,
+        value: Option<Rate>,
     },
     /// These ids are given out and never again.
     ProducerIdBlock {
@@ -116,7 +124,7 @@ fn decode_record(r: &mut Reader<'_>) -> Result<MetadataRecord, RecordError> {
     let mut header = || Ok((r.u8()?, r.u8()?, r.u32()? as usize));
     let (kind, version, len) = header().map_err(|_: DecodeError| RecordError::Truncated)?;
     let payload = r.bytes(len).map_err(|_| RecordError::Truncated)?;
-    if !(CLUSTER_CREATED..=PRODUCER_ID_BLOCK).contains(&kind) {
+    if !(CLUSTER_CREATED..=CLIENT_QUOTA_CHANGED).contains(&kind) {
         return Err(RecordError::UnknownKind { kind });
     }
     if version != RECORD_VERSION {
@@ -137,6 +145,7 @@ impl MetadataRecord {
             MetadataRecord::BrokerConfigChanged { .. } => BROKER_CONFIG_CHANGED,
             MetadataRecord::UncleanStart { .. } => UNCLEAN_START,
             MetadataRecord::ProducerIdBlock { .. } => PRODUCER_ID_BLOCK,
+            MetadataRecord::ClientQuotaChanged { .. } => CLIENT_QUOTA_CHANGED,
         }
     }
 
@@ -172,6 +181,14 @@ impl MetadataRecord {
             MetadataRecord::ProducerIdBlock { first, count } => {
                 w.i64(first.get());
                 w.u32(*count);
+            }
+            MetadataRecord::ClientQuotaChanged { entity, key, value } => {
+                write_entity(&mut w, entity);
+                write_string(&mut w, key);
+                w.bool(value.is_some());
+                if let Some(value) = value {
+                    write_rate(&mut w, *value);
+                }
             }
         }
         w.into_parts().0
@@ -210,7 +227,7 @@ impl MetadataRecord {
             UNCLEAN_START => MetadataRecord::UncleanStart {
                 broker: BrokerId::new(r.i32()?),
             },
-            _ => {
+            PRODUCER_ID_BLOCK => {
                 let (first, count) = (r.i64()?, r.u32()?);
                 if first < 0 || first.checked_add(count.into()).is_none() {
                     return Err(DecodeError::InvalidLength);
@@ -220,10 +237,52 @@ impl MetadataRecord {
                     count,
                 }
             }
+            _ => MetadataRecord::ClientQuotaChanged {
+                entity: read_entity(&mut r)?,
+                key: read_string(&mut r)?,
+                value: if r.bool()? { Some(read_rate(&mut r)?) } else { None },
+            },
         };
         r.finish()?;
         Ok(record)
     }
+}
+
+pub(super) fn write_entity(w: &mut Writer, entity: &QuotaEntity) {
+    for part in [&entity.user, &entity.client_id, &entity.ip] {
+        match part {
+            None => w.u8(0),
+            Some(Name::Default) => w.u8(1),
+            Some(Name::Is(name)) => {
+                w.u8(2);
+                write_string(w, name);
+            }
+        }
+    }
+}
+
+pub(super) fn read_entity(r: &mut Reader<'_>) -> Result<QuotaEntity, DecodeError> {
+    let mut part = || {
+        Ok(match r.u8()? {
+            0 => None,
+            1 => Some(Name::Default),
+            2 => Some(Name::Is(read_string(r)?.into())),
+            _ => return Err(DecodeError::InvalidLength),
+        })
+    };
+    Ok(QuotaEntity {
+        user: part()?,
+        client_id: part()?,
+        ip: part()?,
+    })
+}
+
+pub(super) fn write_rate(w: &mut Writer, rate: Rate) {
+    w.u64(rate.get().to_bits());
+}
+
+pub(super) fn read_rate(r: &mut Reader<'_>) -> Result<Rate, DecodeError> {
+    Ok(Rate::new(f64::from_bits(r.u64()?)))
 }
 
 pub(super) fn write_string(w: &mut Writer, text: &str) {
@@ -317,6 +376,7 @@ const TOPIC_CONFIG_CHANGED: u8 = 6;
 const BROKER_CONFIG_CHANGED: u8 = 7;
 const UNCLEAN_START: u8 = 8;
 const PRODUCER_ID_BLOCK: u8 = 9;
+const CLIENT_QUOTA_CHANGED: u8 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -364,8 +424,8 @@ mod tests {
         let unknown = |bytes: &[u8]| decode_batch(bytes).unwrap_err();
         assert_eq!(unknown(&[1]), RecordError::UnknownEnvelope { version: 1 });
         assert_eq!(
-            unknown(&[0, 10, 0, 0, 0, 0, 0]),
-            RecordError::UnknownKind { kind: 10 }
+            unknown(&[0, 11, 0, 0, 0, 0, 0]),
+            RecordError::UnknownKind { kind: 11 }
         );
         assert_eq!(
             unknown(&[0, 4, 1, 0, 0, 0, 0]),
@@ -378,7 +438,7 @@ mod tests {
         };
         assert_eq!(unknown(&[0, 8, 0, 0, 0, 0, 5, 0, 0, 0, 1, 9]), too_long);
         assert!(
-            unknown(&[0, 10, 0, 0, 0, 0, 0])
+            unknown(&[0, 11, 0, 0, 0, 0, 0])
                 .to_string()
                 .contains("newer version")
         );

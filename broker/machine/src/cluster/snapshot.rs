@@ -12,7 +12,11 @@ use millstream_protocol::primitive::{Reader, Writer};
 use millstream_protocol::types::{BrokerId, ProducerId};
 
 use super::image::{ClusterImage, TopicImage};
-use super::record::{read_configs, read_partitions, read_string, write_configs, write_string};
+use super::record::{
+    read_configs, read_entity, read_partitions, read_rate, read_string, write_configs, write_entity,
+    write_rate, write_string,
+};
+use crate::quota::Quotas;
 
 /// Why bytes are no image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,12 @@ pub enum SnapshotError {
 impl ClusterImage {
     pub fn encode_snapshot(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.u8(SNAPSHOT_VERSION);
+        // Who has no quotas can go back to a version that knows none.
+        let version = match self.quotas().is_empty() {
+            true => WITHOUT_QUOTAS,
+            false => WITH_QUOTAS,
+        };
+        w.u8(version);
         w.i64(i64::try_from(self.records).expect("fewer than 2^63 records"));
         write_string(&mut w, self.cluster_id.as_deref().unwrap_or_default());
         w.u32(self.unclean_starts);
@@ -53,6 +62,9 @@ impl ClusterImage {
             w.topic_id(*id);
             write_string(&mut w, name);
         }
+        if version >= WITH_QUOTAS {
+            write_quotas(&mut w, self.quotas());
+        }
         w.into_parts().0
     }
 
@@ -60,13 +72,13 @@ impl ClusterImage {
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut r = Reader::new(bytes);
         match r.u8()? {
-            SNAPSHOT_VERSION => decode_version_0(&mut r),
+            version @ WITHOUT_QUOTAS..=WITH_QUOTAS => decode(&mut r, version),
             version => Err(SnapshotError::UnknownVersion { version }),
         }
     }
 }
 
-fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, SnapshotError> {
+fn decode(r: &mut Reader<'_>, version: u8) -> Result<ClusterImage, SnapshotError> {
     let mut image = ClusterImage::empty();
     image.records = u64::try_from(r.i64()?).map_err(|_| DecodeError::InvalidLength)?;
     let cluster_id = read_string(r)?;
@@ -100,8 +112,29 @@ fn decode_version_0(r: &mut Reader<'_>) -> Result<ClusterImage, SnapshotError> {
         }
         image.put_deleted(id, name.into());
     }
+    if version >= WITH_QUOTAS {
+        for _ in 0..r.uvarint()? {
+            let entity = read_entity(r)?;
+            for _ in 0..r.uvarint()? {
+                let (key, rate) = (read_string(r)?, read_rate(r)?);
+                image.put_quota(&entity, &key, Some(rate));
+            }
+        }
+    }
     r.finish()?;
     Ok(image)
+}
+
+fn write_quotas(w: &mut Writer, quotas: &Quotas) {
+    write_count(w, quotas.iter().count());
+    for (entity, values) in quotas.iter() {
+        write_entity(w, entity);
+        write_count(w, values.len());
+        for (key, rate) in values {
+            write_string(w, key);
+            write_rate(w, *rate);
+        }
+    }
 }
 
 fn write_count(w: &mut Writer, count: usize) {
@@ -131,7 +164,8 @@ impl fmt::Display for SnapshotError {
 
 impl core::error::Error for SnapshotError {}
 
-const SNAPSHOT_VERSION: u8 = 0;
+const WITHOUT_QUOTAS: u8 = 0;
+const WITH_QUOTAS: u8 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::{ConfigChange, MetadataRecord, decode_batch};
+use millstream_machine::quota::entity::Name;
 use millstream_protocol::types::TopicId;
 use serde::Serialize;
 
@@ -193,6 +194,17 @@ fn show_record(record: &MetadataRecord) -> String {
         MetadataRecord::BrokerConfigChanged { broker, changes } => {
             let broker = broker.map_or("all".to_owned(), |broker| broker.get().to_string());
             format!("brokerConfigChanged broker: {broker} {}", changed(changes))
+        }
+        MetadataRecord::ClientQuotaChanged { entity, key, value } => {
+            let name = |name: &Name| name.text().unwrap_or("<default>").to_owned();
+            let parts = entity
+                .parts()
+                .map(|(kind, part)| format!("{kind}={}", name(part)));
+            let value = value.map_or("none".to_owned(), |value| value.get().to_string());
+            format!(
+                "clientQuotaChanged {} {key}: {value}",
+                parts.collect::<Vec<_>>().join(",")
+            )
         }
         MetadataRecord::UncleanStart { broker } => format!("uncleanStart broker: {}", broker.get()),
         MetadataRecord::ProducerIdBlock { first, count } => {

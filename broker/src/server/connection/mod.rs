@@ -11,6 +11,7 @@ pub mod read;
 pub mod write;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use millstream_protocol::api::{self, ApiKey};
 use millstream_protocol::time::{Duration, Instant};
@@ -62,6 +63,10 @@ pub struct Connection {
     pub granted: usize,
     /// Bytes that the shard's budget is charged for it.
     pub charged: usize,
+    /// Who speaks, as far as quotas ask.
+    pub client_id: Arc<str>,
+    /// No request is taken before: the client used more than it may.
+    pub muted_until: Option<Instant>,
     /// When it last did something.
     last_active: Instant,
     /// Sweeps in a row that found a frame begun, while we would take more of it, and no whole one since.
@@ -138,6 +143,8 @@ impl Connection {
             appended: Appended::default(),
             granted: 0,
             charged: 0,
+            client_id: Arc::default(),
+            muted_until: None,
             last_active: now,
             frame_sweeps: 0,
             send_sweeps: 0,
@@ -147,7 +154,7 @@ impl Connection {
 
     /// Starts the next request if one is there and may start.
     pub fn next_request(&mut self, now: Instant, allowance: Allowance) -> NextRequest {
-        if self.phase != Phase::Open || self.write.backlog() > REPLY_BACKLOG_MAX {
+        if self.phase != Phase::Open || self.write.backlog() > REPLY_BACKLOG_MAX || self.is_muted(now) {
             return NextRequest::None;
         }
         let frame = match self.held.take() {
@@ -258,7 +265,7 @@ impl Connection {
         // Not whether a receive is in flight: one that has just ended is no excuse for who drips. What is the broker's
         // own slowness, or the client's in reading, does not count as a slow frame.
         let inside = self.held.is_none() && self.read.is_inside_frame();
-        let ours = self.starved || self.write.backlog() > REPLY_BACKLOG_MAX;
+        let ours = self.starved || self.write.backlog() > REPLY_BACKLOG_MAX || self.is_muted(now);
         self.frame_sweeps = match (inside, ours) {
             (false, _) => 0,
             (true, false) => self.frame_sweeps + 1,
@@ -296,6 +303,10 @@ impl Connection {
     pub fn sent(&mut self, n: usize, slices: Vec<Slice>) {
         self.send_sweeps = 0;
         self.write.sent(n, slices);
+    }
+
+    fn is_muted(&self, now: Instant) -> bool {
+        self.muted_until.is_some_and(|until| now < until)
     }
 
     fn answers(&self) -> bool {

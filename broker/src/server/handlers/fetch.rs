@@ -7,6 +7,7 @@ use std::sync::Arc;
 use millstream_log::PartitionKey;
 use millstream_machine::fetch_session::{Answer, FetchPartition, Opened, SessionRequest, Ticket, TopicKey};
 use millstream_machine::purgatory::{Mark, ParkedId, Release, WaitFor};
+use millstream_machine::quota::QuotaKind;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
@@ -521,6 +522,7 @@ fn respond(shard: &mut Shard, call: FetchCall) {
     }
     let session_id = session.map_or(0, |ticket| ticket.id().get());
     let body = FetchResponse {
+        throttle_time_ms: shard.charge_quota(to.connection, QuotaKind::Fetch, bytes),
         session_id,
         responses,
         ..FetchResponse::default()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream_log::PartitionKey;
 use millstream_machine::partition::produce::Acks;
+use millstream_machine::quota::QuotaKind;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::produce::{
@@ -38,6 +39,8 @@ pub struct ProduceCall {
     outstanding: usize,
     /// Bytes that the shard's budget is charged for it: another shard holds its frame.
     charged: usize,
+    /// What the client is told that it has to wait.
+    throttle_time_ms: i32,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         deadline: shard.now.monotonic + timeout,
     };
     let mut call = ProduceCall::new(to, acks, body.topic_data.len());
+    call.throttle_time_ms = shard.charge_quota(to.connection, QuotaKind::Produce, request.frame.len());
     let sorted = sort(shard, request, &body.topic_data, &mut call);
     start(shard, call, terms, sorted, request.frame.len());
     Ok(())
@@ -272,6 +276,7 @@ impl ProduceCall {
             answers: Vec::new(),
             outstanding: 0,
             charged: 0,
+            throttle_time_ms: 0,
         }
     }
 
@@ -311,6 +316,7 @@ fn answer(shard: &mut Shard, call: &ProduceCall) {
         call.to,
         &ProduceResponse {
             responses,
+            throttle_time_ms: call.throttle_time_ms,
             ..ProduceResponse::default()
         },
     );
