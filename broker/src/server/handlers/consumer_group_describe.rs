@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::group::{
-    ConsumerDescribeAnswer, DescribeRequest, DescribedConsumer, GroupAnswer, GroupRequest, Partitions,
+    ConsumerDescribeAnswer, DescribedConsumer, GroupAnswer, GroupRequest, Partitions,
 };
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
@@ -15,31 +15,30 @@ use millstream_protocol::message::consumer_group_describe::{
 use millstream_protocol::primitive::Reader;
 
 use super::authorized;
-use super::groups::by_topic;
-use crate::coordinator::{Answered, asking};
+use super::groups::{self, by_topic};
+use crate::coordinator::Answered;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
 use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = ConsumerGroupDescribeRequest::decode(reader, request.to.version)?;
-    let groups: Vec<String> = body.group_ids.iter().map(|group| (*group).to_owned()).collect();
-    let requests = groups.iter().map(|group_id| {
-        GroupRequest::ConsumerDescribe(DescribeRequest {
-            group_id: group_id.clone(),
-        })
-    });
-    let requests = requests.collect();
-    let operations = body.include_authorized_operations.then_some(authorized::GROUP);
-    asking::ask(shard, request.to, requests, move |shard, to, answers| {
-        answer(shard, to, operations, &groups, &answers);
-    });
+    let tells_operations = body.include_authorized_operations;
+    groups::describe(
+        shard,
+        request.to,
+        &body.group_ids,
+        GroupRequest::ConsumerDescribe,
+        move |shard, to, groups| {
+            answer(shard, to, tells_operations, groups);
+        },
+    );
     Ok(())
 }
 
-fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[String], answers: &[Answered]) {
+fn answer(shard: &mut Shard, to: ReplyTo, tells_operations: bool, groups: &[(String, Answered)]) {
     let image = Arc::clone(&shard.image);
-    let described = groups.iter().zip(answers).map(|(group_id, answered)| {
+    let described = groups.iter().map(|(group_id, answered)| {
         let group = match answered {
             Ok(GroupAnswer::ConsumerDescribe(described)) => described_group(&image, described),
             Err(code) => DescribedGroup {
@@ -49,9 +48,8 @@ fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[Str
             },
             other => unreachable!("{other:?} answers no description"),
         };
-        let is_known = group.error_code == ErrorCode::None as i16;
         DescribedGroup {
-            authorized_operations: operations.filter(|_| is_known).unwrap_or(authorized::NOT_ASKED),
+            authorized_operations: authorized::of_group(tells_operations, group.error_code),
             ..group
         }
     });

@@ -1,6 +1,6 @@
 //! DescribeGroups: the members of groups and what they work on.
 
-use millstream_machine::group::{DescribeAnswer, DescribeRequest, GroupAnswer, GroupRequest, GroupState};
+use millstream_machine::group::{DescribeAnswer, GroupAnswer, GroupRequest, GroupState};
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::describe_groups::{
@@ -8,30 +8,29 @@ use millstream_protocol::message::describe_groups::{
 };
 use millstream_protocol::primitive::Reader;
 
-use super::authorized;
-use crate::coordinator::{Answered, asking};
+use super::{authorized, groups};
+use crate::coordinator::Answered;
 use crate::server::dispatch::Request;
 use crate::server::reply::ReplyTo;
 use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = DescribeGroupsRequest::decode(reader, request.to.version)?;
-    let groups: Vec<String> = body.groups.iter().map(|group| (*group).to_owned()).collect();
-    let describe = |group_id: &String| {
-        GroupRequest::Describe(DescribeRequest {
-            group_id: group_id.clone(),
-        })
-    };
-    let requests = groups.iter().map(describe).collect();
-    let operations = body.include_authorized_operations.then_some(authorized::GROUP);
-    asking::ask(shard, request.to, requests, move |shard, to, answers| {
-        answer(shard, to, operations, &groups, &answers);
-    });
+    let tells_operations = body.include_authorized_operations;
+    groups::describe(
+        shard,
+        request.to,
+        &body.groups,
+        GroupRequest::Describe,
+        move |shard, to, groups| {
+            answer(shard, to, tells_operations, groups);
+        },
+    );
     Ok(())
 }
 
-fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[String], answers: &[Answered]) {
-    let described = groups.iter().zip(answers).map(|(group_id, answered)| {
+fn answer(shard: &mut Shard, to: ReplyTo, tells_operations: bool, groups: &[(String, Answered)]) {
+    let described = groups.iter().map(|(group_id, answered)| {
         let group = match answered {
             Ok(GroupAnswer::Describe(described)) => described_group(to.version, group_id, described),
             Err(code) => DescribedGroup {
@@ -41,9 +40,8 @@ fn answer(shard: &mut Shard, to: ReplyTo, operations: Option<i32>, groups: &[Str
             },
             other => unreachable!("{other:?} answers no description"),
         };
-        let is_known = group.error_code == ErrorCode::None as i16;
         DescribedGroup {
-            authorized_operations: operations.filter(|_| is_known).unwrap_or(authorized::NOT_ASKED),
+            authorized_operations: authorized::of_group(tells_operations, group.error_code),
             ..group
         }
     });

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use millstream_machine::group::{Client, Partitions, TopicErrors};
+use millstream_machine::group::{Client, DescribeRequest, GroupRequest, Partitions, TopicErrors};
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::TopicId;
 
+use crate::coordinator::{Answered, asking};
 use crate::server::dispatch::Request;
+use crate::server::reply::ReplyTo;
 use crate::shard::state::Shard;
 
 /// Who asks, as other clients are told.
@@ -24,6 +26,25 @@ pub fn check_group_id(group_id: &str) -> Result<(), ErrorCode> {
         true => Err(ErrorCode::InvalidGroupId),
         false => Ok(()),
     }
+}
+
+/// Asks each group to describe itself; `answer` has what they say in the order of the request.
+pub fn describe(
+    shard: &mut Shard,
+    to: ReplyTo,
+    group_ids: &[&str],
+    question: fn(DescribeRequest) -> GroupRequest,
+    answer: impl FnOnce(&mut Shard, ReplyTo, &[(String, Answered)]) + 'static,
+) {
+    let groups: Vec<String> = group_ids.iter().map(|group_id| (*group_id).to_owned()).collect();
+    let group_id = |group_id: &String| DescribeRequest {
+        group_id: group_id.clone(),
+    };
+    let requests = groups.iter().map(group_id).map(question).collect();
+    asking::ask(shard, to, requests, |shard, to, answers| {
+        let described: Vec<_> = groups.into_iter().zip(answers).collect();
+        answer(shard, to, &described);
+    });
 }
 
 /// A topic of a request about offsets, with what can be said of its partitions before their group is asked.
