@@ -26,9 +26,17 @@ def java(version):
     return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, "millstream.compat.Main"]
 
 
+def python(environment, name):
+    return [BUILT.parent / environment / "bin/python", "-B", HERE / "python" / name]
+
+
 CLIENTS = [
+    Client("confluent-kafka", python("compat-venv-newest", "confluent.py")),
+    Client("confluent-kafka (old)", python("compat-venv-2.10.0", "confluent.py")),
+    Client("kafka-python", python("compat-venv-kafka-python", "kafka_python.py")),
     Client("Java 4", java("4.3.1")),
     Client("Java 3", java("3.9.2")),
+    Client("confluent-kafka-go", go("confluent")),
     Client("franz-go", go("franz-go")),
     Client("sarama", go("sarama")),
     Client("segmentio/kafka-go", go("segmentio"), {
