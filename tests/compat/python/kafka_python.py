@@ -1,6 +1,9 @@
 """The adapter of kafka-python."""
 
+import queue
 import sys
+import threading
+import time
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -9,6 +12,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from wire import Absent, data, gather, serve, told
 
+POLL_MS = 1000
 ASSIGNORS = {"classic": RangePartitionAssignor, "cooperative": CooperativeStickyAssignor}
 
 
@@ -50,13 +54,14 @@ class KafkaPython:
     def join(self, member, topic, group, protocol, commit):
         if protocol == "consumer":
             raise Absent("the library speaks the classic protocol only")
-        self.members[member] = KafkaConsumer(
+        consumer = KafkaConsumer(
             topic, bootstrap_servers=self.address, group_id=group, auto_offset_reset="earliest",
             enable_auto_commit=commit == "auto", auto_commit_interval_ms=200, session_timeout_ms=6000,
             heartbeat_interval_ms=300, partition_assignment_strategy=[ASSIGNORS[protocol]])
+        self.members[member] = Member(consumer, topic)
 
     def poll(self, member, ms):
-        return polled(self.members[member], ms)
+        return self.members[member].take(ms)
 
     def commit(self, member):
         self.members[member].commit()
@@ -106,6 +111,48 @@ class KafkaPython:
 
     def delete_records(self, topic, partition, offset):
         self.admin.delete_records({TopicPartition(topic, partition): offset})
+
+
+class Member:
+    """A consumer in a group, polled by a thread of its own: polls that are shorter than a rebalance begin it anew."""
+
+    def __init__(self, consumer, topic):
+        self.consumer, self.topic = consumer, topic
+        self.inbox = queue.SimpleQueue()
+        self.taken = {}
+        self.lock = threading.Lock()
+        self.is_closed = False
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while not self.is_closed:
+            with self.lock:
+                if not self.is_closed:
+                    for it in polled(self.consumer, POLL_MS):
+                        self.inbox.put(it)
+            time.sleep(0.001)
+
+    def take(self, ms):
+        found = []
+        try:
+            found.append(self.inbox.get(timeout=ms / 1000))
+            while True:
+                found.append(self.inbox.get_nowait())
+        except queue.Empty:
+            pass
+        for it in found:
+            self.taken[TopicPartition(self.topic, it["partition"])] = OffsetAndMetadata(it["offset"] + 1, "", -1)
+        return found
+
+    def commit(self):
+        with self.lock:
+            mine = self.consumer.assignment()
+            self.consumer.commit({place: offset for place, offset in self.taken.items() if place in mine})
+
+    def close(self):
+        with self.lock:
+            self.is_closed = True
+            self.consumer.close()
 
 
 def polled(consumer, ms):
