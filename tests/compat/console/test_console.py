@@ -1,0 +1,123 @@
+"""Kafka's console tools, from its own jars, as their users type them."""
+
+import os
+import subprocess
+import tempfile
+import uuid
+
+import pytest
+from broker import Broker
+
+CLASS_PATH = os.environ["KAFKA_CLASS_PATH"]
+TOOLS = "org.apache.kafka.tools."
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with tempfile.TemporaryDirectory(prefix="compat-", dir=os.environ.get("MILLSTREAM_SCRATCH")) as folder:
+        running = Broker(folder, "--cores", "1", "--set", "group.initial.rebalance.delay.ms=200").start()
+        yield running
+        running.end()
+
+
+@pytest.fixture
+def topic():
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+def tool(name, broker, *arguments, given="", option="--bootstrap-server"):
+    """What the tool says; it must end well."""
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", CLASS_PATH, name]
+    done = subprocess.run([*command, option, broker.address, *arguments], input=given, capture_output=True, text=True,
+                          timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def topics(broker, *arguments):
+    return tool(TOOLS + "TopicCommand", broker, *arguments)
+
+
+def make(broker, topic, partitions=1):
+    topics(broker, "--create", "--topic", topic, "--partitions", str(partitions))
+
+
+def send(broker, topic, lines):
+    tool(TOOLS + "ConsoleProducer", broker, "--topic", topic, given="".join(f"{line}\n" for line in lines))
+
+
+def test_topics(broker, topic):
+    make(broker, topic, 3)
+    assert topic in topics(broker, "--list").split()
+    assert "PartitionCount: 3" in topics(broker, "--describe", "--topic", topic)
+    topics(broker, "--alter", "--topic", topic, "--partitions", "4")
+    assert "PartitionCount: 4" in topics(broker, "--describe", "--topic", topic)
+    topics(broker, "--delete", "--topic", topic)
+    assert topic not in topics(broker, "--list").split()
+
+
+def test_configs(broker, topic):
+    make(broker, topic)
+    place = ("--entity-type", "topics", "--entity-name", topic)
+    tool("kafka.admin.ConfigCommand", broker, "--alter", *place, "--add-config", "retention.ms=3600000")
+    assert "retention.ms=3600000" in tool("kafka.admin.ConfigCommand", broker, "--describe", *place)
+
+
+def test_console_producer_consumer_and_groups(broker, topic):
+    make(broker, topic)
+    group = f"g-{topic}"
+    send(broker, topic, ["one", "two", "three"])
+    read = tool(TOOLS + "consumer.ConsoleConsumer", broker, "--topic", topic, "--from-beginning", "--max-messages", "3",
+                "--group", group, "--timeout-ms", "20000")
+    assert read.split() == ["one", "two", "three"]
+    groups = TOOLS + "consumer.group.ConsumerGroupCommand"
+    assert group in tool(groups, broker, "--list").split()
+    row = next(line.split() for line in tool(groups, broker, "--describe", "--group", group).splitlines() if topic in line)
+    assert row[:6] == [group, topic, "0", "3", "3", "0"]
+    tool(groups, broker, "--reset-offsets", "--to-earliest", "--execute", "--group", group, "--topic", topic)
+    row = next(line.split() for line in tool(groups, broker, "--describe", "--group", group).splitlines() if topic in line)
+    assert row[:6] == [group, topic, "0", "0", "3", "3"]
+    tool(groups, broker, "--delete", "--group", group)
+    assert group not in tool(groups, broker, "--list").split()
+
+
+def test_offsets_and_deleted_records(broker, topic):
+    make(broker, topic)
+    send(broker, topic, ["one", "two", "three"])
+    assert f"{topic}:0:3" in tool(TOOLS + "GetOffsetShell", broker, "--topic", topic)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write('{"version": 1, "partitions": [{"topic": "%s", "partition": 0, "offset": 2}]}' % topic)
+        file.flush()
+        assert "low_watermark: 2" in tool(TOOLS + "DeleteRecordsCommand", broker, "--offset-json-file", file.name)
+    assert f"{topic}:0:2" in tool(TOOLS + "GetOffsetShell", broker, "--topic", topic, "--time", "earliest")
+
+
+def test_log_dirs(broker, topic):
+    make(broker, topic)
+    assert f'"{topic}-0"' in tool(TOOLS + "LogDirsCommand", broker, "--describe", "--topic-list", topic)
+
+
+def test_api_versions(broker):
+    assert "Produce(0): " in tool(TOOLS + "BrokerApiVersionsCommand", broker)
+
+
+def test_features(broker):
+    assert "group.version" in tool(TOOLS + "FeatureCommand", broker, "describe")
+
+
+def test_verifiable_producer_and_consumer(broker, topic):
+    make(broker, topic)
+    sent = tool(TOOLS + "VerifiableProducer", broker, "--topic", topic, "--max-messages", "50")
+    assert sent.count("producer_send_success") == 50
+    read = tool(TOOLS + "VerifiableConsumer", broker, "--topic", topic, "--group-id", topic, "--max-messages", "50",
+                "--reset-policy", "earliest")
+    assert "shutdown_complete" in read and '"count":50' in read
+
+
+def test_perf_tools(broker, topic):
+    make(broker, topic)
+    sent = tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "2000", "--record-size", "100",
+                "--throughput", "-1")
+    assert "2000 records sent" in sent
+    read = tool(TOOLS + "ConsumerPerformance", broker, "--topic", topic, "--messages", "2000", "--timeout", "20000")
+    assert ", 2000, " in read
