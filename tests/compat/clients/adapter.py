@@ -1,7 +1,7 @@
 """A client library behind a pipe: a small program in the library's own language that does one verb at a time.
 
-Every line to it is a verb with its arguments as JSON, every line from it the answer: {"answer": …}, {"error": what the
-library said}, or {"absent": why the library has no such thing}. The verbs are the methods below.
+Every line to it is a verb with its arguments as JSON, every line from it the answer: {"answer": …}, {"error": what
+the library said}, or {"absent": why the library has no such thing}. The verbs are the methods below.
 """
 
 import json
@@ -23,7 +23,7 @@ class Absent(Exception):
 
 
 class Adapter:
-    """One running adapter. Records are objects of partition, offset, key, value, headers and timestamp; texts or null."""
+    """One running adapter. Records are objects of partition, offset, key, value, headers, timestamp; texts or null."""
 
     def __init__(self, command, address, folder):
         self.log = open(os.path.join(folder, "client.log"), "ab")

@@ -23,7 +23,8 @@ def go(name):
 def java(version):
     built = BUILT / "java" / version
     class_path = f"{built}/classes:{(built / 'classpath').read_text()}"
-    return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, "millstream.compat.Main"]
+    flags = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return ["java", *flags, "-cp", class_path, "millstream.compat.Main"]
 
 
 def python(environment, name):
@@ -32,10 +33,10 @@ def python(environment, name):
 
 CLIENTS = [
     Client("confluent-kafka", python("compat-venv-newest", "confluent.py")),
-    Client("confluent-kafka (old)", python("compat-venv-2.10.0", "confluent.py")),
+    Client("confluent-kafka", python("compat-venv-2.10.0", "confluent.py")),
     Client("kafka-python", python("compat-venv-kafka-python", "kafka_python.py")),
-    Client("Java 4", java("4.3.1")),
-    Client("Java 3", java("3.9.2")),
+    Client("Java", java("4.3.1")),
+    Client("Java", java("3.9.2")),
     Client("confluent-kafka-go", go("confluent")),
     Client("franz-go", go("franz-go")),
     Client("sarama", go("sarama")),

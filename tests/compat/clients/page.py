@@ -19,7 +19,7 @@ def render(columns):
     lines += table(["", *(f"{name} {version}".strip() for name, version, _ in columns)],
                    [[title, *(outcomes[title][0] for _, _, outcomes in columns)] for title, _ in FEATURES])
     for mark, heading in ((FAILED, "What failed"), (ABSENT, "What clients do not have")):
-        notes = [f"- {name}, {title}: {word}" for name, _, outcomes in columns
+        notes = [f"- {name} {version}, {title}: {word}" for name, version, outcomes in columns
                  for title, (found, word) in outcomes.items() if found == mark]
         if notes:
             lines += ["", f"## {heading}", "", *notes]

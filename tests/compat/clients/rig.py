@@ -29,11 +29,12 @@ class Rig:
         for it in records:
             self.producer.produce(topic, it["value"], it["key"], it["partition"], timestamp=it["timestamp"] or 0,
                                   on_delivery=lambda error, _: error and failures.append(error))
-        assert self.producer.flush(30) == 0 and not failures, f"the records for the client do not arrive: {failures[:1]}"
+        assert self.producer.flush(30) == 0 and not failures, f"records for the client do not arrive: {failures[:1]}"
 
     def read(self, topic, partition):
         """Everything that is in the partition."""
-        consumer = Consumer({"bootstrap.servers": self.proxy.address, "group.id": "unused", "enable.auto.commit": False})
+        consumer = Consumer({"bootstrap.servers": self.proxy.address, "group.id": "unused",
+                             "enable.auto.commit": False})
         start, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
         found = []

@@ -10,6 +10,7 @@ from broker import Broker
 
 CLASS_PATH = os.environ["KAFKA_CLASS_PATH"]
 TOOLS = "org.apache.kafka.tools."
+GROUPS = TOOLS + "consumer.group.ConsumerGroupCommand"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,12 @@ def send(broker, topic, lines):
     tool(TOOLS + "ConsoleProducer", broker, "--topic", topic, given="".join(f"{line}\n" for line in lines))
 
 
+def described(broker, group, topic):
+    """Of the group's row for the topic: partition, committed offset, end, lag."""
+    lines = tool(GROUPS, broker, "--describe", "--group", group).splitlines()
+    return next(line.split()[2:6] for line in lines if topic in line)
+
+
 def test_topics(broker, topic):
     make(broker, topic, 3)
     assert topic in topics(broker, "--list").split()
@@ -70,15 +77,12 @@ def test_console_producer_consumer_and_groups(broker, topic):
     read = tool(TOOLS + "consumer.ConsoleConsumer", broker, "--topic", topic, "--from-beginning", "--max-messages", "3",
                 "--group", group, "--timeout-ms", "20000")
     assert read.split() == ["one", "two", "three"]
-    groups = TOOLS + "consumer.group.ConsumerGroupCommand"
-    assert group in tool(groups, broker, "--list").split()
-    row = next(line.split() for line in tool(groups, broker, "--describe", "--group", group).splitlines() if topic in line)
-    assert row[:6] == [group, topic, "0", "3", "3", "0"]
-    tool(groups, broker, "--reset-offsets", "--to-earliest", "--execute", "--group", group, "--topic", topic)
-    row = next(line.split() for line in tool(groups, broker, "--describe", "--group", group).splitlines() if topic in line)
-    assert row[:6] == [group, topic, "0", "0", "3", "3"]
-    tool(groups, broker, "--delete", "--group", group)
-    assert group not in tool(groups, broker, "--list").split()
+    assert group in tool(GROUPS, broker, "--list").split()
+    assert described(broker, group, topic) == ["0", "3", "3", "0"]
+    tool(GROUPS, broker, "--reset-offsets", "--to-earliest", "--execute", "--group", group, "--topic", topic)
+    assert described(broker, group, topic) == ["0", "0", "3", "3"]
+    tool(GROUPS, broker, "--delete", "--group", group)
+    assert group not in tool(GROUPS, broker, "--list").split()
 
 
 def test_offsets_and_deleted_records(broker, topic):
