@@ -19,7 +19,9 @@ use super::consumers::{ONE, TWO, alive, describe, join, owned, topic_id};
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
-    for group in ["rolled", "down", "refusing", "foreign", "custom", "same"] {
+    for group in [
+        "rolled", "down", "refusing", "foreign", "custom", "same", "twice", "waiting", "stale",
+    ] {
         awake(talk, group);
     }
     talk.topic(TOPIC, 2, &[]);
@@ -29,6 +31,8 @@ pub fn ask(talk: &mut Talk) {
     back(talk);
     newcomers(talk);
     no_upgrades(talk);
+    waiting(talk);
+    stale(talk);
 }
 
 /// A static member of a classic group, so that both brokers put it in the same place.
@@ -322,6 +326,67 @@ fn no_upgrades(talk: &mut Talk) {
         talk.ask(format!("no upgrade: {group}, as it was"), &described(group), 6);
         talk.ask(format!("no upgrade: {group}, alive"), &member.beating(), 4);
     }
+}
+
+/// Two members of a classic group: what the leader has given both, and one who waits while the group goes over.
+fn waiting(talk: &mut Talk) {
+    for group in ["twice", "waiting"] {
+        let mut leader = Member::alone(talk, group);
+        let metadata = subscription(&[]);
+        let second = |member_id| JoinGroupRequest {
+            group_instance_id: Some("z"),
+            member_id,
+            ..classic(group, &metadata)
+        };
+        talk.send("second", &second(""), 9);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        if group == "waiting" {
+            talk.ask("waiting: a consumer joins", &consumer(group, ONE), 1);
+            talk.hear::<JoinGroupRequest<'_>>("second", "waiting: is told to join again", 9);
+            talk.ask("waiting: the other one, alive", &leader.beating(), 4);
+            talk.ask("waiting: joins", &second(""), 9);
+            continue;
+        }
+        let reply = talk.aside(&leader.joining(&metadata), 9);
+        leader.hear(&reply.read::<JoinGroupRequest<'_>>());
+        let reply = talk.hear::<JoinGroupRequest<'_>>("second", "twice: joins", 9);
+        let other = reply
+            .expect("an answer")
+            .read::<JoinGroupRequest<'_>>()
+            .member_id
+            .to_owned();
+        let share = assignment(&[0, 1], None);
+        let mut sync = leader.syncing(&share);
+        sync.assignments.push(SyncGroupRequestAssignment {
+            member_id: &other,
+            assignment: &share,
+        });
+        talk.aside(&sync, 5);
+        talk.ask("twice: a consumer joins", &consumer(group, ONE), 1);
+        talk.ask("twice: alive", &leader.beating(), 4);
+    }
+}
+
+/// The last consumer's place is taken by a classic member that reads something else: all have to meet.
+fn stale(talk: &mut Talk) {
+    let mut member = Member::alone(talk, "stale");
+    let request = ConsumerGroupHeartbeatRequest {
+        instance_id: Some("a"),
+        ..consumer("stale", ONE)
+    };
+    talk.aside(&request, 1);
+    member.id.clear();
+    let other = ConsumerProtocolSubscription {
+        topics: vec![TOPIC, "nobody"],
+        ..ConsumerProtocolSubscription::default()
+    };
+    let mut w = Writer::new();
+    other.encode(&mut w, 1).expect("a subscription");
+    let reply = talk.ask("stale: reads something else", &member.joining(w.bytes()), 9);
+    member.hear(&reply.expect("an answer").read::<JoinGroupRequest<'_>>());
+    talk.ask("stale: as it is then", &described("stale"), 6);
+    talk.ask("stale: syncs", &member.syncing(b""), 5);
+    talk.ask("stale: joins again", &member.joining(w.bytes()), 9);
 }
 
 fn classic<'a>(group_id: &'a str, metadata: &'a [u8]) -> JoinGroupRequest<'a> {

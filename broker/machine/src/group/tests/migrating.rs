@@ -97,6 +97,36 @@ impl Run {
             }
             _ => self.peers[index].goes_on(&mut self.world, &["t", "u"], false),
         }
+        self.check_owners();
+    }
+
+    /// Who is a member at its epoch has nothing but what the group knows it to have, and that nobody else has. A
+    /// cooperative member of a classic group that was in the middle of a rebalance may have more, as with Kafka, until
+    /// it has heard of the next one.
+    fn check_owners(&self) {
+        let group = self.world.machine.groups.get("g");
+        let Some(consumer) = group.and_then(|it| it.consumer.as_ref()) else {
+            return;
+        };
+        let members = consumer.describe("g".into()).members;
+        for peer in self
+            .peers
+            .iter()
+            .filter(|it| it.speaks_consumer || it.classic.is_eager)
+        {
+            let (id, epoch) = match peer.speaks_consumer {
+                true => (&peer.consumer.member_id, peer.consumer.epoch),
+                false => (&peer.classic.member_id, peer.classic.generation),
+            };
+            let member = members
+                .iter()
+                .find(|it| *it.member_id == **id && it.member_epoch == epoch);
+            let more = member.map(|it| peer.has().difference(&it.assigned).count());
+            assert!(
+                more.is_none_or(|it| it == 0),
+                "{id} has more than the group knows"
+            );
+        }
     }
 
     /// Everybody does as it is told until nothing moves: all partitions have one owner.
