@@ -396,6 +396,42 @@ fn a_static_member_goes_over_under_its_instance_id_and_back() {
 }
 
 #[test]
+fn a_member_that_goes_on_in_the_consumer_protocol_owes_nothing_of_the_other() {
+    let mut world = world();
+    let mut c = Consumer::new("c");
+    c.joins(&mut world, &["t"]);
+    let mut a = ClassicPeer {
+        member_id: "a".into(),
+        is_eager: false,
+        ..ClassicPeer::new()
+    };
+    assert_eq!(a.joins(&mut world, &["t"]), NONE);
+    settle(&mut world, &mut [&mut a], &mut [&mut c]);
+    let mut d = Consumer::new("d");
+    d.joins(&mut world, &["t"]);
+    assert_eq!(a.joins(&mut world, &["t"]), NONE);
+    assert_eq!(
+        a.beats(&mut world),
+        REBALANCE,
+        "it has to give one up, and to join again"
+    );
+    let mut on = Consumer::new("a");
+    on.joins(&mut world, &["t"]);
+    for _ in 0..8 {
+        world.pass(10_000);
+        for member in [&mut on, &mut c, &mut d] {
+            member.beats(&mut world);
+        }
+    }
+    settle(&mut world, &mut [], &mut [&mut on, &mut c, &mut d]);
+    assert_eq!(
+        a.beats(&mut world),
+        ErrorCode::UnknownMemberId,
+        "it is none of that protocol any more"
+    );
+}
+
+#[test]
 fn a_group_becomes_classic_only_where_it_may() {
     for (settings, becomes) in [
         (GroupSettings::default(), true),
@@ -444,6 +480,7 @@ fn a_group_becomes_classic_only_where_it_may() {
             (a.joins(&mut world, &["t"]), b.joins(&mut world, &["t"])),
             (NONE, NONE)
         );
+        settle(&mut world, &mut [&mut a, &mut b], &mut [&mut c]);
         c.epoch = -1;
         told(&mut world, c.request());
         let is_classic = world.describe("g").error == ErrorCode::None;
