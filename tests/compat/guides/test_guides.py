@@ -103,7 +103,9 @@ def broker():
 def start(program, broker, folder, command, name="program.py"):
     path = Path(folder) / name
     path.write_text(program.text(broker.address))
-    return subprocess.Popen([*command, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=GO)
+    # Whoever runs in the background ignores Ctrl-C, and so would what it starts.
+    return subprocess.Popen([*command, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=GO,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
 
 
 def finish(process, seconds=60):
