@@ -99,6 +99,28 @@ fn parking_ends_by_bytes_and_by_wakes() {
 }
 
 #[test]
+fn who_does_not_read_gets_little() {
+    let mut ring = new_ring();
+    let (_deaf, socket) = connection(&mut ring);
+    let piece = Slice::from(vec![7; 64 << 10]);
+    let mut out = Vec::new();
+    let mut sent = 0;
+    loop {
+        let slices = vec![piece.clone()];
+        ring.submit(Token(1), Op::Send { socket, slices });
+        ring.enter(Wait::Until(Duration::from_millis(300)), &mut out);
+        let Some(done) = out.pop() else { break };
+        assert!(matches!(done.result, Ok(Done::Sent { .. })), "{done:?}");
+        sent += piece.len();
+        assert!(
+            sent <= 1 << 20,
+            "the system takes megabytes for somebody who reads nothing"
+        );
+    }
+    assert!(sent >= 2 * piece.len(), "it takes a reply or two");
+}
+
+#[test]
 fn parking_is_refused_when_something_is_there() {
     let mut ring = new_ring();
     let (mut client, socket) = connection(&mut ring);

@@ -51,23 +51,27 @@ impl File {
     }
 }
 
-/// A listening socket whose connections inherit TCP_NODELAY.
+/// A listening socket whose connections inherit TCP_NODELAY, and TCP_NOTSENT_LOWAT with [`NOT_SENT_MAX`].
 pub(super) fn listen(addr: SocketAddr) -> Result<(OwnedFd, SocketAddr), IoError> {
     let listener = TcpListener::bind(addr)?;
     let bound = listener.local_addr()?;
     let fd = OwnedFd::from(listener);
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is a readable int of the length that is passed.
-    check(unsafe {
-        let (value, size) = (
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        );
-        libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, value, size)
-    })?;
+    set_tcp_option(&fd, libc::TCP_NODELAY, 1)?;
+    set_tcp_option(&fd, libc::TCP_NOTSENT_LOWAT, NOT_SENT_MAX)?;
     // SAFETY: no memory is passed. A second listen sets the backlog anew.
     check(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
     Ok((fd, bound))
+}
+
+fn set_tcp_option(fd: &OwnedFd, option: libc::c_int, value: libc::c_int) -> Result<(), IoError> {
+    // SAFETY: the option's value is a readable int of the length that is passed.
+    check(unsafe {
+        let (value, size) = (
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        );
+        libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, option, value, size)
+    })
 }
 
 pub(super) fn peer_addr(fd: &OwnedFd) -> Result<SocketAddr, IoError> {
@@ -121,6 +125,10 @@ fn borrow(fd: &OwnedFd) -> ManuallyDrop<TcpStream> {
 fn check(result: libc::c_int) -> Result<(), IoError> {
     if result < 0 { Err(IoError::last()) } else { Ok(()) }
 }
+
+/// Bytes that the kernel keeps of what may not be sent yet, for each connection; not counted what is under way. Without
+/// it a peer that reads nothing is given 4 MiB, for which the disk is read and which no account of ours shows.
+const NOT_SENT_MAX: libc::c_int = 512 << 10;
 
 /// Connections that wait to be accepted, at most (the system's own bound may be lower).
 const BACKLOG: libc::c_int = 4096;
