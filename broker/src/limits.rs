@@ -91,6 +91,9 @@ pub const POSTPONED_READ_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes of records in one fetch response, whatever the client asks for.
 pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 
+/// A change of metadata that has waited for so long is told of, to a [`SWEEP_INTERVAL`]; as flushes of the journal are.
+pub const METADATA_STALL: Duration = Duration::from_secs(2);
+
 /// The pace of the sweep over connections: deadlines of connections are exact to this.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection without any request for so long is closed, where `connections.max.idle.ms` says nothing else.

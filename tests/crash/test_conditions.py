@@ -4,7 +4,10 @@ import os
 import subprocess
 import time
 
+import pytest
 from broker import BINARY
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 from conftest import after_power_returns, cluster_info, unwell
 from disks import Disk, run
 from load import Load
@@ -44,6 +47,12 @@ def test_a_file_system_that_goes_read_only_is_told_of_and_loses_nothing(scratch,
     told = unwell(broker)
     assert told and all(shard["writes_stopped"] for shard in told), told
     assert "its journal failed: no appends until a restart" in cluster_info(broker)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    (creation,) = admin.create_topics([NewTopic("too-late", 1)]).values()
+    with pytest.raises(KafkaException, match="metadata cannot be written"):
+        creation.result(timeout=15)
+    assert any(shard["metadata_stopped"] for shard in unwell(broker))
+    assert "the metadata log failed" in cluster_info(broker)
     broker.kill()
     disk.unmount()
     subprocess.run(["e2fsck", "-p", disk.image], stdout=subprocess.DEVNULL)

@@ -1,10 +1,12 @@
 //! A shard's line to the controller.
 //! Invariant: asking never waits; a full queue refuses.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millstream_machine::cluster::image::ClusterImage;
+use millstream_protocol::time::Instant;
 use millstream_protocol::types::TopicId;
 use millstream_ring::Waker;
 
@@ -19,6 +21,8 @@ pub struct ControllerClient {
     inbox: flume::Receiver<ToShard>,
     /// Records of the image that this shard has installed.
     installed: Arc<AtomicU64>,
+    /// Calls without an answer, and when each asked; oldest first. As many as there are calls at most.
+    asked: VecDeque<(Key, Instant)>,
 }
 
 /// The controller's side of one shard.
@@ -62,6 +66,7 @@ pub fn line(commands: flume::Sender<Command>) -> (ControllerClient, UnwiredLine)
         commands,
         inbox: receiver,
         installed: installed.clone(),
+        asked: VecDeque::new(),
     };
     (
         client,
@@ -73,11 +78,32 @@ pub fn line(commands: flume::Sender<Command>) -> (ControllerClient, UnwiredLine)
 }
 
 impl ControllerClient {
-    /// Asks for a decision; the answer comes to `call`.
-    pub fn ask(&self, shard: ShardId, call: Key, action: Action) -> Result<(), Unavailable> {
+    /// Asks for a decision; the answer comes to `call`, to be noted by [`ControllerClient::answered`].
+    pub fn ask(
+        &mut self,
+        shard: ShardId,
+        call: Key,
+        action: Action,
+        now: Instant,
+    ) -> Result<(), Unavailable> {
         self.commands
             .try_send(Command::Ask { shard, call, action })
-            .map_err(|_| Unavailable)
+            .map_err(|_| Unavailable)?;
+        self.asked.push_back((call, now));
+        Ok(())
+    }
+
+    /// The answer to a call has come.
+    pub fn answered(&mut self, call: Key) {
+        // Answers come in the order of asking, but for those of other batches: it is among the first.
+        if let Some(at) = self.asked.iter().position(|(asked, _)| *asked == call) {
+            self.asked.remove(at);
+        }
+    }
+
+    /// When the oldest call without an answer asked.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.asked.front().map(|(_, since)| *since)
     }
 
     /// Says that every partition of an image can be used on this shard.

@@ -3,11 +3,13 @@
 //! Place: each shard notes its own in the [`super::table::ShardTable`] once a second and when something changes;
 //! DescribeConfigs tells them under the name [`HEALTH`], which `millstream cluster info` asks for.
 
+use millstream_protocol::time::Duration;
 use millstream_storage::StallReport;
 use millstream_storage::Stalled;
 use serde::{Deserialize, Serialize};
 
 use super::state::Shard;
+use crate::limits::METADATA_STALL;
 
 /// The broker config that nobody can set: asked for by this name alone, it is not among those that are listed.
 pub const HEALTH: &str = "millstream.health";
@@ -27,6 +29,11 @@ pub struct ShardHealth {
     pub writes_stopped: bool,
     /// Partitions that are out of service since the start.
     pub fenced: usize,
+    /// Since when a change of topics or configurations that was asked for here has no answer: the metadata log is not
+    /// flushed, or a shard does not take the change in.
+    pub metadata_stalled_since: Option<i64>,
+    /// The metadata log could not be written: topics and configurations stay as they are until a restart.
+    pub metadata_stopped: bool,
 }
 
 impl ShardHealth {
@@ -36,10 +43,13 @@ impl ShardHealth {
             disk_stalled_since,
             writes_stopped,
             fenced,
+            metadata_stalled_since,
+            metadata_stopped,
             ..
         } = self;
-        let is_stalled = flush_stalled_since.is_some() || disk_stalled_since.is_some();
-        !(is_stalled || *writes_stopped || *fenced > 0)
+        let stalls = [flush_stalled_since, disk_stalled_since, metadata_stalled_since];
+        let is_stalled = stalls.iter().any(|since| since.is_some());
+        !(is_stalled || *writes_stopped || *metadata_stopped || *fenced > 0)
     }
 
     /// A line for people.
@@ -65,6 +75,18 @@ impl ShardHealth {
                 self.fenced
             ));
         }
+        if let Some(since) = self.metadata_stalled_since {
+            let at = crate::telemetry::civil_time::format_millis(since);
+            parts.push(format!(
+                "a change of topics or configurations has waited since {at}"
+            ));
+        }
+        if self.metadata_stopped {
+            parts.push(
+                "the metadata log failed: topics and configurations stay as they are until a restart"
+                    .to_owned(),
+            );
+        }
         format!("shard {}: {}", self.shard, parts.join("; "))
     }
 }
@@ -79,6 +101,41 @@ impl Shard {
         };
         *known = (!report.over).then(|| known.unwrap_or(since));
         self.publish_health();
+    }
+
+    /// Once a second: looks how long a change of metadata has waited.
+    pub(super) fn look_for_metadata_stall(&mut self) {
+        let now = self.now.monotonic;
+        let lasted = self
+            .controller
+            .waits_since()
+            .map_or(Duration::ZERO, |since| now.saturating_since(since));
+        let since = (lasted >= Duration::from(METADATA_STALL))
+            .then(|| self.now.wall.get() - lasted.as_millis() as i64);
+        let shard = self.id.0;
+        match (self.health.metadata_stalled_since, since) {
+            (None, Some(_)) => tracing::warn!(
+                shard,
+                lasted_ms = lasted.as_millis(),
+                "a change of topics or configurations waits: the metadata log is not flushed, or a shard does not take \
+                 the change in"
+            ),
+            (Some(_), None) => {
+                tracing::info!(shard, "changes of topics and configurations are answered again")
+            }
+            // The same one, or the next: told already.
+            _ => return,
+        }
+        self.health.metadata_stalled_since = since;
+        self.publish_health();
+    }
+
+    /// The controller said whether it can still decide.
+    pub(crate) fn note_metadata(&mut self, is_stopped: bool) {
+        if self.health.metadata_stopped != is_stopped {
+            self.health.metadata_stopped = is_stopped;
+            self.publish_health();
+        }
     }
 
     /// No partition of the shard takes anything until a restart.
@@ -145,6 +202,14 @@ mod tests {
             },
             ShardHealth {
                 fenced: 1,
+                ..well.clone()
+            },
+            ShardHealth {
+                metadata_stalled_since: Some(1),
+                ..well.clone()
+            },
+            ShardHealth {
+                metadata_stopped: true,
                 ..well.clone()
             },
         ] {

@@ -442,6 +442,7 @@ impl Shard {
         if !self.health.is_well() {
             self.publish_health();
         }
+        self.look_for_metadata_stall();
         let (idle, short) = (self.connection_limits.idle, self.budget.is_short());
         let overdue: Vec<(Key, Overdue)> = self
             .connections

@@ -42,8 +42,9 @@ pub fn start(
         finish: Box::new(finish),
     })) {
         Ok(key) => {
-            if shard.controller.ask(shard.id, key, action).is_err() {
-                shard.controller_answered(key, Outcome::Unavailable);
+            let now = shard.now.monotonic;
+            if shard.controller.ask(shard.id, key, action, now).is_err() {
+                shard.end_admin(key, Outcome::Unavailable);
             }
         }
         Err(_) => shard.finish_silently(to, true),
@@ -100,6 +101,12 @@ pub fn altered<'a>(
 impl Shard {
     /// The controller has answered a call.
     pub(crate) fn controller_answered(&mut self, key: Key, outcome: Outcome) {
+        self.controller.answered(key);
+        self.note_metadata(matches!(outcome, Outcome::Unavailable));
+        self.end_admin(key, outcome);
+    }
+
+    fn end_admin(&mut self, key: Key, outcome: Outcome) {
         if let Some(Call::Admin(call)) = self.calls.remove(key) {
             (call.finish)(self, call.to, outcome);
         }
