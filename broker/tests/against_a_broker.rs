@@ -88,6 +88,49 @@ fn topics_live_through_their_commands() {
     broker.fails(&["topic", "create", "no blanks"], 1);
 }
 
+#[test]
+fn a_member_that_is_told_to_end_commits_what_it_showed_and_leaves() {
+    let broker = Broker::start("interrupted");
+    broker.run(&["topic", "create", "t"]);
+    broker.run_with(&["produce", "t"], "a\nb\nc\n");
+    for (signal, offset) in [("-INT", "3"), ("-TERM", "4")] {
+        let mut command = binary();
+        command.args([
+            "consume",
+            "t",
+            "-g",
+            "g",
+            "--follow",
+            "--brokers",
+            &broker.address,
+        ]);
+        let mut member = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut shown = BufReader::new(member.stdout.take().unwrap()).lines();
+        let mut last = String::new();
+        while !["c", "d"].contains(&&*last) {
+            last = shown.next().expect("a line").unwrap();
+        }
+        // Long before it commits by itself.
+        let pid = member.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(member.wait().unwrap().code(), Some(0));
+        let listed = broker.run(&["group", "list"]);
+        assert!(has_row(&listed, &["g", "Empty", "consumer"]), "{listed}");
+        let described = broker.run(&["group", "describe", "g"]);
+        assert!(
+            has_row(&described, &["t", "0", offset, offset, "0", "-"]),
+            "{described}"
+        );
+        broker.run_with(&["produce", "t"], "d\n");
+    }
+}
+
 /// Whole lines whose words are these.
 fn has_row(table: &str, words: &[&str]) -> bool {
     let mut lines = table.lines();

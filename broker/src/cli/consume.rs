@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::args::ClientArgs;
 use super::exit::{Exit, output_failed};
+use super::interrupt::Interrupt;
 use super::position::parse_position;
 use super::record_format::{JsonRecord, RecordFormat};
 use crate::client::{Cluster, Consumer, FetchedRecord, GroupOffsets, Member, Position};
@@ -26,7 +27,7 @@ pub struct ConsumeArgs {
     partition: Vec<i32>,
 
     /// Read as a member of this group: beside its other members, from where it has come to, and with what was read
-    /// committed
+    /// committed, after Ctrl-C too
     #[arg(long, short = 'g', value_name = "GROUP", conflicts_with = "partition")]
     group: Option<String>,
 
@@ -98,8 +99,10 @@ pub fn run(args: &ConsumeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads what the group leaves to this member. Without --follow it ends where all of that was read.
+/// Reads what the group leaves to this member. Without --follow it ends where all of that was read; told to end, it
+/// commits what it has shown and leaves the group first.
 fn run_in_group(args: &ConsumeArgs, group: &str, cluster: &mut Cluster) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
     let mut member = Member::join(cluster, group, &args.topic)?;
     let mut consumer = Consumer::new(cluster, &args.topic, &[], args.from)?;
     assign(args, &member, &mut consumer)?;
@@ -110,7 +113,7 @@ fn run_in_group(args: &ConsumeArgs, group: &str, cluster: &mut Cluster) -> Resul
     };
     let given_until = Instant::now() + args.client.timeout;
     let mut commit_at = Instant::now() + COMMIT_INTERVAL;
-    while left > 0 {
+    while left > 0 && !interrupt.is_asked() {
         let read = read_so_far(args, &consumer);
         if member.keep_alive(consumer.cluster(), &read)? {
             assign(args, &member, &mut consumer)?;

@@ -11,6 +11,7 @@ mod config;
 mod consume;
 mod exit;
 mod group;
+mod interrupt;
 mod log;
 mod output;
 mod position;
