@@ -84,7 +84,26 @@ fn limits(talk: &mut Talk) {
         isolation_level: 7,
         ..fetch("read", 0, 0)
     };
-    talk.ask("an isolation that is none", &isolated, 11);
+    for version in [4, 11, 12] {
+        talk.ask("an isolation that is none", &isolated, version);
+    }
+    let unknown = FetchRequest {
+        isolation_level: 7,
+        ..fetch("unknown", 0, 0)
+    };
+    talk.ask("an isolation that is none, of no topic", &unknown, 12);
+    let mut both = fetch("read", 0, 0);
+    both.max_bytes = -5;
+    let other = both.topics[0].partitions[0].clone();
+    both.topics[0].partitions.push(FetchPartition {
+        partition: 1,
+        ..other
+    });
+    talk.ask("at most less than nothing of two", &both, 12);
+    let mut end = fetch("read", 0, 12);
+    end.topics[0].partitions[0].partition_max_bytes = -1;
+    end.max_wait_ms = 10;
+    talk.ask("at most less than nothing, at the end", &end, 12);
 }
 
 fn by_id(talk: &mut Talk) {

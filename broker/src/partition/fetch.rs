@@ -42,6 +42,7 @@ pub struct FetchPiece {
     pub slot: usize,
     pub partition: PartitionKey,
     pub offset: i64,
+    /// Below 0 nothing can be read.
     pub bytes_max: i32,
     /// The epoch that the client knows of.
     pub current_leader_epoch: Option<LeaderEpoch>,
@@ -177,11 +178,14 @@ impl Shard {
                 Err(error) => return refuse(error.code()),
             }
         }
-        let max_bytes = piece.bytes_max().min(bytes_left);
         if plan.is_empty() {
             answer.error = self.beyond_known(piece).unwrap_or(ErrorCode::None);
             return (answer, None);
         }
+        if piece.bytes_max < 0 {
+            return refuse(ErrorCode::UnknownServerError);
+        }
+        let max_bytes = piece.bytes_max().min(bytes_left);
         // Where no batch fits, none is read to find that out.
         if max_bytes < HEADER_LEN && !first {
             return (answer, None);

@@ -2,17 +2,16 @@
 //! Invariants: a fetch goes in rounds, each of which asks every owner once; between rounds it waits for new records or
 //! its deadline; a response goes beyond its limits by one batch at most, its first; record bytes are never copied.
 
+mod answer;
+
 use std::sync::Arc;
 
 use millstream_log::PartitionKey;
-use millstream_machine::fetch_session::{Answer, FetchPartition, Opened, SessionRequest, Ticket, TopicKey};
+use millstream_machine::fetch_session::{FetchPartition, Opened, SessionRequest, Ticket, TopicKey};
 use millstream_machine::purgatory::{Mark, ParkedId, Release, WaitFor};
-use millstream_machine::quota::QuotaKind;
 use millstream_protocol::error::{DecodeError, ErrorCode};
-use millstream_protocol::message::fetch::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
-};
-use millstream_protocol::message::{Decode, Records};
+use millstream_protocol::message::Decode;
+use millstream_protocol::message::fetch::{FetchRequest, FetchResponse};
 use millstream_protocol::primitive::Reader;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex};
@@ -84,6 +83,18 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
             );
             return Ok(());
         }
+    }
+    let mut readable = call
+        .targets
+        .iter_mut()
+        .filter_map(|target| target.piece.as_mut().ok());
+    if let Some(first) = readable.next() {
+        if !(READ_UNCOMMITTED..=READ_COMMITTED).contains(&body.isolation_level) {
+            answer::refuse_all(shard, to, &body);
+            return Ok(());
+        }
+        // A limit below nothing fails the first that is read, and is nothing to the others: as from Kafka.
+        first.bytes_max = if body.max_bytes < 0 { -1 } else { first.bytes_max };
     }
     match shard.calls.insert(Call::Fetch(call)) {
         Ok(key) => shard.next_fetch_round(key),
@@ -425,7 +436,7 @@ impl Shard {
         if let Some(Call::Fetch(call)) = self.calls.remove(key) {
             // From here on the connection is charged, with what there is.
             self.budget.recharge(call.reserved, 0);
-            respond(self, call);
+            answer::respond(self, call);
             self.feed_starved();
         }
     }
@@ -465,104 +476,9 @@ impl Shard {
     }
 }
 
-fn respond(shard: &mut Shard, call: FetchCall) {
-    let FetchCall {
-        to,
-        targets,
-        mut answers,
-        room: bytes_max,
-        session,
-        committed,
-        ..
-    } = call;
-    if let Some(connection) = shard.connections.get_mut(to.connection) {
-        connection.waiting_call = None;
-    }
-    let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
-    let mut records = Vec::new();
-    let mut bytes = 0;
-    let mut current: Option<&TopicKey> = None;
-    for (place, target) in targets.iter().enumerate() {
-        let answer = match target.piece {
-            Ok(_) => answers[place].take(),
-            Err(error) => Some(FetchAnswer::error(place, error)),
-        };
-        // A round that was given up has no answer for some.
-        let mut answer = answer.unwrap_or_else(|| FetchAnswer::error(place, ErrorCode::None));
-        let limit = target.piece.map_or(0, |piece| piece.bytes_max());
-        if bytes > 0 && answer.bytes > limit.min(bytes_max.saturating_sub(bytes)) {
-            // Owners share out the limits without knowing of each other.
-            (answer.records, answer.bytes) = (Vec::new(), 0);
-        }
-        let told = |ticket| {
-            shard
-                .sessions
-                .answer(ticket, target.number, session_answer(&answer))
-        };
-        if !session.is_none_or(told) {
-            continue;
-        }
-        bytes += answer.bytes;
-        if current != Some(&target.topic) {
-            current = Some(&target.topic);
-            responses.push(match &target.topic {
-                TopicKey::Name(name) => FetchableTopicResponse {
-                    topic: name,
-                    ..Default::default()
-                },
-                TopicKey::Id(id) => FetchableTopicResponse {
-                    topic_id: *id,
-                    ..Default::default()
-                },
-            });
-        }
-        let topic = responses.last_mut().expect("one was pushed");
-        topic.partitions.push(partition_data(target, &answer, committed));
-        records.append(&mut answer.records);
-    }
-    let session_id = session.map_or(0, |ticket| ticket.id().get());
-    let body = FetchResponse {
-        throttle_time_ms: shard.charge_quota(to.connection, QuotaKind::Fetch, bytes),
-        session_id,
-        responses,
-        ..FetchResponse::default()
-    };
-    shard.reply_with_records(to, &body, records);
-}
-
-fn session_answer(answer: &FetchAnswer) -> Answer {
-    Answer {
-        high_watermark: Offset::checked(answer.high_watermark).unwrap_or(Offset::ZERO),
-        log_start: Offset::checked(answer.log_start).unwrap_or(Offset::ZERO),
-        has_records: answer.bytes > 0,
-        has_error: answer.error != ErrorCode::None || answer.diverging.is_some(),
-    }
-}
-
-fn partition_data(target: &FetchTarget, answer: &FetchAnswer, committed: bool) -> PartitionData<'static> {
-    let diverging_epoch = answer
-        .diverging
-        .map_or_else(EpochEndOffset::default, |diverging| EpochEndOffset {
-            epoch: diverging.epoch.get(),
-            end_offset: diverging.end_offset.get(),
-        });
-    PartitionData {
-        partition_index: target.index,
-        error_code: answer.error as i16,
-        high_watermark: answer.high_watermark,
-        last_stable_offset: answer.last_stable_offset,
-        log_start_offset: answer.log_start,
-        diverging_epoch,
-        // Null from a log that was read uncommitted or could not be read.
-        aborted_transactions: (target.piece.is_err() || committed && answer.error == ErrorCode::None)
-            .then(Vec::new),
-        records: Records::Splice(answer.bytes),
-        ..PartitionData::default()
-    }
-}
-
 /// From this version on topics are named by their id.
 const TOPIC_IDS_SINCE: i16 = 13;
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 /// The wait of who waits only for the clock.
 const ONLY_THE_CLOCK: WaitFor = WaitFor {
