@@ -60,6 +60,18 @@ fn topic_partitions(talk: &mut Talk) {
         ("one that is none", vec!["kept", "unknown"], 2_000, none),
         ("one that can be none", vec!["kept", "a b"], 2_000, none),
         ("one without a name", vec!["kept", ""], 2_000, none),
+        (
+            "one without a name, from 1 on",
+            vec!["kept", ""],
+            2_000,
+            Some(("kept", 1)),
+        ),
+        (
+            "one without a name, from below",
+            vec!["kept", ""],
+            2_000,
+            Some(("kept", -1)),
+        ),
         ("a page of two", vec!["kept", "kept.too"], 2, none),
         ("a page of three", vec!["kept", "kept.too"], 3, none),
         ("a page of four", vec!["kept", "kept.too"], 4, none),
@@ -151,6 +163,8 @@ fn producers(talk: &mut Talk) {
     };
     for (case, topics) in [
         ("of two partitions", vec![topic("kept", &[0, 1])]),
+        ("of a partition twice", vec![topic("kept", &[1, 0, 1])]),
+        ("of a topic twice", vec![topic("kept", &[1]), topic("kept", &[1])]),
         ("of a partition that is none", vec![topic("kept", &[9, -1])]),
         ("of a topic that is none", vec![topic("unknown", &[0])]),
         ("of no partition", vec![topic("kept", &[])]),

@@ -95,7 +95,8 @@ impl fmt::Display for Listed {
     }
 }
 
-/// The rows of the page's tables: API, place, Kafka's value, ours, and the reason, which must be there.
+/// The rows of the page's tables: API, place, Kafka's value, ours, and the reason, which must be there. A place of
+/// several, `a.{b,c}`, is as many rows.
 pub fn listing(page: &str) -> Vec<Listed> {
     let cells = |line: &str| -> Vec<String> {
         let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
@@ -107,16 +108,36 @@ pub fn listing(page: &str) -> Vec<Listed> {
     let rows = page
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains('`'));
-    rows.map(|line| match <[String; 5]>::try_from(cells(line)) {
-        Ok([api, place, kafka, ours, why]) if !why.is_empty() => Listed(Difference {
-            api,
-            place,
-            kafka,
-            ours,
-        }),
+    rows.flat_map(|line| match <[String; 5]>::try_from(cells(line)) {
+        Ok([api, places, kafka, ours, why]) if !why.is_empty() => {
+            let row = |place| {
+                Listed(Difference {
+                    api: api.clone(),
+                    place,
+                    kafka: kafka.clone(),
+                    ours: ours.clone(),
+                })
+            };
+            each(&places).into_iter().map(row).collect::<Vec<_>>()
+        }
         _ => panic!("not API, place, Kafka's, ours and a reason: {line}"),
     })
     .collect()
+}
+
+/// What a text with `{one,other}` in it stands for.
+fn each(text: &str) -> Vec<String> {
+    let parts = text.split_once('{').and_then(|(before, rest)| {
+        let (inner, after) = rest.split_once('}')?;
+        Some((before, inner, after))
+    });
+    let Some((before, inner, after)) = parts else {
+        return vec![text.to_owned()];
+    };
+    let ends = each(after);
+    let all = inner.split(',');
+    all.flat_map(|one| ends.iter().map(move |end| format!("{before}{one}{end}")))
+        .collect()
 }
 
 type Fields = BTreeMap<String, String>;
@@ -237,6 +258,13 @@ mod tests {
             ["| Fetch | `a *: error_code` | `1` | `3` | (listed, and nothing differs there)"]
         );
         assert_eq!(complaints(&same, &row("1"), false), [""; 0], "not all was asked");
+    }
+
+    #[test]
+    fn a_place_of_several_is_as_many_rows() {
+        let rows = listing("| Fetch | `{a,b*}: c{d,e}.f` | `1` | `3` | a reason |");
+        let places: Vec<_> = rows.iter().map(|Listed(row)| &row.place[..]).collect();
+        assert_eq!(places, ["a: cd.f", "a: ce.f", "b*: cd.f", "b*: ce.f"]);
     }
 
     #[test]

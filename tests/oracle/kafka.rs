@@ -45,7 +45,16 @@ impl Kafka {
                 .stderr(log.try_clone().expect("a third handle"));
             command
         };
-        let formatted = java("kafka.tools.StorageTool", &["format", "-t", CLUSTER_ID, "-c"]).status();
+        // With eligible leader replicas (KIP-966) the format writes configs of its own.
+        let format = [
+            "format",
+            "-t",
+            CLUSTER_ID,
+            "--feature",
+            "eligible.leader.replicas.version=0",
+            "-c",
+        ];
+        let formatted = java("kafka.tools.StorageTool", &format).status();
         assert!(
             formatted.is_ok_and(|status| status.success()),
             "the storage tool fails: {}",
@@ -100,10 +109,7 @@ fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr, set: &[(&
          listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
          advertised.listeners=PLAINTEXT://{broker}\n\
          controller.listener.names=CONTROLLER\n\
-         log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n",
+         log.dirs={}\n",
         folder.join("data").display()
     );
     needed + &set

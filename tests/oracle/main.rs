@@ -85,5 +85,11 @@ fn kafka_and_millstream_answer_alike() {
 }
 
 /// Of both.
-const SETTINGS: [(&str, &str); 1] = [("group.initial.rebalance.delay.ms", "100")];
+const SETTINGS: [(&str, &str); 5] = [
+    ("group.initial.rebalance.delay.ms", "100"),
+    ("group.consumer.migration.policy", "BiDirectional"),
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+];
 const HOURS_AGO: Duration = Duration::from_secs(5 * 3600);

@@ -43,6 +43,7 @@ pub fn ask(talk: &mut Talk) {
 }
 
 fn by_id(talk: &mut Talk) {
+    talk.topic("known.too", 1, &[]);
     let reply = talk.aside(&names(&["known"]), 12);
     let known = reply.read::<MetadataRequest<'_>>().topics[0].topic_id;
     for version in 10..=13 {
@@ -58,6 +59,25 @@ fn by_id(talk: &mut Talk) {
                 ..MetadataRequest::default()
             };
             // Before version 12 no name may be null.
+            talk.ask(case, &request, version);
+        }
+        for (case, topic_id, name) in [
+            ("by id, another by name", TopicId::ZERO, Some("known.too")),
+            ("by id, another by neither", TopicId::ZERO, None),
+            ("by id twice, once by name", known, Some("known")),
+            (
+                "by id, another by an unknown id and a name",
+                TopicId::new([7; 16]),
+                Some("known.too"),
+            ),
+        ] {
+            let [one, other] = [(known, None), (topic_id, name)]
+                .map(|(topic_id, name)| MetadataRequestTopic { topic_id, name });
+            let request = MetadataRequest {
+                topics: Some(vec![one, other]),
+                allow_auto_topic_creation: false,
+                ..MetadataRequest::default()
+            };
             talk.ask(case, &request, version);
         }
     }

@@ -82,7 +82,18 @@ fn places(talk: &mut Talk) {
     talk.topic("transactional", 1, &[]);
     let mut transactional = produce("transactional", 0, &good, -1);
     transactional.transactional_id = Some("nobody");
-    talk.ask("with a transaction's id", &transactional, 9);
+    for version in [3, 9, 12, 13] {
+        talk.ask("with a transaction's id", &transactional, version);
+    }
+    let id = producer(talk);
+    let stamped = batch(talk.then)
+        .producer(ProducerId::new(id), ProducerEpoch::new(0), Sequence::new(0))
+        .transactional()
+        .build();
+    let mut opened = produce("transactional", 0, &stamped, -1);
+    talk.ask("a transaction's, without its id", &opened, 9);
+    opened.transactional_id = Some("nobody");
+    talk.ask("a transaction's, with its id", &opened, 9);
 }
 
 fn by_id(talk: &mut Talk) {

@@ -3,8 +3,8 @@
 //! given when the partition's acknowledgeable end has passed the batch, and a duplicate's when it has passed the
 //! original.
 
-use millstream_log::PartitionKey;
 use millstream_log::planted::{self, Bug};
+use millstream_log::{AppendError as AppendRefusal, PartitionKey};
 use millstream_machine::partition::produce::{Acks, ProduceError, RecordError};
 use millstream_machine::partition::watermark::{Moved, Watermarks};
 use millstream_machine::purgatory::{Mark, Release, Released, WaitFor, Why};
@@ -12,7 +12,7 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::Instant;
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::Slice;
-use millstream_storage::LogId;
+use millstream_storage::{AppendError, LogId};
 
 use crate::error;
 use crate::shard::calls::{Call, Waiting};
@@ -49,7 +49,7 @@ pub struct ProduceAnswer {
     pub base_offset: i64,
     /// -1 where the records keep their own timestamps.
     pub append_time: i64,
-    /// -1 where the partition is not known.
+    /// -1 where the log was not looked at.
     pub log_start: i64,
     /// Boxed: answers are many and move often, refusals with something to say are few.
     pub refusal: Option<Box<Refusal>>,
@@ -98,8 +98,13 @@ impl ProduceAnswer {
         }
     }
 
-    fn refused(slot: usize, refusal: &ProduceError) -> Self {
+    fn refused(slot: usize, refusal: &ProduceError, log_start: Offset) -> Self {
         Self {
+            log_start: if refusal.tells_log_start() {
+                log_start.get()
+            } else {
+                -1
+            },
             refusal: Some(Box::new(Refusal {
                 message: refusal.message(),
                 record_errors: refusal.record_errors().to_vec(),
@@ -160,14 +165,20 @@ impl Shard {
             .rules
             .produce
             .check(Some(records), terms.version, self.now.wall);
-        let accepted = checked.map_err(|refusal| Box::new(ProduceAnswer::refused(slot, &refusal)))?;
+        let log_start = owned.marks.start();
+        let accepted =
+            checked.map_err(|refusal| Box::new(ProduceAnswer::refused(slot, &refusal, log_start)))?;
         let appended = self
             .partitions
             .logs
             .append(log, records, &[accepted.summary], self.now)
             .map_err(|error| {
                 self.counters.appends_refused += 1;
-                refuse(error::append(&error))
+                let mut refused = refuse(error::append(&error));
+                if let AppendError::Refused(AppendRefusal::Sequence(_)) = error {
+                    refused.log_start = log_start.get();
+                }
+                refused
             })?;
         self.counters.bytes_appended += records.len() as u64;
         if !appended.duplicate {

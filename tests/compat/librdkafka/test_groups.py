@@ -11,7 +11,7 @@ import pytest
 import confluent_kafka
 from confluent_kafka import (Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, ConsumerGroupType, KafkaError,
                              KafkaException, TopicPartition)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 from broker import make_topic
 from test_produce_consume import producer, send_all
 
@@ -121,6 +121,22 @@ def test_what_was_not_committed_comes_again(broker, admin, group, protocol):
     second = member(broker, group, topic, protocol)
     assert read([second], 13)[0] == values(13, first=7)
     second.close()
+
+
+def test_a_subscription_by_expression(broker, admin, group, protocol):
+    topic = make_topic(admin)
+    # Also what comes later is found, by librdkafka itself or by the broker.
+    one = member(broker, group, f"^{topic}.*", protocol, topic_metadata_refresh_interval_ms=500)
+    send(broker, topic, 10, 1)
+    assert read([one], 10)[0] == values(10)
+    one.commit(asynchronous=False)
+    later = f"{topic}-later"
+    admin.create_topics([NewTopic(later, 2, 1)])[later].result()
+    send(broker, later, 10, 2, first=10)
+    assert sorted(read([one], 10)[0]) == sorted(values(10, first=10))
+    one.commit(asynchronous=False)
+    assert committed(one, topic, 1) + committed(one, later, 2) == [10, 5, 5]
+    one.close()
 
 
 def test_members_of_the_consumer_protocol_share_while_they_come_and_go(broker, admin, group):

@@ -56,6 +56,15 @@ def read_all(broker, topic, partition, count, start=OFFSET_BEGINNING, seconds=20
     return messages
 
 
+def test_transactions_are_refused_at_once(broker):
+    source = producer(broker, transactional_id="t")
+    begun = time.monotonic()
+    with pytest.raises(KafkaException) as refusal:
+        source.init_transactions(30)
+    assert refusal.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, refusal.value
+    assert refusal.value.args[0].fatal() and time.monotonic() < begun + 10
+
+
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_every_compression_comes_back_as_it_was(broker, topic, codec):
     values = [f"{codec}-{n}-".encode() + b"x" * (n % 700) for n in range(2000)]

@@ -84,7 +84,7 @@ configs! {
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), acted_on;
 
     /// Which way groups with members may go between the classic protocol and the consumer protocol.
-    "group.consumer.migration.policy": String = "bidirectional", OneOf(MIGRATION_POLICIES), acted_on;
+    "group.consumer.migration.policy": String = "bidirectional", OneOfInAnyCase(MIGRATION_POLICIES), acted_on;
 
     /// How long a member of the consumer protocol may be silent, in milliseconds.
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;
@@ -133,7 +133,7 @@ configs! {
     "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), accepted;
 
     /// The compactor's speed limit, in bytes per second.
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157e308", Anything, accepted;
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Anything, accepted;
 
     /// max.compaction.lag.ms for topics that say nothing.
     "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), accepted;

@@ -69,6 +69,8 @@ pub enum Validator {
     /// 0 to 1, both inclusive.
     Ratio,
     OneOf(&'static [&'static str]),
+    /// One of these, in lower and upper case as one likes.
+    OneOfInAnyCase(&'static [&'static str]),
     /// Every item is one of these; blank items are refused.
     ListOf(&'static [&'static str]),
     /// `*`, or items like `partition:broker`.
@@ -173,6 +175,9 @@ impl ConfigDefinition {
                 Err(self.invalid(ratio, "Value must be no more than 1"))
             }
             (Validator::OneOf(known), ConfigValue::Text(text)) => self.check_one_of(text, known),
+            (Validator::OneOfInAnyCase(known), ConfigValue::Text(text)) => {
+                self.check_one_of(&text.to_ascii_lowercase(), known)
+            }
             (Validator::ListOf(known), ConfigValue::List(items)) => {
                 if items.iter().any(String::is_empty) {
                     let message = format!("Configuration '{}' values must not be empty.", self.name);
@@ -222,7 +227,7 @@ impl ConfigValue {
             ConfigValue::Boolean(value) => value.to_string(),
             ConfigValue::Number(value) => value.to_string(),
             // As Java shows them: always with a fraction.
-            ConfigValue::Double(value) => format!("{value:?}"),
+            ConfigValue::Double(value) => format!("{value:?}").replace('e', "E"),
             ConfigValue::Text(value) => value.clone(),
             ConfigValue::List(items) => items.join(","),
         }

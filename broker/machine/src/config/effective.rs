@@ -138,10 +138,11 @@ impl<'a> ConfigLayers<'a> {
             value: Some(definition.canonical(value)),
             source: ConfigSource::DynamicTopic,
         });
-        let synonyms = own_value
-            .into_iter()
-            .chain(self.synonyms(definition.synonyms))
-            .collect();
+        let mut synonyms = self.synonyms(definition.synonyms);
+        if let Some(first) = definition.synonyms.first() {
+            hide_before(first.name, &mut synonyms);
+        }
+        let synonyms = own_value.into_iter().chain(synonyms).collect();
         described(definition, value, source, false, synonyms)
     }
 
@@ -155,7 +156,7 @@ impl<'a> ConfigLayers<'a> {
         } else {
             definition.synonyms
         };
-        let synonyms = self.synonyms(names);
+        let mut synonyms = self.synonyms(names);
         // The value is that of the name asked for; a stronger synonym shows among the synonyms only.
         let own = synonyms.iter().find(|synonym| synonym.name == definition.name);
         let (value, source) = match own {
@@ -167,6 +168,7 @@ impl<'a> ConfigLayers<'a> {
                     .map_or(ConfigSource::Default, |first| first.source),
             ),
         };
+        hide_before(definition.name, &mut synonyms);
         described(definition, value, source, !is_dynamic(definition.name), synonyms)
     }
 
@@ -216,6 +218,12 @@ impl<'a> ConfigLayers<'a> {
             find(BROKER_CONFIGS, name)?.default
         }))
     }
+}
+
+/// Leaves out what comes before the first value under this name, and all where there is none: as Kafka does.
+fn hide_before(name: &str, synonyms: &mut Vec<ConfigSynonym>) {
+    let shown = synonyms.iter().position(|synonym| synonym.name == name);
+    synonyms.drain(..shown.unwrap_or(synonyms.len()));
 }
 
 fn asked_for(
@@ -357,11 +365,16 @@ mod tests {
             cluster: &NOTHING_SET,
             settings: &two_minutes,
         };
+        check(layers, &NOTHING_SET, "retention.ms", "120000 StaticBroker / ");
+        let exact = settings(&[("log.retention.ms", "7"), ("log.retention.hours", "9")]);
         check(
-            layers,
+            ConfigLayers {
+                settings: &exact,
+                ..layers
+            },
             &NOTHING_SET,
             "retention.ms",
-            "120000 StaticBroker / log.retention.minutes=2 StaticBroker, log.retention.hours=9 StaticBroker, \
+            "7 StaticBroker / log.retention.ms=7 StaticBroker, log.retention.hours=9 StaticBroker, \
              log.retention.hours=168 Default",
         );
         let for_ever = settings(&[("log.retention.hours", "-1")]);
@@ -369,12 +382,7 @@ mod tests {
             settings: &for_ever,
             ..layers
         };
-        check(
-            layers,
-            &NOTHING_SET,
-            "retention.ms",
-            "-1 StaticBroker / log.retention.hours=-1 StaticBroker, log.retention.hours=168 Default",
-        );
+        check(layers, &NOTHING_SET, "retention.ms", "-1 StaticBroker / ");
     }
 
     #[test]

@@ -227,8 +227,8 @@ impl ClassicGroup {
             })?;
             for partition in &assigned {
                 if owned.insert(*partition, epoch).is_some() {
-                    let message = String::from("Two members of the group have the same partition.");
-                    return Err((ErrorCode::UnknownServerError, message));
+                    // Without a word, as from Kafka, which stumbles over them.
+                    return Err((ErrorCode::UnknownServerError, String::new()));
                 }
             }
             let current = CurrentAssignment {

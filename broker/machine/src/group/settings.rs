@@ -47,9 +47,9 @@ pub enum MigrationPolicy {
 }
 
 impl MigrationPolicy {
-    /// By the name that the setting has; `None` for another text.
+    /// By the name that the setting has, in any case; `None` for another text.
     pub fn find(name: &str) -> Option<Self> {
-        Some(match name {
+        Some(match &*name.to_ascii_lowercase() {
             "disabled" => MigrationPolicy::Disabled,
             "upgrade" => MigrationPolicy::Upgrade,
             "downgrade" => MigrationPolicy::Downgrade,

@@ -1,6 +1,5 @@
 //! DescribeProducers: the producers that partitions remember.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_log::KnownProducer;
@@ -19,14 +18,11 @@ use crate::shard::state::Shard;
 
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let body = DescribeProducersRequest::decode(reader, request.to.version)?;
-    // Each once: an answer may be thousands of times as long as its question.
-    let mut asked = BTreeSet::new();
     let topics: Vec<_> = body
         .topics
         .iter()
         .map(|topic| {
             let indexes = topic.partition_indexes.iter().copied();
-            let indexes = indexes.filter(|index| asked.insert((topic.name, *index)));
             QueriedTopic {
                 name: Arc::from(topic.name),
                 partitions: indexes

@@ -58,6 +58,9 @@ fn page_of<'a>(mut page: Page<'a>, body: &DescribeTopicPartitionsRequest<'a>) ->
         Some(cursor) => (cursor.topic_name, cursor.partition_index),
         None => ("", 0),
     };
+    if first_topic.is_empty() && body.topics.iter().any(|topic| topic.name.is_empty()) {
+        return Err(ErrorCode::UnknownServerError);
+    }
     let first_of = |name: &str| if name == first_topic { first_partition } else { 0 };
     if body.topics.is_empty() {
         let all = page.image.topics().filter(|topic| &*topic.name >= first_topic);

@@ -46,6 +46,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     let to = request.to;
     let body = MetadataRequest::decode(reader, to.version)?;
     let operations = |asked, all| if asked { all } else { authorized::NOT_ASKED };
+    if let Err(error) = check(&body, to.version) {
+        refuse_all(shard, to, &body, error);
+        return Ok(());
+    }
     let asked = Asked {
         topics: match &body.topics {
             None => AskedTopics::All,
@@ -72,11 +76,46 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     Ok(())
 }
 
-/// Every topic at the place where it was asked for first.
+/// Topics have a name, or an id in versions in which one may ask by that alone. Kafka stumbles over those that have
+/// neither, unless others have an id.
+fn check(body: &MetadataRequest<'_>, version: i16) -> Result<(), ErrorCode> {
+    let topics = body.topics.as_deref().unwrap_or_default();
+    let is_nameless = |topic: &MetadataRequestTopic<'_>| topic.name.is_none();
+    if version < NULL_NAMES_SINCE && topics.iter().any(|topic| has_id(topic) || is_nameless(topic)) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    if topics.iter().any(is_nameless) && !topics.iter().any(has_id) {
+        return Err(ErrorCode::UnknownServerError);
+    }
+    Ok(())
+}
+
+fn has_id(topic: &MetadataRequestTopic<'_>) -> bool {
+    topic.topic_id != TopicId::ZERO
+}
+
+fn refuse_all(shard: &mut Shard, to: ReplyTo, body: &MetadataRequest<'_>, error: ErrorCode) {
+    let topics = body.topics.iter().flatten().map(|topic| MetadataResponseTopic {
+        error_code: error as i16,
+        name: Some(topic.name.unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    let answer = MetadataResponse {
+        error_code: error as i16,
+        topics: topics.collect(),
+        ..MetadataResponse::default()
+    };
+    shard.reply(to, &answer);
+}
+
+/// Every topic at the place where it was asked for first. Where one is asked for by id, only those that are so count.
 fn once_each(topics: &[MetadataRequestTopic<'_>]) -> Vec<AskedTopic> {
     let mut seen = BTreeSet::new();
-    let asked = topics.iter().map(|topic| AskedTopic {
-        name: topic.name.map(str::to_owned),
+    let by_id = topics.iter().any(has_id);
+    let asked = topics.iter().filter(|topic| has_id(topic) == by_id);
+    let asked = asked.map(|topic| AskedTopic {
+        name: topic.name.filter(|_| !by_id).map(str::to_owned),
         id: topic.topic_id,
     });
     asked.filter(|topic| seen.insert(topic.clone())).collect()

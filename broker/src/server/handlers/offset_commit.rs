@@ -1,5 +1,9 @@
 //! OffsetCommit: how far a group has come.
-//! Invariant: one answer for each partition of the request, in its order; nothing of topics without any, as from Kafka.
+//! Invariants, as from Kafka: one answer for each partition of the request; nothing of topics without any; partitions
+//! that there are not come first, and the others of their topic go with them.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use millstream_machine::group::{CommitPartition, CommitRequest, CommitTopic, GroupAnswer, GroupRequest};
 use millstream_protocol::error::{DecodeError, ErrorCode};
@@ -9,7 +13,7 @@ use millstream_protocol::message::offset_commit::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use millstream_protocol::primitive::Reader;
-use millstream_protocol::types::{LeaderEpoch, PartitionIndex};
+use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TopicId};
 
 use super::groups::{NamedTopic, merge, resolve};
 use crate::coordinator::asking;
@@ -21,6 +25,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     let to = request.to;
     let body = OffsetCommitRequest::decode(reader, to.version)?;
     let mut asked = Vec::with_capacity(body.topics.len());
+    let mut lacking = Merged::default();
     let mut known = Vec::new();
     for topic in body.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
@@ -31,10 +36,12 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
             to.version >= TOPIC_IDS_SINCE,
         );
         known.extend(commit_topic(&named, topic));
-        asked.push(named);
+        let (there, not_there) = split(named);
+        not_there.into_iter().for_each(|topic| lacking.add(topic));
+        asked.extend(there);
     }
     if known.is_empty() {
-        answer(shard, to, &asked);
+        answer(shard, to, &lacking.topics);
         return Ok(());
     }
     let commit = commit(to.version, &body, known);
@@ -48,10 +55,49 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
                 Err(code) => asked.iter_mut().for_each(|topic| topic.refuse_known(code)),
                 other => unreachable!("{other:?} answers no commit"),
             }
-            answer(shard, to, &asked);
+            if lacking.topics.is_empty() {
+                answer(shard, to, &asked);
+                return;
+            }
+            asked.into_iter().for_each(|topic| lacking.add(topic));
+            answer(shard, to, &lacking.topics);
         },
     );
     Ok(())
+}
+
+/// A topic's partitions that there are, and those that there are not.
+fn split(named: NamedTopic) -> (Option<NamedTopic>, Option<NamedTopic>) {
+    let part = |partitions: Vec<(i32, ErrorCode)>| {
+        (!partitions.is_empty()).then(|| NamedTopic {
+            name: named.name.clone(),
+            id: named.id,
+            partitions,
+        })
+    };
+    let partitions = named.partitions.iter().copied();
+    let (there, not_there) = partitions.partition(|(_, error)| *error == ErrorCode::None);
+    (part(there), part(not_there))
+}
+
+/// Topics, each once.
+#[derive(Default)]
+struct Merged {
+    topics: Vec<NamedTopic>,
+    places: BTreeMap<(String, TopicId), usize>,
+}
+
+impl Merged {
+    /// Adds a topic, to what there is of it already.
+    fn add(&mut self, topic: NamedTopic) {
+        match self.places.entry((topic.name.clone(), topic.id)) {
+            Entry::Occupied(place) => self.topics[*place.get()].partitions.extend(topic.partitions),
+            Entry::Vacant(place) => {
+                place.insert(self.topics.len());
+                self.topics.push(topic);
+            }
+        }
+    }
 }
 
 fn commit(version: i16, body: &OffsetCommitRequest<'_>, topics: Vec<CommitTopic>) -> CommitRequest {

@@ -65,17 +65,6 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         refuse_all(shard, to, Acks::All, &body, ErrorCode::InvalidRequiredAcks);
         return Ok(());
     };
-    if body.transactional_id.is_some() {
-        // Without transactions no transactional id was ever handed out.
-        refuse_all(
-            shard,
-            to,
-            acks,
-            &body,
-            ErrorCode::TransactionalIdAuthorizationFailed,
-        );
-        return Ok(());
-    }
     let timeout = Duration::from_millis(body.timeout_ms.max(0) as u64);
     let terms = ProduceTerms {
         acks,

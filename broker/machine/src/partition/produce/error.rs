@@ -63,14 +63,36 @@ impl ProduceError {
             | ProduceError::Control
             | ProduceError::ProducerStamp
             | ProduceError::KeysMissing(_) => ErrorCode::InvalidRecord,
-            ProduceError::ZstdBeforeVersion7 | ProduceError::UnknownCodec(_) => {
-                ErrorCode::UnsupportedCompressionType
-            }
+            ProduceError::ZstdBeforeVersion7 => ErrorCode::UnsupportedCompressionType,
+            // Kafka stumbles over it, and no client can send it.
+            ProduceError::UnknownCodec(_) => ErrorCode::UnknownServerError,
             ProduceError::TooLarge { .. } => ErrorCode::MessageTooLarge,
             ProduceError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
             ProduceError::Corrupt(_) | ProduceError::Magic(_) => ErrorCode::CorruptMessage,
             ProduceError::Transactional => ErrorCode::TransactionalIdAuthorizationFailed,
             ProduceError::Timestamps(_) => ErrorCode::InvalidTimestamp,
+        }
+    }
+
+    /// Whether `log_start_offset` is told beside the refusal: not where the request alone was looked at.
+    pub const fn tells_log_start(&self) -> bool {
+        match self {
+            ProduceError::NoBatch
+            | ProduceError::SeveralBatches
+            | ProduceError::Magic(_)
+            | ProduceError::ZstdBeforeVersion7
+            | ProduceError::TooLarge { .. }
+            | ProduceError::LargerThanSegment { .. }
+            | ProduceError::Corrupt(_)
+            | ProduceError::Transactional => false,
+            ProduceError::UnknownCodec(_)
+            | ProduceError::BaseOffset(_)
+            | ProduceError::Malformed(_)
+            | ProduceError::Count { .. }
+            | ProduceError::Control
+            | ProduceError::ProducerStamp
+            | ProduceError::KeysMissing(_)
+            | ProduceError::Timestamps(_) => true,
         }
     }
 
