@@ -153,6 +153,13 @@ pub const METADATA_LOG_BYTES_MAX: u64 = 4 << 20;
 /// Clients with quotas that are counted each for itself.
 pub const QUOTA_WINDOWS_MAX: usize = 10_000;
 
+/// What one client's metrics may be when they are decompressed, in bytes: they are on the shard's thread.
+pub const CLIENT_METRICS_BYTES_MAX: usize = 1 << 20;
+/// Metrics, points and attributes of one push together.
+pub const CLIENT_METRICS_PARTS_MAX: usize = 20_000;
+/// Bytes of a client's software's name, and of its version, beyond which they are not remembered.
+pub const SOFTWARE_NAME_BYTES_MAX: usize = 128;
+
 /// Producer ids that a shard takes from the controller at a time.
 pub const PRODUCER_ID_BLOCK: i64 = 1_000;
 

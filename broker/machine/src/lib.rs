@@ -1,5 +1,5 @@
 //! The broker's decisions as deterministic machines: metadata, configurations, produce and fetch checks,
-//! consumer groups, parked requests.
+//! consumer groups, parked requests, clients' metrics.
 //!
 //! Place: driven only by the broker's shell. Everything that comes from outside (moments, random ids, request
 //! fields) is a parameter, and everything decided is a return value.
@@ -19,7 +19,9 @@ pub mod fetch_session;
 pub mod group;
 pub mod limits;
 pub mod partition;
+mod pattern;
 pub mod purgatory;
 pub mod quota;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;

@@ -1,4 +1,4 @@
-//! How much metadata a cluster may hold. The shell may choose other numbers.
+//! How much metadata a cluster may hold, and how much of clients' metrics is kept. The shell may choose other numbers.
 
 /// Bounds that the controller holds its decisions against; all inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,26 @@ pub struct ClusterLimits {
     pub config_value_bytes_max: usize,
     /// Producer ids that a shard takes at a time, as Kafka's.
     pub producer_id_block: u32,
+    /// Subscriptions to clients' metrics: each is held against every client that asks.
+    pub client_metrics_max: usize,
+}
+
+/// Bounds of what is known of clients that push metrics; all inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelemetryLimits {
+    /// Clients, as Kafka's.
+    pub instances_max: usize,
+    /// Bytes of what all of them told last.
+    pub kept_bytes_max: usize,
+}
+
+impl Default for TelemetryLimits {
+    fn default() -> Self {
+        Self {
+            instances_max: 16_384,
+            kept_bytes_max: 8 << 20,
+        }
+    }
 }
 
 impl Default for ClusterLimits {
@@ -25,6 +45,7 @@ impl Default for ClusterLimits {
             partitions_per_request_max: 10_000,
             config_value_bytes_max: i16::MAX as usize,
             producer_id_block: 1_000,
+            client_metrics_max: 64,
         }
     }
 }

@@ -120,5 +120,12 @@ pub fn one_of_each_record() -> Vec<MetadataRecord> {
             key: text("producer_byte_rate"),
             value: Some(Rate::new(1_000.0)),
         },
+        MetadataRecord::ClientMetricsChanged {
+            name: text("all"),
+            changes: vec![ConfigChange {
+                name: text("metrics"),
+                value: Some(text("*")),
+            }],
+        },
     ]
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod base64;
+mod client;
 mod cluster;
 mod completions;
 mod config;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Consume(args) => consume::run(&args),
         Command::Group(args) => group::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Client(args) => client::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -70,6 +72,7 @@ enum Command {
     Consume(Box<consume::ConsumeArgs>),
     Group(group::GroupArgs),
     Config(config::ConfigCommandArgs),
+    Client(client::ClientCommandArgs),
     Cluster(cluster::ClusterArgs),
     Log(log::LogArgs),
     Completions(completions::CompletionsArgs),

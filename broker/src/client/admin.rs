@@ -18,9 +18,12 @@ use millstream_protocol::message::{
     DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::error::ClientError;
+use crate::shard::client_metrics::{CLIENT_METRICS, ClientMetrics, MeasuredClient};
 use crate::shard::health::{HEALTH, ShardHealth};
 
 /// A topic that is to be created.
@@ -55,6 +58,7 @@ pub enum ConfigSource {
     DynamicCluster,
     Static,
     Default,
+    ClientMetrics,
     Other(i8),
 }
 
@@ -64,6 +68,8 @@ pub enum ConfigOwner<'a> {
     Topic(&'a str),
     Broker(i32),
     AllBrokers,
+    /// A subscription to clients' metrics.
+    ClientMetrics(&'a str),
 }
 
 /// A partition's readable range.
@@ -210,16 +216,35 @@ impl Cluster {
     fn of(&mut self, owner: ConfigOwner<'_>) -> Result<&mut Connection, ClientError> {
         match owner {
             ConfigOwner::Broker(id) => self.connection(id),
-            ConfigOwner::Topic(_) | ConfigOwner::AllBrokers => Ok(self.any()),
+            ConfigOwner::Topic(_) | ConfigOwner::AllBrokers | ConfigOwner::ClientMetrics(_) => Ok(self.any()),
         }
     }
 
     /// The shards of a broker that are not well; `None` of one that is not Millstream's.
     pub fn health(&mut self, broker: i32) -> Result<Option<Vec<ShardHealth>>, ClientError> {
+        self.told(broker, HEALTH)
+    }
+
+    /// The clients that a broker knows to push metrics; none of one that is not Millstream's.
+    pub fn measured_clients(&mut self, broker: i32) -> Result<Vec<MeasuredClient>, ClientError> {
+        Ok(self.told(broker, CLIENT_METRICS)?.unwrap_or_default())
+    }
+
+    /// What a client told a broker last.
+    pub fn client_metrics(
+        &mut self,
+        broker: i32,
+        client_instance_id: &str,
+    ) -> Result<Option<ClientMetrics>, ClientError> {
+        self.told(broker, &format!("{CLIENT_METRICS}.{client_instance_id}"))
+    }
+
+    /// What a broker of Millstream's tells under a config's name that only it knows.
+    fn told<T: DeserializeOwned>(&mut self, broker: i32, name: &str) -> Result<Option<T>, ClientError> {
         let resource = DescribeConfigsResource {
             resource_type: RESOURCE_BROKER,
             resource_name: &broker.to_string(),
-            configuration_keys: Some(vec![HEALTH]),
+            configuration_keys: Some(vec![name]),
         };
         let request = DescribeConfigsRequest {
             resources: vec![resource],
@@ -229,7 +254,7 @@ impl Cluster {
         let reply = self.connection(broker)?.call(&request)?;
         let response = reply.read()?;
         let mut configs = response.results.iter().flat_map(|result| &result.configs);
-        let told = configs.find(|config| config.name == HEALTH);
+        let told = configs.find(|config| config.name == name);
         let told = told.and_then(|config| config.value);
         Ok(told.and_then(|told| serde_json::from_str(told).ok()))
     }
@@ -344,6 +369,7 @@ impl ConfigOwner<'_> {
             ConfigOwner::Topic(name) => (RESOURCE_TOPIC, name.to_owned()),
             ConfigOwner::Broker(id) => (RESOURCE_BROKER, id.to_string()),
             ConfigOwner::AllBrokers => (RESOURCE_BROKER, String::new()),
+            ConfigOwner::ClientMetrics(name) => (RESOURCE_CLIENT_METRICS, name.to_owned()),
         }
     }
 }
@@ -354,6 +380,7 @@ impl fmt::Display for ConfigOwner<'_> {
             ConfigOwner::Topic(name) => write!(f, "the topic `{name}`"),
             ConfigOwner::Broker(id) => write!(f, "the broker {id}"),
             ConfigOwner::AllBrokers => f.write_str("all brokers"),
+            ConfigOwner::ClientMetrics(name) => write!(f, "the subscription `{name}`"),
         }
     }
 }
@@ -366,6 +393,7 @@ impl ConfigSource {
             ConfigSource::DynamicCluster => "cluster",
             ConfigSource::Static => "file",
             ConfigSource::Default => "default",
+            ConfigSource::ClientMetrics => "subscription",
             ConfigSource::Other(_) => "other",
         }
     }
@@ -377,6 +405,7 @@ impl ConfigSource {
             3 => ConfigSource::DynamicCluster,
             4 => ConfigSource::Static,
             5 => ConfigSource::Default,
+            7 => ConfigSource::ClientMetrics,
             other => ConfigSource::Other(other),
         }
     }
@@ -402,3 +431,4 @@ fn millis(duration: Duration) -> i32 {
 /// DescribeConfigs' number for topics.
 const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;
+const RESOURCE_CLIENT_METRICS: i8 = 16;

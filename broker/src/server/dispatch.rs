@@ -126,7 +126,8 @@ pub fn handler(spec: &ApiSpec) -> Option<Handler> {
         ApiKey::DescribeClientQuotas => handlers::describe_client_quotas::handle,
         ApiKey::AlterClientQuotas => handlers::alter_client_quotas::handle,
         ApiKey::ListTransactions => handlers::list_transactions::handle,
-        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => return None,
+        ApiKey::GetTelemetrySubscriptions => handlers::get_telemetry_subscriptions::handle,
+        ApiKey::PushTelemetry => handlers::push_telemetry::handle,
     };
     Some(handler)
 }

@@ -4,6 +4,7 @@
 pub mod allocator;
 pub mod budget;
 pub mod calls;
+pub mod client_metrics;
 pub mod clock;
 pub mod connection_limits;
 pub mod counters;

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use millstream_log::PartitionKey;
+use millstream_machine::limits::TelemetryLimits;
+use millstream_machine::telemetry::Telemetry;
 use millstream_storage::Room;
 
 use super::connection_limits::ConnectionLimits;
@@ -37,6 +39,8 @@ struct Shared {
     unwell: Mutex<BTreeMap<usize, ShardHealth>>,
     /// Touched for requests of clients that have a quota, and for no others: what a client uses counts over all cores.
     quotas: Mutex<QuotaWindows>,
+    /// Touched once an interval by each client that is asked for metrics, and by whoever asks for them.
+    telemetry: Mutex<Telemetry>,
     /// Connections of all shards that the process has descriptors for.
     connections_max: usize,
 }
@@ -61,6 +65,7 @@ impl ShardTable {
             addresses: Mutex::default(),
             unwell: Mutex::default(),
             quotas: Mutex::default(),
+            telemetry: Mutex::new(Telemetry::new(TelemetryLimits::default())),
             connections_max,
         };
         Self {
@@ -120,6 +125,17 @@ impl ShardTable {
             &mut self
                 .shared
                 .quotas
+                .lock()
+                .expect("nothing panics while it is held"),
+        )
+    }
+
+    /// Looks at what clients told of themselves.
+    pub fn with_telemetry<T>(&self, look: impl FnOnce(&mut Telemetry) -> T) -> T {
+        look(
+            &mut self
+                .shared
+                .telemetry
                 .lock()
                 .expect("nothing panics while it is held"),
         )

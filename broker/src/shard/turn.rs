@@ -152,6 +152,7 @@ impl Shard {
             self.next_sweep = self.now.monotonic + Duration::from(SWEEP_INTERVAL);
             self.sweep(ring);
             self.heed_quiet(ring);
+            self.forget_silent_clients();
         }
     }
 

@@ -90,6 +90,13 @@ fn metadata_records() -> Vec<MetadataRecord> {
             key: "producer_byte_rate".into(),
             value: Some(Rate::new(1_000.0)),
         },
+        MetadataRecord::ClientMetricsChanged {
+            name: "all".into(),
+            changes: vec![ConfigChange {
+                name: "metrics".into(),
+                value: Some("*".into()),
+            }],
+        },
     ]
 }
 

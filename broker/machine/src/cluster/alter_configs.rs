@@ -13,20 +13,21 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{BrokerId, TopicId};
 
-use super::config_rules::{check_broker_configs, check_topic_configs};
+use super::config_rules::{check_broker_configs, check_client_metrics, check_topic_configs};
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
 use super::record::{ConfigChange, MetadataRecord};
 use crate::config::broker::BROKER_CONFIGS;
 use crate::config::definition::{ConfigDefinition, ConfigType, find, split_list};
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
+use crate::telemetry::subscriptions::metadata_bytes;
 
 /// One resource of a request, as on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct AlterResource<'a> {
-    /// 2 is a topic, 4 a broker.
+    /// 2 is a topic, 4 a broker, 16 a subscription to clients' metrics.
     pub resource_type: i8,
-    /// A topic's name, a broker's id, or nothing for all brokers.
+    /// A topic's or a subscription's name, a broker's id, or nothing for all brokers.
     pub resource_name: &'a str,
     pub changes: &'a [AlterConfig<'a>],
 }
@@ -46,6 +47,8 @@ pub enum ConfigResource<'a> {
     Topic(&'a str),
     /// `None` is all brokers.
     Broker(Option<BrokerId>),
+    /// A subscription to clients' metrics, by its name.
+    ClientMetrics(&'a str),
 }
 
 impl<'a> ConfigResource<'a> {
@@ -64,6 +67,10 @@ impl<'a> ConfigResource<'a> {
                 ))),
                 Err(_) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
             },
+            (CLIENT_METRICS, "") => Err(invalid(
+                "Client metrics subscription name must not be empty".to_string(),
+            )),
+            (CLIENT_METRICS, name) => Ok(ConfigResource::ClientMetrics(name)),
             _ => Err(invalid(format!("Unknown resource type {resource_type}"))),
         }
     }
@@ -140,8 +147,27 @@ impl Controller<'_> {
                 let changes = differences(before, &after);
                 (!changes.is_empty()).then_some(MetadataRecord::BrokerConfigChanged { broker, changes })
             }
+            ConfigResource::ClientMetrics(name) => {
+                let before = self.image.client_metrics().configs(name);
+                // As in Kafka nothing can be appended to their lists.
+                let after = change(resource, before, |_| None)?;
+                check_client_metrics(&after, self.limits)?;
+                self.check_client_metrics_room(before, &after)?;
+                self.check_metadata_bytes(metadata_bytes(name, before), metadata_bytes(name, &after))?;
+                let (name, changes) = (name.to_string(), differences(before, &after));
+                (!changes.is_empty()).then_some(MetadataRecord::ClientMetricsChanged { name, changes })
+            }
         };
         Ok((altered, record))
+    }
+
+    fn check_client_metrics_room(&self, before: &ConfigMap, after: &ConfigMap) -> Result<(), Refusal> {
+        let max = self.limits.client_metrics_max;
+        if !before.is_empty() || after.is_empty() || self.image.client_metrics().len() < max {
+            return Ok(());
+        }
+        let message = format!("There may not be more than {max} subscriptions to clients' metrics.");
+        Err(refuse(ErrorCode::PolicyViolation, message))
     }
 
     fn topic_configs(&self, name: &str) -> Result<(TopicId, &ConfigMap), Refusal> {
@@ -234,6 +260,7 @@ fn differences(before: &ConfigMap, after: &ConfigMap) -> Vec<ConfigChange> {
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const CLIENT_METRICS: i8 = 16;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;

@@ -1,4 +1,4 @@
-//! What configurations a topic, or a broker that runs, may have.
+//! What configurations a topic, a broker that runs, or a subscription to clients' metrics may have.
 //!
 //! Place: asked by the decisions on new topics and on alterations.
 
@@ -9,11 +9,15 @@ use millstream_protocol::error::ErrorCode;
 
 use super::controller::{Refusal, refuse};
 use crate::config::broker::{BROKER_CONFIGS, is_dynamic};
+use crate::config::client_metrics::{
+    CLIENT_METRICS_CONFIGS, INTERVAL_MS_MAX, INTERVAL_MS_MIN, interval_ms, items,
+};
 use crate::config::definition::{ConfigValue, find};
 use crate::config::lacking::LACKING_CONFIGS;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
 use crate::limits::ClusterLimits;
+use crate::telemetry::selector::Selector;
 
 /// Whether a topic may have just these configurations of its own.
 pub(super) fn check_topic_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
@@ -66,6 +70,30 @@ pub(super) fn check_broker_configs(configs: &ConfigMap, limits: &ClusterLimits) 
     Ok(())
 }
 
+/// Whether a subscription to clients' metrics may have just these.
+pub(super) fn check_client_metrics(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
+    let invalid = |message: String| refuse(ErrorCode::InvalidConfig, message);
+    check_sizes(configs, limits)?;
+    for (name, value) in configs.iter() {
+        let unknown = || format!("Unknown client metrics configuration: {name}");
+        let definition =
+            find(CLIENT_METRICS_CONFIGS, name).ok_or_else(|| refuse(ErrorCode::InvalidRequest, unknown()))?;
+        definition.parse(value).map_err(|error| invalid(error.message))?;
+    }
+    if let Some(text) = configs.get("interval.ms")
+        && !interval_ms(configs).is_some_and(|ms| (INTERVAL_MS_MIN..=INTERVAL_MS_MAX).contains(&ms))
+    {
+        let message = format!(
+            "Invalid value {text} for interval.ms, interval must be between {INTERVAL_MS_MIN} and {INTERVAL_MS_MAX} \
+             (1 hour)"
+        );
+        return Err(refuse(ErrorCode::InvalidRequest, message));
+    }
+    let selectors = items(configs, "match").unwrap_or_default();
+    let mut selectors = selectors.iter().map(|selector| Selector::parse(selector));
+    selectors.try_for_each(|selector| selector.map(drop).map_err(invalid))
+}
+
 fn check_sizes(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
     let max = limits.config_value_bytes_max;
     if configs.iter().all(|(_, value)| value.len() <= max) {
@@ -75,4 +103,106 @@ fn check_sizes(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusa
         "The configuration value cannot be added because it exceeds the maximum value size of {max} bytes."
     );
     Err(refuse(ErrorCode::InvalidConfig, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    use crate::cluster::alter_configs::{AlterConfig, AlterResource};
+    use crate::cluster::controller::testing::World;
+
+    /// What is answered to a change of the subscription `name`, and what it has then, as `name=value` in order.
+    fn alter(world: &mut World, name: &str, changes: &[(&str, i8, &str)]) -> Result<String, ErrorCode> {
+        let changes = changes.iter().map(|(name, operation, value)| AlterConfig {
+            name,
+            operation: *operation,
+            value: Some(value),
+        });
+        let changes: Vec<_> = changes.collect();
+        let resource = AlterResource {
+            resource_type: 16,
+            resource_name: name,
+            changes: &changes,
+        };
+        let mut decision = world.controller().incremental_alter_configs(&[resource]);
+        world.image = world.image.apply(&decision.records);
+        decision.answers.remove(0).map_err(|refusal| refusal.code)?;
+        let configs = world.image.client_metrics().configs(name).iter();
+        let shown: Vec<_> = configs.map(|(name, value)| format!("{name}={value}")).collect();
+        Ok(shown.join(" "))
+    }
+
+    #[test]
+    fn subscriptions_to_metrics_come_and_go() {
+        let mut world = World::new(&[]);
+        let set = [
+            ("metrics", 0, "a.,b."),
+            ("interval.ms", 0, "100"),
+            ("match", 0, "client_id=x"),
+        ];
+        let all = "interval.ms=100 match=client_id=x metrics=a.,b.";
+        assert_eq!(alter(&mut world, "s", &set), Ok(all.to_string()));
+        let changed = alter(&mut world, "s", &[("metrics", 0, "c."), ("match", 1, "")]);
+        assert_eq!(changed, Ok("interval.ms=100 metrics=c.".to_string()));
+        let appended = alter(&mut world, "s", &[("metrics", 2, "d.")]);
+        assert_eq!(appended, Err(ErrorCode::InvalidConfig), "as Kafka");
+        let before = world.image.metadata_bytes();
+        assert_eq!(
+            alter(&mut world, "s", &[("metrics", 1, ""), ("interval.ms", 1, "")]),
+            Ok(String::new())
+        );
+        assert!(world.image.client_metrics().is_empty());
+        assert!(world.image.metadata_bytes() < before);
+    }
+
+    #[test]
+    fn what_no_subscription_can_have_is_refused() {
+        let (request, config) = (ErrorCode::InvalidRequest, ErrorCode::InvalidConfig);
+        for (name, value, expect) in [
+            ("retention.ms", "1", request),
+            ("interval.ms", "99", request),
+            ("interval.ms", "3600001", request),
+            ("interval.ms", "-100", request),
+            ("interval.ms", "soon", config),
+            ("match", "client_id", config),
+            ("match", "client_id=(", config),
+            ("match", "user=x", config),
+            ("metrics", "a,,b", config),
+        ] {
+            let mut world = World::new(&[]);
+            assert_eq!(
+                alter(&mut world, "s", &[(name, 0, value)]),
+                Err(expect),
+                "{name}={value}"
+            );
+        }
+        assert_eq!(
+            alter(&mut World::new(&[]), "", &[("metrics", 0, "a")]),
+            Err(request)
+        );
+        for ms in ["100", "3600000"] {
+            assert!(alter(&mut World::new(&[]), "s", &[("interval.ms", 0, ms)]).is_ok());
+        }
+    }
+
+    #[test]
+    fn there_are_only_so_many_subscriptions() {
+        let mut world = World::new(&[]);
+        world.limits.client_metrics_max = 2;
+        let set = [("metrics", 0, "a")];
+        for name in ["s", "t"] {
+            assert!(alter(&mut world, name, &set).is_ok());
+        }
+        assert_eq!(alter(&mut world, "u", &set), Err(ErrorCode::PolicyViolation));
+        assert!(alter(&mut world, "t", &[("metrics", 0, "b")]).is_ok());
+        assert!(alter(&mut world, "t", &[("metrics", 1, "")]).is_ok());
+        assert!(alter(&mut world, "u", &set).is_ok());
+        world.limits.metadata_bytes_max = world.image.metadata_bytes() + 10;
+        assert_eq!(
+            alter(&mut world, "u", &[("metrics", 0, "a-longer-one")]),
+            Err(ErrorCode::PolicyViolation)
+        );
+    }
 }

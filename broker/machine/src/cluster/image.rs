@@ -19,6 +19,7 @@ use crate::config::map::ConfigMap;
 use crate::config::settings::BrokerSettings;
 use crate::quota::entity::QuotaEntity;
 use crate::quota::{Quotas, Rate};
+use crate::telemetry::subscriptions::Subscriptions;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct ClusterImage {
     names_by_common_form: RedBlackTreeMapSync<String, Arc<str>>,
     pub(super) deleted: RedBlackTreeMapSync<TopicId, Arc<str>>,
     quotas: Quotas,
+    client_metrics: Subscriptions,
     partitions: u64,
     /// Of topics, those that are being deleted included.
     topic_bytes: u64,
@@ -84,6 +86,7 @@ impl ClusterImage {
             names_by_common_form: RedBlackTreeMapSync::new_sync(),
             deleted: RedBlackTreeMapSync::new_sync(),
             quotas: Quotas::default(),
+            client_metrics: Subscriptions::default(),
             partitions: 0,
             topic_bytes: 0,
         }
@@ -131,14 +134,15 @@ impl ClusterImage {
     }
 
     /// Bytes of what clients choose: names and configurations of topics, of those that are being deleted the names,
-    /// and what was set for brokers. A configuration counts with [`crate::limits::CONFIG_ENTRY_BYTES`] for its place.
+    /// and what was set for brokers, clients and subscriptions. A configuration counts with
+    /// [`crate::limits::CONFIG_ENTRY_BYTES`] for its place.
     pub fn metadata_bytes(&self) -> u64 {
         let of_brokers = self
             .broker_configs
             .values()
             .map(|configs| configs.metadata_bytes());
         let configs = self.cluster_configs.metadata_bytes() + of_brokers.sum::<u64>();
-        self.topic_bytes + configs + self.quotas.metadata_bytes()
+        self.topic_bytes + configs + self.quotas.metadata_bytes() + self.client_metrics.metadata_bytes()
     }
 
     /// The epoch of every partition of `topic`, a topic of this image.
@@ -185,6 +189,11 @@ impl ClusterImage {
     /// What clients may ask for.
     pub fn quotas(&self) -> &Quotas {
         &self.quotas
+    }
+
+    /// What is asked of clients' metrics.
+    pub fn client_metrics(&self) -> &Subscriptions {
+        &self.client_metrics
     }
 
     /// Everything below the topics' own configurations, as `broker` sees it.
@@ -279,7 +288,17 @@ impl ClusterImage {
             MetadataRecord::ClientQuotaChanged { entity, key, value } => {
                 self.put_quota(entity, key, *value);
             }
+            MetadataRecord::ClientMetricsChanged { name, changes } => {
+                let mut configs = self.client_metrics.configs(name).clone();
+                change_configs(&mut configs, changes);
+                self.put_client_metrics(name, configs);
+            }
         }
+    }
+
+    /// As of the present record.
+    pub(super) fn put_client_metrics(&mut self, name: &str, configs: ConfigMap) {
+        self.client_metrics.set(name, configs, self.records);
     }
 
     pub(super) fn put_quota(&mut self, entity: &QuotaEntity, key: &str, value: Option<Rate>) {

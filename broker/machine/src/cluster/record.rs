@@ -73,6 +73,11 @@ pub enum MetadataRecord {
         first: ProducerId,
         count: u32,
     },
+    /// Of a subscription to clients' metrics.
+    ClientMetricsChanged {
+        name: String,
+        changes: Vec<ConfigChange>,
+    },
 }
 
 /// A value that was set, or (`None`) taken back.
@@ -124,7 +129,7 @@ fn decode_record(r: &mut Reader<'_>) -> Result<MetadataRecord, RecordError> {
     let mut header = || Ok((r.u8()?, r.u8()?, r.u32()? as usize));
     let (kind, version, len) = header().map_err(|_: DecodeError| RecordError::Truncated)?;
     let payload = r.bytes(len).map_err(|_| RecordError::Truncated)?;
-    if !(CLUSTER_CREATED..=CLIENT_QUOTA_CHANGED).contains(&kind) {
+    if !(CLUSTER_CREATED..=CLIENT_METRICS_CHANGED).contains(&kind) {
         return Err(RecordError::UnknownKind { kind });
     }
     if version != RECORD_VERSION {
@@ -146,6 +151,7 @@ impl MetadataRecord {
             MetadataRecord::UncleanStart { .. } => UNCLEAN_START,
             MetadataRecord::ProducerIdBlock { .. } => PRODUCER_ID_BLOCK,
             MetadataRecord::ClientQuotaChanged { .. } => CLIENT_QUOTA_CHANGED,
+            MetadataRecord::ClientMetricsChanged { .. } => CLIENT_METRICS_CHANGED,
         }
     }
 
@@ -189,6 +195,10 @@ impl MetadataRecord {
                 if let Some(value) = value {
                     write_rate(&mut w, *value);
                 }
+            }
+            MetadataRecord::ClientMetricsChanged { name, changes } => {
+                write_string(&mut w, name);
+                write_changes(&mut w, changes);
             }
         }
         w.into_parts().0
@@ -237,6 +247,10 @@ impl MetadataRecord {
                     count,
                 }
             }
+            CLIENT_METRICS_CHANGED => MetadataRecord::ClientMetricsChanged {
+                name: read_string(&mut r)?,
+                changes: read_changes(&mut r)?,
+            },
             _ => MetadataRecord::ClientQuotaChanged {
                 entity: read_entity(&mut r)?,
                 key: read_string(&mut r)?,
@@ -377,6 +391,7 @@ const BROKER_CONFIG_CHANGED: u8 = 7;
 const UNCLEAN_START: u8 = 8;
 const PRODUCER_ID_BLOCK: u8 = 9;
 const CLIENT_QUOTA_CHANGED: u8 = 10;
+const CLIENT_METRICS_CHANGED: u8 = 11;
 
 #[cfg(test)]
 mod tests {
@@ -409,12 +424,21 @@ mod tests {
                 }]
                 .to_vec(),
             },
+            MetadataRecord::ClientMetricsChanged {
+                name: "s".to_string(),
+                changes: [ConfigChange {
+                    name: "k".to_string(),
+                    value: Some("v".to_string()),
+                }]
+                .to_vec(),
+            },
         ];
         let expect = [
             &[0, 2, 0, 0, 0, 0, 28][..],
             &[7; 16],
             &[2, b'a', b'b', 0, 0, 0, 3, 1, 1, b'k', 1, b'v'],
             &[7, 0, 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff, 1, 1, b'k', 0],
+            &[11, 0, 0, 0, 0, 8, 1, b's', 1, 1, b'k', 1, 1, b'v'],
         ];
         assert_eq!(encode_batch(&records), expect.concat());
     }
@@ -424,8 +448,8 @@ mod tests {
         let unknown = |bytes: &[u8]| decode_batch(bytes).unwrap_err();
         assert_eq!(unknown(&[1]), RecordError::UnknownEnvelope { version: 1 });
         assert_eq!(
-            unknown(&[0, 11, 0, 0, 0, 0, 0]),
-            RecordError::UnknownKind { kind: 11 }
+            unknown(&[0, 12, 0, 0, 0, 0, 0]),
+            RecordError::UnknownKind { kind: 12 }
         );
         assert_eq!(
             unknown(&[0, 4, 1, 0, 0, 0, 0]),
@@ -438,7 +462,7 @@ mod tests {
         };
         assert_eq!(unknown(&[0, 8, 0, 0, 0, 0, 5, 0, 0, 0, 1, 9]), too_long);
         assert!(
-            unknown(&[0, 11, 0, 0, 0, 0, 0])
+            unknown(&[0, 12, 0, 0, 0, 0, 0])
                 .to_string()
                 .contains("newer version")
         );

@@ -33,10 +33,11 @@ pub enum SnapshotError {
 impl ClusterImage {
     pub fn encode_snapshot(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        // Who has no quotas can go back to a version that knows none.
-        let version = match self.quotas().is_empty() {
-            true => WITHOUT_QUOTAS,
-            false => WITH_QUOTAS,
+        // Who has none of them can go back to a version that knows none.
+        let version = match (self.quotas().is_empty(), self.client_metrics().is_empty()) {
+            (true, true) => WITHOUT_QUOTAS,
+            (false, true) => WITH_QUOTAS,
+            (_, false) => WITH_CLIENT_METRICS,
         };
         w.u8(version);
         w.i64(i64::try_from(self.records).expect("fewer than 2^63 records"));
@@ -65,6 +66,13 @@ impl ClusterImage {
         if version >= WITH_QUOTAS {
             write_quotas(&mut w, self.quotas());
         }
+        if version >= WITH_CLIENT_METRICS {
+            write_count(&mut w, self.client_metrics().len());
+            for (name, configs) in self.client_metrics().iter() {
+                write_string(&mut w, name);
+                write_configs(&mut w, configs);
+            }
+        }
         w.into_parts().0
     }
 
@@ -72,7 +80,7 @@ impl ClusterImage {
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut r = Reader::new(bytes);
         match r.u8()? {
-            version @ WITHOUT_QUOTAS..=WITH_QUOTAS => decode(&mut r, version),
+            version @ WITHOUT_QUOTAS..=WITH_CLIENT_METRICS => decode(&mut r, version),
             version => Err(SnapshotError::UnknownVersion { version }),
         }
     }
@@ -121,6 +129,12 @@ fn decode(r: &mut Reader<'_>, version: u8) -> Result<ClusterImage, SnapshotError
             }
         }
     }
+    if version >= WITH_CLIENT_METRICS {
+        for _ in 0..r.uvarint()? {
+            let name = read_string(r)?;
+            image.put_client_metrics(&name, read_configs(r)?);
+        }
+    }
     r.finish()?;
     Ok(image)
 }
@@ -166,6 +180,7 @@ impl core::error::Error for SnapshotError {}
 
 const WITHOUT_QUOTAS: u8 = 0;
 const WITH_QUOTAS: u8 = 1;
+const WITH_CLIENT_METRICS: u8 = 2;
 
 #[cfg(test)]
 mod tests {

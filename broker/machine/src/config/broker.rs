@@ -374,6 +374,9 @@ configs! {
     /// Principals that may do everything. There is no authorization yet, so everybody may.
     "super.users": String = "", Anything, accepted;
 
+    /// The most bytes of one push of a client's metrics, as they are sent; decompressed they may be a mebibyte.
+    "telemetry.max.bytes": Int = "1048576", AtLeast(1), acted_on;
+
     /// The longest timeout that a transaction may ask for, in milliseconds.
     "transaction.max.timeout.ms": Int = "900000", AtLeast(1), accepted;
 

@@ -73,6 +73,8 @@ pub enum Validator {
     OneOfInAnyCase(&'static [&'static str]),
     /// Every item is one of these; blank items are refused.
     ListOf(&'static [&'static str]),
+    /// No item is blank.
+    Items,
     /// `*`, or items like `partition:broker`.
     ThrottledReplicas,
 }
@@ -175,14 +177,15 @@ impl ConfigDefinition {
                 Err(self.invalid(ratio, "Value must be no more than 1"))
             }
             (Validator::OneOf(known), ConfigValue::Text(text)) => self.check_one_of(text, known),
+<<<<<<< HEAD
             (Validator::OneOfInAnyCase(known), ConfigValue::Text(text)) => {
                 self.check_one_of(&text.to_ascii_lowercase(), known)
             }
+=======
+            (Validator::Items, ConfigValue::List(items)) => self.check_items(items),
+>>>>>>> tel-wip
             (Validator::ListOf(known), ConfigValue::List(items)) => {
-                if items.iter().any(String::is_empty) {
-                    let message = format!("Configuration '{}' values must not be empty.", self.name);
-                    return Err(InvalidValue { message });
-                }
+                self.check_items(items)?;
                 items.iter().try_for_each(|item| self.check_one_of(item, known))
             }
             (Validator::ThrottledReplicas, ConfigValue::List(items)) if !are_throttled_replicas(items) => {
@@ -195,6 +198,14 @@ impl ConfigDefinition {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_items(&self, items: &[String]) -> Result<(), InvalidValue> {
+        if !items.iter().any(String::is_empty) {
+            return Ok(());
+        }
+        let message = format!("Configuration '{}' values must not be empty.", self.name);
+        Err(InvalidValue { message })
     }
 
     fn check_one_of(&self, text: &str, known: &[&str]) -> Result<(), InvalidValue> {

@@ -27,6 +27,7 @@ pub enum ConfigSource {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    DynamicClientMetrics = 7,
 }
 
 /// Everything below a topic's own values, nearest first.
@@ -220,6 +221,7 @@ impl<'a> ConfigLayers<'a> {
     }
 }
 
+<<<<<<< HEAD
 /// Leaves out what comes before the first value under this name, and all where there is none: as Kafka does.
 fn hide_before(name: &str, synonyms: &mut Vec<ConfigSynonym>) {
     let shown = synonyms.iter().position(|synonym| synonym.name == name);
@@ -227,6 +229,9 @@ fn hide_before(name: &str, synonyms: &mut Vec<ConfigSynonym>) {
 }
 
 fn asked_for(
+=======
+pub(super) fn asked_for(
+>>>>>>> tel-wip
     table: &'static [ConfigDefinition],
     names: Option<&[&str]>,
 ) -> impl Iterator<Item = &'static ConfigDefinition> {
@@ -251,7 +256,7 @@ fn describe_lacking(definition: &ConfigDefinition) -> DescribedConfig {
     )
 }
 
-fn described(
+pub(super) fn described(
     definition: &ConfigDefinition,
     value: Option<String>,
     source: ConfigSource,

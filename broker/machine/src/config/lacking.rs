@@ -320,7 +320,6 @@ lacking! {
     "ssl.truststore.location": String = null, "Where the TLS certificates are that are trusted";
     "ssl.truststore.password": Password = null, "The password of the TLS trust store";
     "ssl.truststore.type": String = "JKS", "The form of the TLS trust store";
-    "telemetry.max.bytes": Int = "1048576", "The most bytes of one push of a client's metrics";
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000",
         "How often transactions that took too long are aborted";
     "transaction.partition.verification.enable": Boolean = "true",

@@ -6,7 +6,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
 use crate::client::ConfigOwner;
 
-/// Change configs: of all brokers, unless a topic or a broker is named
+/// Change configs: of all brokers, unless a topic, a broker or a subscription is named
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct AlterArgs {
@@ -54,4 +54,5 @@ const AFTER_HELP: &str = "\
 Examples:
   millstream config alter --set log.retention.ms=7d --set message.max.bytes=4MiB
   millstream config alter --broker 1 --unset log.retention.ms
-  millstream config alter --topic orders --set retention.ms=1d --dry-run";
+  millstream config alter --topic orders --set retention.ms=1d --dry-run
+  millstream config alter --client-metrics some --set metrics=org.apache.kafka. --set match=client_id=orders-.*";

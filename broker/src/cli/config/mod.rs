@@ -1,4 +1,5 @@
-//! `millstream config …`: look at the configs of brokers and topics, and change them while the broker runs.
+//! `millstream config …`: look at the configs of brokers, topics and subscriptions to clients' metrics, and change
+//! them while the broker runs.
 
 mod alter;
 mod describe;
@@ -41,6 +42,10 @@ struct OwnerArgs {
     #[arg(long, value_name = "ID", conflicts_with = "topic")]
     broker: Option<i32>,
 
+    /// Those of a subscription to clients' metrics: `metrics`, `interval.ms` and `match`
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["topic", "broker"])]
+    client_metrics: Option<String>,
+
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -49,7 +54,8 @@ impl OwnerArgs {
     /// `None` where nobody was named.
     fn named(&self) -> Option<ConfigOwner<'_>> {
         let topic = self.topic.as_deref().map(ConfigOwner::Topic);
-        topic.or(self.broker.map(ConfigOwner::Broker))
+        let metrics = self.client_metrics.as_deref().map(ConfigOwner::ClientMetrics);
+        topic.or(self.broker.map(ConfigOwner::Broker)).or(metrics)
     }
 
     fn connect(&self) -> Result<Cluster, Failure> {

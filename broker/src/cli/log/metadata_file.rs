@@ -206,6 +206,9 @@ fn show_record(record: &MetadataRecord) -> String {
                 parts.collect::<Vec<_>>().join(",")
             )
         }
+        MetadataRecord::ClientMetricsChanged { name, changes } => {
+            format!("clientMetricsChanged name: {name} {}", changed(changes))
+        }
         MetadataRecord::UncleanStart { broker } => format!("uncleanStart broker: {}", broker.get()),
         MetadataRecord::ProducerIdBlock { first, count } => {
             format!("producerIdBlock first: {} count: {count}", first.get())

@@ -21,6 +21,7 @@ use crate::limits::{
     FRAME_DEADLINE, FRAME_RATE_MIN, HOARDED_BYTES_MIN, HOARDING_DEADLINE, REPLY_BACKLOG_MAX, SEND_DEADLINE,
     SWEEP_INTERVAL,
 };
+use crate::shard::client_metrics::ClientSoftware;
 use crate::shard::slab::Key;
 pub use allowance::Allowance;
 use allowance::Appended;
@@ -65,6 +66,8 @@ pub struct Connection {
     pub charged: usize,
     /// Who speaks, as far as quotas ask.
     pub client_id: Arc<str>,
+    /// What it runs, if it said so.
+    pub software: Option<Box<ClientSoftware>>,
     /// No request is taken before: the client used more than it may.
     pub muted_until: Option<Instant>,
     /// When it last did something.
@@ -144,6 +147,7 @@ impl Connection {
             granted: 0,
             charged: 0,
             client_id: Arc::default(),
+            software: None,
             muted_until: None,
             last_active: now,
             frame_sweeps: 0,

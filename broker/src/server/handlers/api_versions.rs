@@ -14,6 +14,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     let body = ApiVersionsRequest::decode(reader, request.to.version)?;
     let named = request.to.version < NAMES_SINCE
         || is_name(body.client_software_name) && is_name(body.client_software_version);
+    if named && request.to.version >= NAMES_SINCE {
+        let (name, version) = (body.client_software_name, body.client_software_version);
+        shard.note_software(request.to.connection, name, version);
+    }
     let error = if named {
         ErrorCode::None
     } else {

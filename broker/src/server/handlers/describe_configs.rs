@@ -3,6 +3,7 @@
 use millstream_machine::cluster::alter_configs::ConfigResource;
 use millstream_machine::cluster::controller::Refusal;
 use millstream_machine::cluster::topic_name;
+use millstream_machine::config::client_metrics;
 use millstream_machine::config::definition::ConfigType;
 use millstream_machine::config::effective::{ConfigSource, DescribedConfig};
 use millstream_protocol::error::{DecodeError, ErrorCode};
@@ -16,6 +17,7 @@ use millstream_protocol::types::BrokerId;
 
 use super::admin;
 use super::broker_logger::{self, BROKER_LOGGER, DYNAMIC_BROKER_LOGGER_CONFIG};
+use crate::limits::CLIENT_METRICS_BYTES_MAX;
 use crate::server::dispatch::Request;
 use crate::shard::health::HEALTH;
 use crate::shard::state::Shard;
@@ -58,6 +60,8 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
 /// What a resource is described by.
 enum Described {
     Configs(Vec<DescribedConfig>),
+    /// A broker's, and what its clients told of themselves: names as they were asked for, and JSON.
+    Broker(Vec<DescribedConfig>, Vec<(String, String)>),
     /// Loggers with their levels.
     Levels(Vec<(String, &'static str)>),
 }
@@ -66,6 +70,10 @@ impl Described {
     fn results<'a>(&'a self, request: &DescribeConfigsRequest<'_>) -> Vec<DescribeConfigsResourceResult<'a>> {
         match self {
             Described::Configs(configs) => configs.iter().map(|config| result(config, request)).collect(),
+            Described::Broker(configs, told) => {
+                let configs = configs.iter().map(|config| result(config, request));
+                configs.chain(told.iter().map(told_result)).collect()
+            }
             Described::Levels(levels) => levels.iter().map(level_result).collect(),
         }
     }
@@ -77,7 +85,17 @@ fn describe(shard: &Shard, resource: &DescribeConfigsResource<'_>) -> Result<Des
         return broker_logger::describe(resource.resource_name, shard.options.node_id, names)
             .map(Described::Levels);
     }
-    describe_configs(shard, resource).map(Described::Configs)
+    let configs = describe_configs(shard, resource)?;
+    if resource.resource_type != BROKER || resource.resource_name.is_empty() {
+        return Ok(Described::Configs(configs));
+    }
+    let names = resource.configuration_keys.iter().flatten();
+    let mut room = CLIENT_METRICS_BYTES_MAX;
+    let told = names.filter_map(|name| {
+        let value = shard.describe_client_metrics(name, &mut room)?;
+        Some(((*name).to_owned(), value))
+    });
+    Ok(Described::Broker(configs, told.collect()))
 }
 
 fn describe_configs(
@@ -109,6 +127,10 @@ fn describe_configs(
             Ok(described)
         }
         ConfigResource::Broker(None) => Ok(layers.describe_cluster(names)),
+        ConfigResource::ClientMetrics(name) => Ok(client_metrics::describe(
+            shard.image.client_metrics().configs(name),
+            names,
+        )),
     }
 }
 
@@ -152,6 +174,18 @@ fn result<'a>(
     }
 }
 
+fn told_result<'a>((name, value): &'a (String, String)) -> DescribeConfigsResourceResult<'a> {
+    DescribeConfigsResourceResult {
+        name,
+        value: Some(value),
+        read_only: true,
+        config_source: ConfigSource::Default as i8,
+        config_type: ConfigType::String as i8,
+        documentation: Some(""),
+        ..Default::default()
+    }
+}
+
 fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfigsResourceResult<'a> {
     DescribeConfigsResourceResult {
         name,
@@ -163,5 +197,6 @@ fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfig
     }
 }
 
-/// The resource type of topics.
+/// The resource types of topics and of brokers.
 const TOPIC: i8 = 2;
+const BROKER: i8 = 4;

@@ -27,6 +27,11 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         shard.reply(request.to, &answer);
         return Ok(());
     }
+    if asked(CLIENT_METRICS) {
+        let subscriptions = image.client_metrics().iter();
+        let subscriptions = subscriptions.map(|(name, _)| resource(name, CLIENT_METRICS));
+        answer.config_resources.extend(subscriptions);
+    }
     for kind in [BROKER_LOGGER, BROKER] {
         if asked(kind) {
             answer.config_resources.push(resource(&node, kind));

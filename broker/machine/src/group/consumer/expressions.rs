@@ -1,21 +1,19 @@
 //! Regular expressions by which members subscribe: in RE2's syntax, held against the whole name of each topic.
 //!
 //! What an expression matches follows from the topics that there are, so nothing of it is durable. Patterns are
-//! compiled when they are held against topics and not kept: what a client's pattern may take is bounded while it is
-//! compiled, and paid for by nobody else.
+//! compiled when they are held against topics and not kept (see [`crate::pattern`]).
 //!
 //! Invariant: there are the expressions that some member has, and no others.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use millstream_protocol::time::{Duration, Instant};
-use regex::bytes::{Regex, RegexBuilder};
 
 use crate::cluster::image::ClusterImage;
+use crate::pattern::compile;
 
 #[derive(Debug, Default)]
 pub(super) struct Expressions {
@@ -88,24 +86,13 @@ fn matching(pattern: &str, image: &ClusterImage) -> Vec<Arc<str>> {
     topics.map(|topic| Arc::clone(&topic.name)).collect()
 }
 
-/// For whole names. By itself first, so that it cannot close what is put around it.
-fn compile(pattern: &str) -> Result<Regex, String> {
-    let builder = |pattern: &str| {
-        let mut builder = RegexBuilder::new(pattern);
-        builder.unicode(false).size_limit(PATTERN_BYTES_MAX);
-        builder.build().map_err(|error| error.to_string())
-    };
-    builder(pattern)?;
-    builder(&format!(r"\A(?:{pattern})\z"))
-}
-
-/// What a pattern may take when it is compiled.
-const PATTERN_BYTES_MAX: usize = 256 << 10;
 /// The shortest time between two looks at all topics, as Kafka's.
 const REST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
     use crate::testing::topic_created;
 
