@@ -1,4 +1,5 @@
-//! Apache Kafka itself: one broker in KRaft mode, from the jars that Maven brings, with its defaults.
+//! Apache Kafka itself: one broker in KRaft mode, from the jars that Maven brings, with its defaults and a receiver of
+//! clients' metrics.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -21,8 +22,8 @@ impl Kafka {
     /// Starts a broker with these settings over an empty directory and waits until it has given out a producer id,
     /// which is the last thing that a new one learns to do.
     pub fn start(set: &[(&str, &str)]) -> Self {
-        let class_path = class_path();
         let folder = scratch_folder();
+        let class_path = with_receiver(&class_path(), &folder);
         let address = free_address();
         let properties = folder.join("server.properties");
         fs::write(&properties, settings(&folder, address, free_address(), set)).expect("a scratch file");
@@ -109,7 +110,15 @@ fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr, set: &[(&
          listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
          advertised.listeners=PLAINTEXT://{broker}\n\
          controller.listener.names=CONTROLLER\n\
+<<<<<<< HEAD
          log.dirs={}\n",
+=======
+         log.dirs={}\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         metric.reporters=Receiver\n",
+>>>>>>> tel-wip
         folder.join("data").display()
     );
     needed + &set
@@ -137,6 +146,19 @@ fn class_path() -> String {
     let missing = class_path.split(':').find(|jar| !Path::new(jar).exists());
     assert_eq!(missing, None, "a jar is gone: remove {}", kept.display());
     class_path
+}
+
+/// The class path with the receiver of clients' metrics, which is compiled here.
+fn with_receiver(class_path: &str, folder: &Path) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/Receiver.java");
+    let status = Command::new("javac")
+        .args(["-proc:none", "-cp", class_path, "-d"])
+        .arg(folder)
+        .arg(&source)
+        .status()
+        .expect("a JDK is installed (Debian: default-jdk-headless)");
+    assert!(status.success(), "{} does not compile", source.display());
+    format!("{}:{class_path}", folder.display())
 }
 
 fn is_ready(address: SocketAddr) -> bool {

@@ -20,6 +20,7 @@ mod normal;
 mod offsets;
 mod produce;
 mod talk;
+mod telemetry;
 mod topics;
 mod versions;
 
@@ -45,6 +46,7 @@ const AREAS: &[(&str, Area)] = &[
     ("consumers", consumers::ask),
     ("migrations", migrations::ask),
     ("admin", admin::ask),
+    ("telemetry", telemetry::ask),
 ];
 
 #[test]

@@ -37,7 +37,7 @@ impl Normal {
                     .collect();
                 Value::Object(fields)
             }
-            Value::Array(mut texts) if name == "unknown_state_filters" => {
+            Value::Array(mut texts) if name == "unknown_state_filters" || name == "requested_metrics" => {
                 texts.sort_by_key(ToString::to_string);
                 Value::Array(texts)
             }
