@@ -110,15 +110,8 @@ fn settings(folder: &Path, broker: SocketAddr, controller: SocketAddr, set: &[(&
          listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
          advertised.listeners=PLAINTEXT://{broker}\n\
          controller.listener.names=CONTROLLER\n\
-<<<<<<< HEAD
-         log.dirs={}\n",
-=======
          log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
          metric.reporters=Receiver\n",
->>>>>>> tel-wip
         folder.join("data").display()
     );
     needed + &set

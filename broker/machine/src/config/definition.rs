@@ -177,13 +177,10 @@ impl ConfigDefinition {
                 Err(self.invalid(ratio, "Value must be no more than 1"))
             }
             (Validator::OneOf(known), ConfigValue::Text(text)) => self.check_one_of(text, known),
-<<<<<<< HEAD
             (Validator::OneOfInAnyCase(known), ConfigValue::Text(text)) => {
                 self.check_one_of(&text.to_ascii_lowercase(), known)
             }
-=======
             (Validator::Items, ConfigValue::List(items)) => self.check_items(items),
->>>>>>> tel-wip
             (Validator::ListOf(known), ConfigValue::List(items)) => {
                 self.check_items(items)?;
                 items.iter().try_for_each(|item| self.check_one_of(item, known))

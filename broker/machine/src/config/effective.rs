@@ -221,17 +221,13 @@ impl<'a> ConfigLayers<'a> {
     }
 }
 
-<<<<<<< HEAD
 /// Leaves out what comes before the first value under this name, and all where there is none: as Kafka does.
 fn hide_before(name: &str, synonyms: &mut Vec<ConfigSynonym>) {
     let shown = synonyms.iter().position(|synonym| synonym.name == name);
     synonyms.drain(..shown.unwrap_or(synonyms.len()));
 }
 
-fn asked_for(
-=======
 pub(super) fn asked_for(
->>>>>>> tel-wip
     table: &'static [ConfigDefinition],
     names: Option<&[&str]>,
 ) -> impl Iterator<Item = &'static ConfigDefinition> {
