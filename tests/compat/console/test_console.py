@@ -70,6 +70,41 @@ def test_configs(broker, topic):
     assert "retention.ms=3600000" in tool("kafka.admin.ConfigCommand", broker, "--describe", *place)
 
 
+def test_configs_of_brokers(broker):
+    def alter(*arguments):
+        tool("kafka.admin.ConfigCommand", broker, "--alter", "--entity-type", "brokers", *arguments)
+
+    def described(*arguments):
+        return tool("kafka.admin.ConfigCommand", broker, "--describe", "--entity-type", "brokers", *arguments)
+
+    alter("--entity-default", "--add-config", "log.retention.ms=3600000")
+    alter("--entity-name", "1", "--add-config", "log.retention.ms=7200000")
+    assert "log.retention.ms=3600000" in described("--entity-default")
+    of_one = described("--entity-name", "1")
+    assert "log.retention.ms=7200000" in of_one and "DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=3600000" in of_one
+    alter("--entity-name", "1", "--delete-config", "log.retention.ms")
+    alter("--entity-default", "--delete-config", "log.retention.ms")
+    assert "log.retention.ms" not in described("--entity-default")
+
+
+def test_client_metrics(broker, topic):
+    command = TOOLS + "ClientMetricsCommand"
+    subscription = ("--name", topic, "--metrics", "org.apache.kafka.", "--interval", "200", "--match",
+                    f"client_id={topic}-.*")
+    tool(command, broker, "--alter", *subscription)
+    assert topic in tool(command, broker, "--list").split()
+    described = tool(command, broker, "--describe", "--name", topic)
+    assert "interval.ms=200" in described and "metrics=org.apache.kafka." in described
+    make(broker, topic)
+    # For two seconds, so that several pushes fall into them; a Java client pushes unless it is told not to.
+    tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "100", "--record-size", "10",
+         "--throughput", "50", "--command-property", f"client.id={topic}-writer")
+    told = broker.client_metrics(f"{topic}-writer")["apache-kafka-java"]
+    assert told["org.apache.kafka.producer.record.send.total"][0]["value"] == 100
+    tool(command, broker, "--delete", "--name", topic)
+    assert topic not in tool(command, broker, "--list").split()
+
+
 def test_console_producer_consumer_and_groups(broker, topic):
     make(broker, topic)
     group = f"g-{topic}"

@@ -1,6 +1,7 @@
 """The real broker as a process of its own: started, killed and started again over one data directory."""
 
 import ctypes
+import json
 import os
 import random
 import signal
@@ -40,10 +41,8 @@ class Broker:
         """Starts the process and does not wait for it."""
         self.said_before = os.path.getsize(self.log.name)
         command = [BINARY, "start", "--data-dir", self.data, "--listen", self.address, *self.flags]
-        # What is set for the tests is not for the broker, which refuses variables that it does not know.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
         self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=self.log, env=environment, preexec_fn=end_with(os.getpid())
+            command, stdout=self.log, stderr=self.log, env=environment(), preexec_fn=end_with(os.getpid())
         )
 
     def wait_until_ready(self):
@@ -81,6 +80,24 @@ class Broker:
     def tail(self):
         with open(self.log.name, "rb") as log:
             return log.read()[-4000:].decode(errors="replace")
+
+    def tool(self, *arguments):
+        """What a command of millstream says about this broker; it must end well."""
+        done = subprocess.run([BINARY, *arguments, "--brokers", self.address], env=environment(), capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def client_metrics(self, client_id, *prefixes):
+        """The metrics that the clients with this id pushed last, by their names; their software as the key of all."""
+        clients = json.loads(self.tool("client", "metrics", *prefixes, "--client-id", client_id, "--json"))
+        return {it["client_software_name"]: {metric["name"]: metric["points"] for metric in it["metrics"]}
+                for it in clients}
+
+
+def environment():
+    """What is set for the tests is not for millstream, which refuses variables that it does not know."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
 
 
 def end_with(starter):

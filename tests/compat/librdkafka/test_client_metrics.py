@@ -1,0 +1,50 @@
+"""What librdkafka tells of itself (KIP-714), which it does unasked for by its user."""
+
+import time
+
+from confluent_kafka import Consumer
+from broker import make_topic
+from test_produce_consume import producer, send_all
+
+
+def until(look, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.1)
+    return found
+
+
+def test_metrics_are_pushed_as_they_are_asked_for(own_broker):
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": own_broker.address})
+    topic = make_topic(admin)
+    own_broker.tool("config", "alter", "--client-metrics", "some", "--set", "interval.ms=200", "--set",
+                    "metrics=org.apache.kafka.producer.connection.,org.apache.kafka.consumer.", "--set",
+                    "match=client_id=told-.*")
+    writer = producer(own_broker, **{"client.id": "told-writer"})
+    send_all(writer, topic, [(0, None, b"v")])
+    reader = Consumer({"bootstrap.servers": own_broker.address, "group.id": topic, "client.id": "told-reader"})
+    reader.subscribe([topic])
+
+    def written():
+        writer.poll(0)
+        return [it for it in own_broker.client_metrics("told-writer").values() if it]
+
+    def read():
+        reader.poll(0.1)
+        return [it for it in own_broker.client_metrics("told-reader").values() if it]
+
+    [metrics] = until(written)
+    name = "org.apache.kafka.producer.connection.creation.total"
+    assert metrics[name][0]["value"] >= 1
+    assert all(it.startswith("org.apache.kafka.producer.connection.") for it in metrics)
+    [metrics] = until(read)
+    assert any(it.startswith("org.apache.kafka.consumer.") for it in metrics)
+    # Counts are those since the start, so that they are still there in the next push.
+    before = own_broker.tool("client", "metrics", "--client-id", "told-writer", "--json")
+    until(lambda: own_broker.tool("client", "metrics", "--client-id", "told-writer", "--json") != before)
+    assert written()[0][name][0]["value"] >= 1
+    assert own_broker.client_metrics("rdkafka") == {}
+    reader.close()
