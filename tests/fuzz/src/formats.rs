@@ -1,4 +1,4 @@
-//! What lies on disk, made of any bytes.
+//! What lies on disk, and what a client pushes of its metrics, made of any bytes.
 //!
 //! The first byte of an input picks the structure. Its checksums are put right first, so that a mutation meets the
 //! fields behind them; what no checksum guards any more must still be refused or held within bounds. A whole start on
@@ -12,6 +12,7 @@ use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::{ConfigChange, MetadataRecord, decode_batch, encode_batch};
 use millstream_machine::quota::Rate;
 use millstream_machine::quota::entity::{Name, QuotaEntity};
+use millstream_machine::telemetry::otlp;
 use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
 use crate::{memory, seal};
@@ -30,6 +31,7 @@ pub fn format_seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = EXAMPLES.iter().enumerate().map(seed).collect();
     seeds.push([vec![METADATA_BATCH as u8], encode_batch(&records)].concat());
     seeds.push([vec![METADATA_SNAPSHOT as u8], image.encode_snapshot()].concat());
+    seeds.push([&[METRICS as u8], A_GAUGE].concat());
     seeds
 }
 
@@ -109,6 +111,7 @@ pub fn formats(input: &[u8]) {
     match kind {
         METADATA_BATCH => return metadata_batch(bytes),
         METADATA_SNAPSHOT => return metadata_snapshot(bytes),
+        METRICS => return metrics(bytes),
         _ => {}
     }
     let mut bytes = bytes.to_vec();
@@ -197,6 +200,17 @@ fn metadata_snapshot(bytes: &[u8]) {
     }
 }
 
+/// A metric takes three words for each of its bytes at most, and a vector twice what is in it.
+fn metrics(bytes: &[u8]) {
+    let parts_max = bytes.len() / 4;
+    let read = within(64 * bytes.len(), || otlp::read(bytes, parts_max).ok());
+    let Some(read) = read else { return };
+    let points = read.metrics.iter().flat_map(|metric| &metric.points);
+    let attributes = points.clone().flat_map(|point| &point.attributes);
+    let parts = read.metrics.len() + points.count() + attributes.chain(&read.resource).count();
+    assert!(parts <= parts_max, "the bound holds");
+}
+
 /// An image can be written and read again, and goes on.
 fn is_whole(image: &ClusterImage) {
     let written = image.encode_snapshot();
@@ -272,7 +286,10 @@ const SIDECAR: usize = 2;
 const HEADER: usize = 3;
 const METADATA_BATCH: usize = 5;
 const METADATA_SNAPSHOT: usize = 6;
-const KINDS: usize = 7;
+const METRICS: usize = 7;
+const KINDS: usize = 8;
+/// OpenTelemetry's MetricsData: a gauge `a` with one point.
+const A_GAUGE: &[u8] = b"\x0a\x14\x12\x12\x12\x10\x0a\x01a\x2a\x0b\x0a\x09\x21\0\0\0\0\0\0\xf8\x3f";
 const EXAMPLES: [&[u8]; 5] = [
     include_bytes!("../../../storage/log/fixtures/v1/round"),
     include_bytes!("../../../storage/log/fixtures/v1/checkpoint"),
