@@ -10,6 +10,9 @@ use millstream_protocol::message::alter_client_quotas::{
 use millstream_protocol::message::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
+use millstream_protocol::message::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use millstream_protocol::message::create_topics::{CreatableTopic, CreateTopicsRequest};
+use millstream_protocol::message::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use millstream_protocol::message::describe_client_quotas::{ComponentData, DescribeClientQuotasRequest};
 use millstream_protocol::message::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use millstream_protocol::message::describe_producers::{self, DescribeProducersRequest};
@@ -30,7 +33,7 @@ use millstream_protocol::message::list_partition_reassignments::{
 use millstream_protocol::message::list_transactions::ListTransactionsRequest;
 use millstream_protocol::message::update_features::{FeatureUpdateKey, UpdateFeaturesRequest};
 use millstream_protocol::record::builder::BatchBuilder;
-use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
 use millstream_tests::wire::produce;
 
 use super::talk::Talk;
@@ -49,6 +52,7 @@ pub fn ask(talk: &mut Talk) {
     credentials(talk);
     features(talk);
     quotas(talk);
+    mutations(talk);
 }
 
 fn topic_partitions(talk: &mut Talk) {
@@ -525,4 +529,81 @@ fn altered<'a>(
         }],
         validate_only: false,
     }
+}
+
+/// What a client may change of topics in a second.
+fn mutations(talk: &mut Talk) {
+    limit_mutations(talk, Some(10.0));
+    // The bucket holds 110, and fills up again by 10 a second: each time 10 are owed, and 3 there a while later.
+    talk.ask(
+        "limited: many at once",
+        &creating(&[("many", 120), ("more", 1)]),
+        7,
+    );
+    sleep(Duration::from_millis(1_300));
+    talk.ask(
+        "limited: by who does not know the error",
+        &creating(&[("other", 13)]),
+        5,
+    );
+    sleep(Duration::from_millis(1_300));
+    let request = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name: "other",
+            count: 26,
+            ..CreatePartitionsTopic::default()
+        }],
+        timeout_ms: 10_000,
+        validate_only: false,
+    };
+    talk.ask("limited: more partitions", &request, 3);
+    let request = DeleteTopicsRequest {
+        topics: ["many", "other"].map(state).into(),
+        timeout_ms: 10_000,
+        ..DeleteTopicsRequest::default()
+    };
+    talk.ask("limited: fewer", &request, 6);
+    limit_mutations(talk, None);
+}
+
+fn state(name: &str) -> DeleteTopicState<'_> {
+    DeleteTopicState {
+        name: Some(name),
+        topic_id: TopicId::ZERO,
+    }
+}
+
+fn creating<'a>(topics: &[(&'a str, i32)]) -> CreateTopicsRequest<'a> {
+    let topics = topics.iter().map(|(name, num_partitions)| CreatableTopic {
+        name,
+        num_partitions: *num_partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    });
+    CreateTopicsRequest {
+        topics: topics.collect(),
+        timeout_ms: 10_000,
+        ..CreateTopicsRequest::default()
+    }
+}
+
+fn limit_mutations(talk: &mut Talk, rate: Option<f64>) {
+    let entry = EntryData {
+        entity: vec![EntityData {
+            entity_type: "client-id",
+            entity_name: Some("millstream-tests"),
+        }],
+        ops: vec![OpData {
+            key: "controller_mutation_rate",
+            value: Float64::new(rate.unwrap_or(0.0)),
+            remove: rate.is_none(),
+        }],
+    };
+    let request = AlterClientQuotasRequest {
+        entries: vec![entry],
+        validate_only: false,
+    };
+    talk.aside(&request, 1);
+    // Kafka answers before it acts.
+    sleep(Duration::from_millis(500));
 }

@@ -87,6 +87,7 @@ impl Normal {
         match name {
             "port" if number == i64::from(self.port) => Value::from("its port"),
             "producer_id" if number >= 0 => self.made_up("producer", number.to_string()),
+            "throttle_time_ms" if number > 0 => Value::from("a while"),
             "usable_bytes" if number > 0 => Value::from("some"),
             "session_id" if number != 0 => self.made_up("session", number.to_string()),
             "subscription_id" if number != 0 => self.made_up("subscription", number.to_string()),

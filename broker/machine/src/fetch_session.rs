@@ -162,6 +162,14 @@ impl FetchSessions {
     }
 
     /// Sessions at present.
+    /// The request is answered with nothing: a session that it has begun ends, one that was there goes on; its id.
+    pub fn put_off(&mut self, ticket: Ticket) -> Option<SessionId> {
+        if !ticket.is_incremental {
+            self.close(ticket.id);
+        }
+        ticket.is_incremental.then_some(ticket.id)
+    }
+
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
@@ -398,6 +406,19 @@ mod tests {
         ));
         assert!(next(&mut sessions, at(10)), "the error is over");
         assert!(!next(&mut sessions, at(10)));
+    }
+
+    #[test]
+    fn what_is_put_off_begins_no_session_and_ends_none() {
+        let mut sessions = FetchSessions::new(0, 10, 100);
+        let full = open(&mut sessions, request(0, 0, vec![ask(1, 0, 5)]), NOW);
+        assert_eq!(sessions.put_off(full), None);
+        assert!(sessions.is_empty() && sessions.partitions == 0);
+        let full = open(&mut sessions, request(0, 0, vec![ask(1, 0, 5)]), NOW);
+        let next = open(&mut sessions, request(full.id().get(), 1, vec![]), NOW);
+        assert_eq!(sessions.put_off(next), Some(full.id()));
+        let again = open(&mut sessions, request(full.id().get(), 2, vec![]), NOW);
+        assert_eq!(asks(&sessions, again), [(0, 5)]);
     }
 
     #[test]

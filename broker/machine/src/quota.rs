@@ -2,9 +2,10 @@
 //! has to wait.
 //!
 //! Place: `entity` names whom a quota is for; the cluster's image keeps the values, the controller decides on them;
-//! `window` measures what a client used, on behalf of the shards.
+//! `window` measures what a client used, on behalf of the shards, `mutations` what it changed, on the controller's.
 
 pub mod entity;
+pub mod mutations;
 pub mod window;
 
 use alloc::sync::Arc;
@@ -24,6 +25,10 @@ pub struct Rate {
 pub enum QuotaKind {
     Produce,
     Fetch,
+    /// The time of the shards' threads: a hundred is all of one.
+    Request,
+    /// Partitions created and deleted.
+    ControllerMutation,
 }
 
 /// All quotas, by whom they are for and by their name. Cheap to clone.
@@ -48,6 +53,8 @@ impl QuotaKind {
         match self {
             QuotaKind::Produce => "producer_byte_rate",
             QuotaKind::Fetch => "consumer_byte_rate",
+            QuotaKind::Request => "request_percentage",
+            QuotaKind::ControllerMutation => "controller_mutation_rate",
         }
     }
 }

@@ -5,9 +5,11 @@ use std::ops::Deref;
 
 use millstream_machine::cluster::controller::Refusal;
 use millstream_machine::cluster::create_topics::CreatedTopic;
+use millstream_machine::quota::mutations::MutationQuota;
 use millstream_protocol::error::DecodeError;
 use millstream_protocol::message::Decode;
 use millstream_protocol::primitive::Reader;
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::{ProducerId, TopicId};
 use millstream_ring::Slice;
 
@@ -36,9 +38,9 @@ pub enum Command {
 pub enum Action {
     /// Topics that clients asked for and that do not exist: with the defaults.
     AutoCreate(Vec<String>),
-    CreateTopics(Body),
-    DeleteTopics(Body),
-    CreatePartitions(Body),
+    CreateTopics(Body, Option<MutationQuota>),
+    DeleteTopics(Body, Option<MutationQuota>),
+    CreatePartitions(Body, Option<MutationQuota>),
     AlterConfigs(Body),
     IncrementalAlterConfigs(Body),
     AlterClientQuotas(Body),
@@ -57,6 +59,11 @@ pub enum Outcome {
     ProducerIds {
         first: ProducerId,
         count: u32,
+    },
+    /// The client has to wait so long before it asks again.
+    Throttled {
+        wait: Duration,
+        outcome: Box<Outcome>,
     },
     /// The controller cannot decide now: its log failed, or it is overloaded.
     Unavailable,

@@ -12,21 +12,24 @@ use millstream_machine::cluster::alter_client_quotas::AlterQuotas;
 use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource, ConfigResource};
 use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
 use millstream_machine::cluster::create_partitions::GrowTopic;
-use millstream_machine::cluster::create_topics::NewTopic;
+use millstream_machine::cluster::create_topics::{CreatedTopic, NewTopic};
 use millstream_machine::cluster::delete_topics::DeleteTopic;
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::cluster::record::{MetadataRecord, encode_batch};
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::limits::ClusterLimits;
+use millstream_machine::quota::mutations::{MutationBuckets, MutationQuota};
 use millstream_protocol::message::{
     AlterClientQuotasRequest, AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, IncrementalAlterConfigsRequest,
 };
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::{BrokerId, TopicId};
 
 use super::client::{ShardLine, ToShard};
 use super::command::{Action, Body, Command, Outcome};
 use super::metadata_log::MetadataStore;
+use crate::limits::QUOTA_WINDOWS_MAX;
 use crate::shard::mailbox::ShardId;
 use crate::shard::slab::Key;
 
@@ -37,6 +40,7 @@ pub struct ControllerThread<S> {
     waiting: VecDeque<Waiting>,
     /// Topics deleted since the start: partitions whose files are still there.
     deleting: BTreeMap<TopicId, u32>,
+    mutations: MutationBuckets,
 }
 
 /// What a controller is made of.
@@ -70,12 +74,26 @@ struct Decided {
     outcome: Outcome,
 }
 
+impl Decided {
+    fn throttled(self, wait: Duration) -> Self {
+        let outcome = match wait.is_zero() {
+            true => self.outcome,
+            false => Outcome::Throttled {
+                wait,
+                outcome: Box::new(self.outcome),
+            },
+        };
+        Self { outcome, ..self }
+    }
+}
+
 impl<S: MetadataStore> ControllerThread<S> {
     pub fn new(parts: ControllerParts<S>) -> Self {
         Self {
             parts,
             waiting: VecDeque::new(),
             deleting: BTreeMap::new(),
+            mutations: MutationBuckets::new(QUOTA_WINDOWS_MAX),
         }
     }
 
@@ -210,7 +228,7 @@ impl<S: MetadataStore> ControllerThread<S> {
         }
     }
 
-    fn decide(&self, image: &ClusterImage, action: &Action) -> Decided {
+    fn decide(&mut self, image: &ClusterImage, action: &Action) -> Decided {
         let controller = Controller {
             image,
             settings: &self.parts.settings,
@@ -219,9 +237,21 @@ impl<S: MetadataStore> ControllerThread<S> {
         };
         match action {
             Action::AutoCreate(names) => self.auto_create(controller, names),
-            Action::CreateTopics(body) => self.create_topics(controller, body),
-            Action::DeleteTopics(body) => delete_topics(controller, body),
-            Action::CreatePartitions(body) => create_partitions(controller, body),
+            Action::CreateTopics(body, quota) => {
+                let (decision, validate_only) = self.create_topics(controller, body);
+                let (decision, wait) = limit(&mut self.mutations, quota, image, decision);
+                decided(decision, validate_only, Outcome::Created).throttled(wait)
+            }
+            Action::DeleteTopics(body, quota) => {
+                let decision = delete_topics(controller, body);
+                let (decision, wait) = limit(&mut self.mutations, quota, image, decision);
+                decided(decision, false, Outcome::Deleted).throttled(wait)
+            }
+            Action::CreatePartitions(body, quota) => {
+                let (decision, validate_only) = create_partitions(controller, body);
+                let (decision, wait) = limit(&mut self.mutations, quota, image, decision);
+                decided(decision, validate_only, Outcome::Grown).throttled(wait)
+            }
             Action::AlterConfigs(body) => alter_configs(controller, body),
             Action::IncrementalAlterConfigs(body) => incremental_alter_configs(controller, body),
             Action::AlterClientQuotas(body) => alter_client_quotas(controller, body),
@@ -255,7 +285,8 @@ impl<S: MetadataStore> ControllerThread<S> {
         }
     }
 
-    fn create_topics(&self, controller: Controller<'_>, body: &Body) -> Decided {
+    /// And whether that is only asked for.
+    fn create_topics(&self, controller: Controller<'_>, body: &Body) -> (Decision<CreatedTopic>, bool) {
         let request: CreateTopicsRequest<'_> = body.decode();
         let assignments: Vec<Vec<(i32, &[i32])>> = request
             .topics
@@ -292,11 +323,11 @@ impl<S: MetadataStore> ControllerThread<S> {
             })
             .collect();
         let decision = controller.create_topics(&topics, &mut || (self.parts.new_id)());
-        decided(decision, request.validate_only, Outcome::Created)
+        (decision, request.validate_only)
     }
 }
 
-fn delete_topics(controller: Controller<'_>, body: &Body) -> Decided {
+fn delete_topics(controller: Controller<'_>, body: &Body) -> Decision<(TopicId, String)> {
     let request: DeleteTopicsRequest<'_> = body.decode();
     let by_name = request.topic_names.iter().map(|name| DeleteTopic {
         name: Some(name),
@@ -307,10 +338,11 @@ fn delete_topics(controller: Controller<'_>, body: &Body) -> Decided {
         id: topic.topic_id,
     });
     let topics: Vec<DeleteTopic<'_>> = by_name.chain(by_either).collect();
-    decided(controller.delete_topics(&topics), false, Outcome::Deleted)
+    controller.delete_topics(&topics)
 }
 
-fn create_partitions(controller: Controller<'_>, body: &Body) -> Decided {
+/// And whether that is only asked for.
+fn create_partitions(controller: Controller<'_>, body: &Body) -> (Decision<()>, bool) {
     let request: CreatePartitionsRequest<'_> = body.decode();
     let assignments: Vec<Option<Vec<&[i32]>>> = request
         .topics
@@ -336,11 +368,20 @@ fn create_partitions(controller: Controller<'_>, body: &Body) -> Decided {
             assignments: assignments.as_deref(),
         })
         .collect();
-    decided(
-        controller.create_partitions(&topics),
-        request.validate_only,
-        Outcome::Grown,
-    )
+    (controller.create_partitions(&topics), request.validate_only)
+}
+
+/// Leaves out what the client's quota does not allow, and says how long it has to wait.
+fn limit<T>(
+    buckets: &mut MutationBuckets,
+    quota: &Option<MutationQuota>,
+    image: &ClusterImage,
+    decision: Decision<T>,
+) -> (Decision<T>, Duration) {
+    match quota {
+        Some(quota) => buckets.limit(quota, image, decision),
+        None => (decision, Duration::ZERO),
+    }
 }
 
 fn alter_configs(controller: Controller<'_>, body: &Body) -> Decided {

@@ -31,7 +31,9 @@ pub type Handler = fn(&mut Shard, Request<'_>, &mut Reader<'_>) -> Result<(), De
 /// Handles one frame of a connection.
 pub fn dispatch(shard: &mut Shard, connection: Key, request: RequestSequence, frame: &Slice) {
     shard.counters.requests += 1;
-    if let Err(error) = route(shard, connection, request, frame) {
+    let routed = route(shard, connection, request, frame);
+    shard.end_timing();
+    if let Err(error) = routed {
         let peer = shard
             .connections
             .get(connection)
@@ -70,6 +72,7 @@ fn route(
     let mut reader = Reader::of_elements(frame, elements);
     let header = RequestHeader::decode(&mut reader)?;
     shard.note_client(connection, header.client_id);
+    shard.begin_timing(to);
     handler(
         shard,
         Request {

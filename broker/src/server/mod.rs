@@ -4,3 +4,4 @@ pub mod connection;
 pub mod dispatch;
 pub mod handlers;
 pub mod reply;
+mod throttle;

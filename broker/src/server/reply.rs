@@ -1,4 +1,4 @@
-//! Where a reply goes and how it is put on the wire.
+//! Where a reply goes and how it is put on the wire, with how long its client has to wait before it is heard again.
 
 use millstream_protocol::api::ApiSpec;
 use millstream_protocol::error::EncodeError;
@@ -9,6 +9,7 @@ use millstream_ring::Slice;
 
 use super::connection::pipeline::RequestSequence;
 use super::connection::write::Encoded;
+use super::throttle::{self, Throttled};
 use crate::shard::slab::Key;
 use crate::shard::state::Shard;
 
@@ -25,11 +26,22 @@ pub struct ReplyTo {
 impl Shard {
     /// Answers a request.
     pub fn reply(&mut self, to: ReplyTo, body: &impl Encode) {
-        self.reply_with_records(to, body, Vec::new());
+        let wait = std::mem::take(&mut self.controllers_wait).max(self.charge_request(to));
+        match self.mute(to.connection, wait) {
+            0 => self.reply_as_it_is(to, body, Vec::new()),
+            throttle_time_ms => {
+                let body = Throttled {
+                    body,
+                    throttle_time_ms,
+                    at: throttle::place(to.spec.key, to.version),
+                };
+                self.reply_as_it_is(to, &body, Vec::new());
+            }
+        }
     }
 
-    /// Answers a request; `records` fill the body's splices in order.
-    pub fn reply_with_records(&mut self, to: ReplyTo, body: &impl Encode, records: Vec<Slice>) {
+    /// Answers a request whose answer says itself how long to wait; `records` fill the body's splices in order.
+    pub fn reply_as_it_is(&mut self, to: ReplyTo, body: &impl Encode, records: Vec<Slice>) {
         let Some(connection) = self.connections.get_mut(to.connection) else {
             return;
         };
@@ -49,6 +61,8 @@ impl Shard {
 
     /// Ends a request that gets no answer; `close` where the connection must end after the earlier replies.
     pub fn finish_silently(&mut self, to: ReplyTo, close: bool) {
+        let wait = self.charge_request(to);
+        self.mute(to.connection, wait);
         let Some(connection) = self.connections.get_mut(to.connection) else {
             return;
         };

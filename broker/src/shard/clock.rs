@@ -8,6 +8,11 @@ use millstream_protocol::time::Instant;
 use millstream_protocol::types::TimestampMs;
 use millstream_storage::Now;
 
+/// Only the one that never goes back.
+pub fn monotonic() -> Instant {
+    now().monotonic
+}
+
 /// Reads both clocks.
 pub fn now() -> Now {
     static START: OnceLock<std::time::Instant> = OnceLock::new();

@@ -1,19 +1,25 @@
-//! Quotas of clients as they act: what a client used is counted over all cores, and who used too much is not listened
-//! to for a while.
+//! Quotas of clients as they act: what a client used is counted over all cores, and who used too much is told so and
+//! not listened to for a while.
 //!
-//! Invariants: nothing is counted, and no lock taken, for a client without a quota. Whom nobody has room to count for
-//! shares one count with the others of that kind.
+//! The time of a request is that of its handling on the shard of its connection, up to the answer where that follows
+//! at once.
+//!
+//! Invariants: nothing is counted, no clock read and no lock taken, for a client without a quota. Whom nobody has room
+//! to count for shares one count with the others of that kind.
 
 use std::collections::BTreeMap;
 
 use millstream_machine::quota::entity::QuotaEntity;
-use millstream_machine::quota::window::Window;
+use millstream_machine::quota::mutations::MutationQuota;
+use millstream_machine::quota::window::{PutOff, Window, burst};
 use millstream_machine::quota::{QuotaKind, Rate};
 use millstream_protocol::time::{Duration, Instant};
 
 use super::slab::Key;
 use super::state::Shard;
 use crate::limits::QUOTA_WINDOWS_MAX;
+use crate::server::connection::pipeline::RequestSequence;
+use crate::server::reply::ReplyTo;
 
 /// What every client that has a quota used lately.
 #[derive(Debug, Default)]
@@ -21,15 +27,17 @@ pub struct QuotaWindows {
     by_client: BTreeMap<(QuotaKind, QuotaEntity), Window>,
 }
 
+/// A request that is being handled, of a client whose time has a quota.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed {
+    connection: Key,
+    request: RequestSequence,
+    /// What was before is counted already.
+    since: Instant,
+}
+
 impl QuotaWindows {
-    fn add(
-        &mut self,
-        kind: QuotaKind,
-        client: QuotaEntity,
-        bytes: usize,
-        quota: Rate,
-        now: Instant,
-    ) -> Duration {
+    fn of(&mut self, kind: QuotaKind, client: QuotaEntity, now: Instant) -> &mut Window {
         let mut place = (kind, client);
         if !self.by_client.contains_key(&place) && self.by_client.len() >= QUOTA_WINDOWS_MAX {
             self.by_client.retain(|_, window| !window.is_over(now));
@@ -37,10 +45,7 @@ impl QuotaWindows {
                 place.1 = QuotaEntity::default();
             }
         }
-        self.by_client
-            .entry(place)
-            .or_default()
-            .add(bytes as f64, quota, now)
+        self.by_client.entry(place).or_default()
     }
 }
 
@@ -59,28 +64,121 @@ impl Shard {
         }
     }
 
-    /// Counts what a client used. Where that was too much its connection takes no request for a while: so many
-    /// milliseconds, which it is told.
-    pub(crate) fn charge_quota(&mut self, connection: Key, kind: QuotaKind, bytes: usize) -> i32 {
-        if self.image.quotas().is_empty() {
-            return 0;
-        }
-        let Some(open) = self.connections.get_mut(connection) else {
-            return 0;
+    /// Counts what a client wrote; how long it has to wait.
+    pub(crate) fn charge_produce(&mut self, to: ReplyTo, bytes: usize) -> Duration {
+        let Some((client, quota)) = self.quota_of(to.connection, QuotaKind::Produce) else {
+            return Duration::ZERO;
         };
-        let quota = self.image.quotas().of_client(kind, ANONYMOUS, &open.client_id);
-        let Some((client, quota)) = quota else { return 0 };
         let now = self.now.monotonic;
-        let wait = self
-            .table
-            .with_quotas(|windows| windows.add(kind, client, bytes, quota, now));
+        self.table.with_quotas(|windows| {
+            windows
+                .of(QuotaKind::Produce, client, now)
+                .add(bytes as f64, quota, now)
+        })
+    }
+
+    /// Counts what a client is about to read, or says that it is to come again; `also` is what it has to wait for other
+    /// reasons.
+    pub(crate) fn charge_fetch(&mut self, to: ReplyTo, bytes: usize, also: Duration) -> PutOff {
+        let now = self.now.monotonic;
+        match self.quota_of(to.connection, QuotaKind::Fetch) {
+            Some((client, quota)) => self.table.with_quotas(|windows| {
+                let window = windows.of(QuotaKind::Fetch, client, now);
+                window.add_or_put_off(bytes as f64, quota, also, now)
+            }),
+            None => PutOff {
+                wait: also,
+                is_put_off: !also.is_zero(),
+            },
+        }
+    }
+
+    /// The most that a client may read at once.
+    pub(crate) fn fetch_allowance(&self, connection: Key) -> usize {
+        let quota = self.quota_of(connection, QuotaKind::Fetch);
+        quota.map_or(usize::MAX, |(_, quota)| burst(quota) as usize)
+    }
+
+    /// What limits a client's changes of topics; `strict` where it knows THROTTLING_QUOTA_EXCEEDED.
+    pub(crate) fn mutation_quota(&self, connection: Key, strict: bool) -> Option<MutationQuota> {
+        let (client, rate) = self.quota_of(connection, QuotaKind::ControllerMutation)?;
+        Some(MutationQuota {
+            client,
+            rate,
+            strict,
+            now: self.now.monotonic,
+        })
+    }
+
+    /// From here on the time is this request's, as far as that could matter.
+    pub(crate) fn begin_timing(&mut self, to: ReplyTo) {
+        if self.quota_of(to.connection, QuotaKind::Request).is_some() {
+            self.timed = Some(Timed {
+                connection: to.connection,
+                request: to.request,
+                since: (self.options.clock)(),
+            });
+        }
+    }
+
+    /// The request is handled; what it took since its answer is counted, and nobody is told.
+    pub(crate) fn end_timing(&mut self) {
+        if let Some(timed) = self.timed.take() {
+            let spent = (self.options.clock)().saturating_since(timed.since);
+            self.charge_time(timed.connection, spent);
+        }
+    }
+
+    /// Counts the time that a request took until now; how long its client has to wait.
+    pub(crate) fn charge_request(&mut self, to: ReplyTo) -> Duration {
+        if self.image.quotas().is_empty() {
+            return Duration::ZERO;
+        }
+        let spent = match &mut self.timed {
+            Some(timed) if (timed.connection, timed.request) == (to.connection, to.request) => {
+                let now = (self.options.clock)();
+                now.saturating_since(std::mem::replace(&mut timed.since, now))
+            }
+            // It was answered later: its time is counted already.
+            _ => Duration::ZERO,
+        };
+        self.charge_time(to.connection, spent)
+    }
+
+    fn charge_time(&mut self, connection: Key, spent: Duration) -> Duration {
+        let Some((client, quota)) = self.quota_of(connection, QuotaKind::Request) else {
+            return Duration::ZERO;
+        };
+        let percents = spent.as_nanos() as f64 * PERCENTS_PER_NANO;
+        let now = self.now.monotonic;
+        let wait = self.table.with_quotas(|windows| {
+            windows
+                .of(QuotaKind::Request, client, now)
+                .add(percents, quota, now)
+        });
+        wait.min(REQUEST_WAIT_MAX)
+    }
+
+    /// Listens no more to a connection for a while: so many milliseconds, which its client is told.
+    pub(crate) fn mute(&mut self, connection: Key, wait: Duration) -> i32 {
         let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        if millis > 0 {
-            let until = now + wait;
+        if millis > 0
+            && let Some(open) = self.connections.get_mut(connection)
+        {
+            let until = self.now.monotonic + wait;
             open.muted_until = open.muted_until.max(Some(until));
             self.muted.insert((until, connection.to_bits()));
         }
         millis
+    }
+
+    fn quota_of(&self, connection: Key, kind: QuotaKind) -> Option<(QuotaEntity, Rate)> {
+        let quotas = self.image.quotas();
+        if quotas.is_empty() {
+            return None;
+        }
+        let open = self.connections.get(connection)?;
+        quotas.of_client(kind, ANONYMOUS, &open.client_id)
     }
 
     /// Listens again to those who have waited long enough.
@@ -97,6 +195,10 @@ impl Shard {
 
 /// Whom Kafka takes a client for that nobody asked who it is.
 const ANONYMOUS: &str = "ANONYMOUS";
+/// A nanosecond of each second, in percents of a thread.
+const PERCENTS_PER_NANO: f64 = 100.0 / 1e9;
+/// Nobody waits longer at once for the time that he used: Kafka's window.
+const REQUEST_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -111,7 +213,10 @@ mod tests {
             client_id: Some(Name::Is(number.to_string().into())),
             ..QuotaEntity::default()
         };
-        let mut add = |number, now| windows.add(QuotaKind::Fetch, client(number), 10, quota, now);
+        let mut add = |number, now| {
+            let window = windows.of(QuotaKind::Fetch, client(number), now);
+            window.add(10.0, quota, now)
+        };
         for number in 0..QUOTA_WINDOWS_MAX {
             assert_eq!(add(number, now), Duration::ZERO);
         }

@@ -24,6 +24,7 @@ use super::health::ShardHealth;
 use super::mailbox::{Mailboxes, ShardId};
 use super::memory::Quiet;
 use super::messages::{Origin, PeerMessage};
+use super::quotas::Timed;
 use super::slab::{Key, Slab};
 use super::space;
 use super::table::ShardTable;
@@ -93,6 +94,10 @@ pub struct Shard {
     pub(super) room_changes: u64,
     /// Connections that are not listened to, by when they are again; each may be there several times.
     pub(super) muted: BTreeSet<(Instant, u64)>,
+    /// The request in hand, where its time counts.
+    pub(super) timed: Option<Timed>,
+    /// How long the client of the next answer has to wait for reasons of the controller.
+    pub(crate) controllers_wait: Duration,
     pub(super) next_sweep: Instant,
     pub(super) drain_until: Instant,
     /// State of the generator of session numbers.
@@ -122,6 +127,8 @@ pub struct ShardOptions {
     pub memory_bytes: usize,
     /// Random; another one for each shard.
     pub seed: u64,
+    /// The clock of [`Shard::now`], read where a client's time counts.
+    pub clock: fn() -> Instant,
 }
 
 /// An address that the broker listens on.
@@ -219,6 +226,8 @@ impl Shard {
             room: Room::Plenty,
             room_changes: 0,
             muted: BTreeSet::new(),
+            timed: None,
+            controllers_wait: Duration::ZERO,
             next_sweep: now.monotonic + Duration::from(SWEEP_INTERVAL),
             drain_until: Instant::MAX,
             random,

@@ -88,6 +88,7 @@ pub fn run(config: BrokerConfig) -> Result<(), StartError> {
         request_bytes_max: memory.request_bytes_max,
         memory_bytes: memory.requests_bytes,
         seed: random()?,
+        clock: clock::monotonic,
     };
     let crew = Crew {
         cores,

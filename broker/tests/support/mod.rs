@@ -63,6 +63,8 @@ pub struct Setup {
     pub settings: Vec<(&'static str, &'static str)>,
     /// Of each shard, other than by default.
     pub producers_max: Option<usize>,
+    /// By which the time of requests is measured.
+    pub clock: fn() -> Instant,
 }
 
 impl Default for Setup {
@@ -77,6 +79,7 @@ impl Default for Setup {
             configs: Vec::new(),
             settings: Vec::new(),
             producers_max: None,
+            clock: || Instant::ZERO,
         }
     }
 }
@@ -128,6 +131,7 @@ impl SimBroker {
             request_bytes_max: setup.request_bytes_max,
             memory_bytes: setup.memory_bytes,
             seed: setup.seed,
+            clock: setup.clock,
         };
         let table = ShardTable::new(setup.shards, 1_000);
         let (commands, command_queue) = flume::bounded(64);

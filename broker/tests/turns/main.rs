@@ -9,6 +9,7 @@ mod flushing;
 mod full_disk;
 mod groups;
 mod hostile;
+mod quotas;
 #[path = "../support/mod.rs"]
 mod support;
 

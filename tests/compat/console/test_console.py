@@ -105,6 +105,30 @@ def test_client_metrics(broker, topic):
     assert topic not in tool(command, broker, "--list").split()
 
 
+def test_quotas(broker, topic):
+    """Who sends or reads too much is told to wait, waits, and gets everything all the same."""
+    make(broker, topic)
+    alter = ("--alter", "--entity-type", "clients", "--entity-name", "limited")
+    quotas = "producer_byte_rate=200000,consumer_byte_rate=200000,request_percentage=200"
+    tool("kafka.admin.ConfigCommand", broker, *alter, "--add-config", quotas)
+    # Of 2.6 MB 2 MB may go at once.
+    with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:
+        file.write("client.id=limited\n")
+        file.flush()
+        sent = tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "2600", "--record-size",
+                    "1000", "--throughput", "-1", "--print-metrics", "--command-property", "client.id=limited")
+        read = tool(TOOLS + "ConsumerPerformance", broker, "--topic", topic, "--messages", "2600", "--timeout", "20000",
+                    "--print-metrics", "--command-config", file.name)
+    assert metric(sent, "produce-throttle-time-max") > 500
+    assert ", 2600, " in read and metric(read, "fetch-throttle-time-max") > 500
+
+
+def metric(said, name):
+    """The largest of the values that a client's metrics have under the name."""
+    lines = [line for line in said.splitlines() if f":{name}:" in line]
+    return max(float(line.rsplit(":", 1)[1]) for line in lines)
+
+
 def test_console_producer_consumer_and_groups(broker, topic):
     make(broker, topic)
     group = f"g-{topic}"

@@ -11,6 +11,19 @@ use millstream_protocol::time::{Duration, Instant};
 
 use super::Rate;
 
+/// What who asked for something is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutOff {
+    pub wait: Duration,
+    /// He gets nothing now.
+    pub is_put_off: bool,
+}
+
+/// The most that may be used at once under a quota.
+pub fn burst(quota: Rate) -> f64 {
+    quota.get() * (SAMPLES - 1) as f64
+}
+
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
@@ -21,6 +34,13 @@ pub struct Window {
 impl Window {
     /// Notes a use, and says how long to wait for the average to be as it may: zero where it is.
     pub fn add(&mut self, amount: f64, quota: Rate, now: Instant) -> Duration {
+        let wait = self.wait(amount, quota, now);
+        self.note(amount, now);
+        wait
+    }
+
+    /// How long to wait after another use of so much.
+    fn wait(&mut self, amount: f64, quota: Rate, now: Instant) -> Duration {
         while self
             .samples
             .front()
@@ -28,11 +48,7 @@ impl Window {
         {
             self.samples.pop_front();
         }
-        match self.samples.back_mut() {
-            Some((began, used)) if now.saturating_since(*began) < SAMPLE => *used += amount,
-            _ => self.samples.push_back((now, amount)),
-        }
-        let used: f64 = self.samples.iter().map(|(_, used)| used).sum();
+        let used = amount + self.used();
         let oldest = self.samples.front().map_or(now, |(began, _)| *began);
         // A window that has just begun counts as if it had been idle before.
         let spent = now.saturating_since(oldest).as_nanos() as f64;
@@ -44,6 +60,30 @@ impl Window {
         }
         let wait = Duration::from_nanos(((used - allowed) / quota.get() * NANOS_PER_SECOND) as u64);
         wait.min(WAIT_MAX)
+    }
+
+    fn note(&mut self, amount: f64, now: Instant) {
+        match self.samples.back_mut() {
+            Some((began, used)) if now.saturating_since(*began) < SAMPLE => *used += amount,
+            _ => self.samples.push_back((now, amount)),
+        }
+    }
+
+    fn used(&self) -> f64 {
+        self.samples.iter().map(|(_, used)| used).sum()
+    }
+
+    /// As [`Window::add`], but what would have to wait, for this or (`also`) for something else, is not noted: it is to
+    /// come later. Who has used nothing is not put off, or he would never get what is more than all that he may use.
+    pub fn add_or_put_off(&mut self, amount: f64, quota: Rate, also: Duration, now: Instant) -> PutOff {
+        let wait = self.wait(amount, quota, now).max(also);
+        let is_first = self.used() == 0.0;
+        let has_to_wait = if is_first { also } else { wait };
+        let is_put_off = !has_to_wait.is_zero();
+        if !is_put_off {
+            self.note(amount, now);
+        }
+        PutOff { wait, is_put_off }
     }
 
     /// Nothing of it counts any more.
@@ -97,6 +137,33 @@ mod tests {
     fn next_to_nothing_is_a_long_wait_and_no_overflow() {
         let wait = Window::default().add(f64::MAX, Rate::new(f64::MIN_POSITIVE), at(0));
         assert_eq!(wait, WAIT_MAX);
+    }
+
+    #[test]
+    fn what_is_put_off_is_not_counted_and_comes_later() {
+        let mut window = Window::default();
+        let quota = Rate::new(1_000.0);
+        let put_off = |wait, is_put_off| PutOff {
+            wait: Duration::from_millis(wait),
+            is_put_off,
+        };
+        let mut ask = |amount, also, millis| {
+            let also = Duration::from_millis(also);
+            window.add_or_put_off(amount, quota, also, at(millis))
+        };
+        assert_eq!(ask(6_000.0, 0, 0), put_off(0, false));
+        for _ in 0..2 {
+            assert_eq!(ask(6_000.0, 0, 0), put_off(2_000, true));
+        }
+        assert_eq!(ask(1_000.0, 70, 0), put_off(70, true), "another quota says so");
+        assert_eq!(ask(6_000.0, 0, 11_000), put_off(0, false));
+        assert_eq!(ask(50_000.0, 5, 40_000), put_off(40_000, true));
+        assert_eq!(
+            ask(50_000.0, 0, 40_000),
+            put_off(40_000, false),
+            "it would never fit"
+        );
+        assert_eq!(ask(1.0, 0, 40_000), put_off(40_001, true));
     }
 
     #[test]

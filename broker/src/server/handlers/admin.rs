@@ -108,6 +108,13 @@ impl Shard {
 
     fn end_admin(&mut self, key: Key, outcome: Outcome) {
         if let Some(Call::Admin(call)) = self.calls.remove(key) {
+            let outcome = match outcome {
+                Outcome::Throttled { wait, outcome } => {
+                    self.controllers_wait = wait;
+                    *outcome
+                }
+                outcome => outcome,
+            };
             (call.finish)(self, call.to, outcome);
         }
     }

@@ -29,8 +29,10 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         min_version: spec.advertised_min,
         max_version: spec.max,
     });
+    let wait = shard.charge_request(request.to);
     let mut answer = ApiVersionsResponse {
         error_code: error as i16,
+        throttle_time_ms: shard.mute(request.to.connection, wait),
         ..ApiVersionsResponse::default()
     };
     if named {
@@ -39,7 +41,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         answer.finalized_features = features::finalized();
         answer.finalized_features_epoch = features::FEATURES_EPOCH;
     }
-    shard.reply(request.to, &answer);
+    shard.reply_as_it_is(request.to, &answer, Vec::new());
     Ok(())
 }
 

@@ -16,14 +16,11 @@ use crate::shard::state::Shard;
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let rest = slice_of(request.frame, reader.clone().into_rest());
     let body = Body::new::<CreatePartitionsRequest<'_>>(&rest, request.to.version, reader)?;
-    admin::start(
-        shard,
-        request.to,
-        Action::CreatePartitions(body.clone()),
-        move |shard, to, outcome| {
-            answer(shard, to, &body, outcome);
-        },
-    );
+    let quota = shard.mutation_quota(request.to.connection, request.to.version >= STRICT_SINCE);
+    let action = Action::CreatePartitions(body.clone(), quota);
+    admin::start(shard, request.to, action, move |shard, to, outcome| {
+        answer(shard, to, &body, outcome);
+    });
     Ok(())
 }
 
@@ -55,3 +52,6 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
         },
     );
 }
+
+/// From this version on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_SINCE: i16 = 3;

@@ -19,14 +19,11 @@ use crate::shard::state::Shard;
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let rest = slice_of(request.frame, reader.clone().into_rest());
     let body = Body::new::<CreateTopicsRequest<'_>>(&rest, request.to.version, reader)?;
-    admin::start(
-        shard,
-        request.to,
-        Action::CreateTopics(body.clone()),
-        move |shard, to, outcome| {
-            answer(shard, to, &body, outcome);
-        },
-    );
+    let quota = shard.mutation_quota(request.to.connection, request.to.version >= STRICT_SINCE);
+    let action = Action::CreateTopics(body.clone(), quota);
+    admin::start(shard, request.to, action, move |shard, to, outcome| {
+        answer(shard, to, &body, outcome);
+    });
     Ok(())
 }
 
@@ -98,3 +95,6 @@ fn result<'a>(
         },
     }
 }
+
+/// From this version on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_SINCE: i16 = 6;

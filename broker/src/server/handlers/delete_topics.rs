@@ -17,19 +17,17 @@ use crate::shard::state::Shard;
 pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let rest = slice_of(request.frame, reader.clone().into_rest());
     let body = Body::new::<DeleteTopicsRequest<'_>>(&rest, request.to.version, reader)?;
-    admin::start(
-        shard,
-        request.to,
-        Action::DeleteTopics(body.clone()),
-        move |shard, to, outcome| {
-            answer(shard, to, &body, outcome);
-        },
-    );
+    let quota = shard.mutation_quota(request.to.connection, request.to.version >= STRICT_SINCE);
+    let action = Action::DeleteTopics(body.clone(), quota);
+    admin::start(shard, request.to, action, move |shard, to, outcome| {
+        answer(shard, to, &body, outcome);
+    });
     Ok(())
 }
 
 fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
     let request: DeleteTopicsRequest<'_> = body.decode();
+    let image = shard.image.clone();
     // One of the two lists is empty, by version.
     let by_name = request
         .topic_names
@@ -51,6 +49,19 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
                 error_code: ErrorCode::None as i16,
                 error_message: None,
             },
+            // It was found, and would have been deleted.
+            Err(refusal) if refusal.code == ErrorCode::ThrottlingQuotaExceeded => {
+                let found = match name {
+                    Some(name) => image.topic_by_name(name),
+                    None => image.topic(*id),
+                };
+                DeletableTopicResult {
+                    name: found.map(|topic| &*topic.name).or(*name),
+                    topic_id: found.map_or(*id, |topic| topic.id),
+                    error_code: refusal.code as i16,
+                    error_message: None,
+                }
+            }
             Err(refusal) => DeletableTopicResult {
                 name: *name,
                 topic_id: *id,
@@ -66,3 +77,6 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
         },
     );
 }
+
+/// From this version on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_SINCE: i16 = 5;

@@ -196,11 +196,13 @@ impl FetchCall {
     fn new(shard: &Shard, to: ReplyTo, body: &FetchRequest<'_>) -> Self {
         let wait = Duration::from_millis(body.max_wait_ms.max(0) as u64).min(Duration::from(FETCH_WAIT_MAX));
         let room = FETCH_BYTES_MAX.min(shard.fetch_bytes_max);
+        let room = room.min(shard.fetch_allowance(to.connection));
+        let bytes_max = (body.max_bytes.max(0) as usize).min(room);
         Self {
             to,
             committed: body.isolation_level == READ_COMMITTED,
-            bytes_min: body.min_bytes.max(0) as usize,
-            bytes_max: (body.max_bytes.max(0) as usize).min(room),
+            bytes_min: (body.min_bytes.max(0) as usize).min(bytes_max),
+            bytes_max,
             deadline: shard.now.monotonic + wait,
             session: None,
             targets: Vec::new(),

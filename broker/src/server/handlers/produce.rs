@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use millstream_log::PartitionKey;
 use millstream_machine::partition::produce::Acks;
-use millstream_machine::quota::QuotaKind;
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::produce::{
@@ -39,8 +38,8 @@ pub struct ProduceCall {
     outstanding: usize,
     /// Bytes that the shard's budget is charged for it: another shard holds its frame.
     charged: usize,
-    /// What the client is told that it has to wait.
-    throttle_time_ms: i32,
+    /// How long the client has to wait for what it wrote.
+    wait: Duration,
 }
 
 #[derive(Debug)]
@@ -72,7 +71,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         deadline: shard.now.monotonic + timeout,
     };
     let mut call = ProduceCall::new(to, acks, body.topic_data.len());
-    call.throttle_time_ms = shard.charge_quota(to.connection, QuotaKind::Produce, request.frame.len());
+    call.wait = shard.charge_produce(to, request.frame.len());
     let sorted = sort(shard, request, &body.topic_data, &mut call);
     start(shard, call, terms, sorted, request.frame.len());
     Ok(())
@@ -265,7 +264,7 @@ impl ProduceCall {
             answers: Vec::new(),
             outstanding: 0,
             charged: 0,
-            throttle_time_ms: 0,
+            wait: Duration::ZERO,
         }
     }
 
@@ -282,6 +281,8 @@ impl ProduceCall {
 }
 
 fn answer(shard: &mut Shard, call: &ProduceCall) {
+    let wait = call.wait.max(shard.charge_request(call.to));
+    let throttle_time_ms = shard.mute(call.to.connection, wait);
     if call.acks == Acks::None {
         let failed = call.answers.iter().any(|answer| answer.error != ErrorCode::None);
         shard.finish_silently(call.to, failed);
@@ -301,14 +302,12 @@ fn answer(shard: &mut Shard, call: &ProduceCall) {
                 .collect(),
         })
         .collect();
-    shard.reply(
-        call.to,
-        &ProduceResponse {
-            responses,
-            throttle_time_ms: call.throttle_time_ms,
-            ..ProduceResponse::default()
-        },
-    );
+    let response = ProduceResponse {
+        responses,
+        throttle_time_ms,
+        ..ProduceResponse::default()
+    };
+    shard.reply_as_it_is(call.to, &response, Vec::new());
 }
 
 fn partition_response(index: i32, answer: &ProduceAnswer) -> PartitionProduceResponse<'_> {

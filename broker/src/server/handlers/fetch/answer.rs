@@ -1,7 +1,7 @@
 //! What a fetch is answered.
 
-use millstream_machine::fetch_session::{Answer, TopicKey};
-use millstream_machine::quota::QuotaKind;
+use millstream_machine::fetch_session::{Answer, SessionId, Ticket, TopicKey};
+use millstream_machine::quota::window::PutOff;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::message::Records;
 use millstream_protocol::message::fetch::{
@@ -28,9 +28,16 @@ pub fn respond(shard: &mut Shard, call: FetchCall) {
     if let Some(connection) = shard.connections.get_mut(to.connection) {
         connection.waiting_call = None;
     }
+    let bytes = trim(&targets, &mut answers, bytes_max);
+    let time = shard.charge_request(to);
+    let PutOff { wait, is_put_off } = shard.charge_fetch(to, bytes, time);
+    let throttle_time_ms = shard.mute(to.connection, wait);
+    if is_put_off {
+        put_off(shard, to, session, throttle_time_ms);
+        return;
+    }
     let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
     let mut records = Vec::new();
-    let mut bytes = 0;
     let mut current: Option<&TopicKey> = None;
     for (place, target) in targets.iter().enumerate() {
         let answer = match target.piece {
@@ -39,11 +46,6 @@ pub fn respond(shard: &mut Shard, call: FetchCall) {
         };
         // A round that was given up has no answer for some.
         let mut answer = answer.unwrap_or_else(|| FetchAnswer::error(place, ErrorCode::None));
-        let limit = target.piece.map_or(0, |piece| piece.bytes_max());
-        if bytes > 0 && answer.bytes > limit.min(bytes_max.saturating_sub(bytes)) {
-            // Owners share out the limits without knowing of each other.
-            (answer.records, answer.bytes) = (Vec::new(), 0);
-        }
         let told = |ticket| {
             shard
                 .sessions
@@ -52,7 +54,6 @@ pub fn respond(shard: &mut Shard, call: FetchCall) {
         if !session.is_none_or(told) {
             continue;
         }
-        bytes += answer.bytes;
         if current != Some(&target.topic) {
             current = Some(&target.topic);
             responses.push(match &target.topic {
@@ -72,12 +73,39 @@ pub fn respond(shard: &mut Shard, call: FetchCall) {
     }
     let session_id = session.map_or(0, |ticket| ticket.id().get());
     let body = FetchResponse {
-        throttle_time_ms: shard.charge_quota(to.connection, QuotaKind::Fetch, bytes),
+        throttle_time_ms,
         session_id,
         responses,
         ..FetchResponse::default()
     };
-    shard.reply_with_records(to, &body, records);
+    shard.reply_as_it_is(to, &body, records);
+}
+
+/// Takes back what is more than the client wants: owners share out the limits without knowing of each other. The bytes
+/// that are left.
+fn trim(targets: &[FetchTarget], answers: &mut [Option<FetchAnswer>], bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    for (target, answer) in targets.iter().zip(answers) {
+        let (Ok(piece), Some(answer)) = (target.piece, answer) else {
+            continue;
+        };
+        if bytes > 0 && answer.bytes > piece.bytes_max().min(bytes_max.saturating_sub(bytes)) {
+            (answer.records, answer.bytes) = (Vec::new(), 0);
+        }
+        bytes += answer.bytes;
+    }
+    bytes
+}
+
+/// Answers who has to wait, without anything: what he asked for comes when he asks again.
+fn put_off(shard: &mut Shard, to: ReplyTo, session: Option<Ticket>, throttle_time_ms: i32) {
+    let session = session.and_then(|ticket| shard.sessions.put_off(ticket));
+    let answer = FetchResponse {
+        throttle_time_ms,
+        session_id: session.map_or(0, SessionId::get),
+        ..FetchResponse::default()
+    };
+    shard.reply_as_it_is(to, &answer, Vec::new());
 }
 
 fn session_answer(answer: &FetchAnswer) -> Answer {
