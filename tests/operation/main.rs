@@ -1,6 +1,7 @@
 //! What an operator meets with the real process: refusals to start, listeners, log levels, full disks, damage,
 //! quotas, clients' metrics.
 
+mod broker_configs;
 mod client_metrics;
 mod damage;
 mod described;

@@ -52,7 +52,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::cluster::image::ClusterImage;
-use millstream_protocol::time::Instant;
+use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{TimestampMs, TopicId};
 
 pub use answer::*;
@@ -146,6 +146,11 @@ impl GroupCoordinator {
             image: Arc::new(ClusterImage::empty()),
             live_bytes: 0,
         }
+    }
+
+    /// `group.consumer.assignment.interval.ms` as it is now.
+    pub fn set_assignment_interval(&mut self, interval: Duration) {
+        self.settings.consumer_assignment_interval = interval;
     }
 
     pub fn settings(&self) -> &GroupSettings {

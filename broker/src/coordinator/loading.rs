@@ -64,8 +64,10 @@ impl Loading {
         }
     }
 
-    /// What the log may yet tell of these is to be forgotten.
-    pub fn forget_later(&mut self, deleted: &[DeletedTopic<'_>]) {
+    /// What the log may yet tell of deleted topics is to be forgotten; the other is as in
+    /// [`GroupCoordinator::set_assignment_interval`].
+    pub fn install(&mut self, deleted: &[DeletedTopic<'_>], assignment_interval: Duration) {
+        self.machine.set_assignment_interval(assignment_interval);
         let topics = deleted.iter().map(|topic| (topic.name.into(), topic.id));
         self.forgotten.extend(topics);
     }

@@ -13,6 +13,7 @@ use millstream_storage::Now;
 
 use super::coordinators::{Coordinator, Reply, Stage, ticket_of};
 use super::loading::Loading;
+use super::settings::assignment_interval;
 use super::{Answered, weight};
 use crate::limits::COORDINATOR_PAUSE;
 use crate::shard::messages::{Origin, PeerMessage};
@@ -111,12 +112,15 @@ impl Shard {
             }
             self.coordinators.topic = id;
         }
+        let interval = assignment_interval(&self.image, &self.options);
+        self.coordinators.settings.consumer_assignment_interval = interval;
         for index in self.coordinators.indexes() {
             if let Some((_, ready)) = self.coordinators.ready(index) {
                 ready.machine.set_image(Arc::clone(&self.image));
+                ready.machine.set_assignment_interval(interval);
             }
             match self.coordinators.get_mut(index).map(|found| &mut found.stage) {
-                Some(Stage::Loading(loading)) => loading.forget_later(deleted),
+                Some(Stage::Loading(loading)) => loading.install(deleted, interval),
                 Some(Stage::Ready(_)) if !deleted.is_empty() => self
                     .coordinators
                     .decide(index, |machine, effects| machine.forget_topics(deleted, effects)),

@@ -1,11 +1,14 @@
 //! Kafka's settings of groups, as the machines take them.
 
+use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_machine::group::{GroupSettings, MigrationPolicy};
 use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::time::Duration;
+use millstream_protocol::types::BrokerId;
 
 use crate::limits::{GROUP_BATCH_BYTES_MAX, GROUP_STATE_SHARE};
+use crate::shard::state::ShardOptions;
 
 /// What the coordinators of a shard are told, which has so much memory for requests.
 pub fn group_settings(settings: &BrokerSettings, memory_bytes: usize) -> GroupSettings {
@@ -28,6 +31,13 @@ pub fn group_settings(settings: &BrokerSettings, memory_bytes: usize) -> GroupSe
         group_record_bytes_max: GROUP_BATCH_BYTES_MAX - HEADER_LEN,
         state_bytes_max: (memory_bytes / GROUP_STATE_SHARE) as u64,
     }
+}
+
+/// `group.consumer.assignment.interval.ms`, which may be altered while the broker runs.
+pub fn assignment_interval(image: &ClusterImage, options: &ShardOptions) -> Duration {
+    let layers = image.config_layers(BrokerId::new(options.node_id), &options.settings);
+    let millis = layers.broker_number("group.consumer.assignment.interval.ms");
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// How long a decision of a group may take to become durable.

@@ -3,21 +3,27 @@
 //! Place: read anew when an image is installed, because all of them may be altered while the broker runs; the turn
 //! asks for them at each accept and each sweep.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use millstream_machine::cluster::image::ClusterImage;
+use millstream_machine::config::definition::counts_of_addresses;
+use millstream_machine::config::effective::ConfigLayers;
 use millstream_machine::config::settings::BrokerSettings;
 use millstream_protocol::types::BrokerId;
 
 use crate::limits::{CONNECTIONS_PER_ADDRESS_MAX, IDLE_DEADLINE};
 
 /// The limits of one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Of all shards together (`max.connections`); what descriptors allow may be less.
     pub total: usize,
     /// From one address over all shards (`max.connections.per.ip`).
     pub per_address: usize,
+    /// From these addresses (`max.connections.per.ip.overrides`).
+    pub overrides: BTreeMap<IpAddr, usize>,
     /// A connection without any request for so long is closed (`connections.max.idle.ms`); `None`: it may stay.
     pub idle: Option<Duration>,
 }
@@ -31,9 +37,30 @@ impl ConnectionLimits {
         Self {
             total: count("max.connections"),
             per_address: count("max.connections.per.ip").min(CONNECTIONS_PER_ADDRESS_MAX),
+            overrides: overrides(&layers),
             idle: idle_ms.ok().map(Duration::from_millis),
         }
     }
+}
+
+impl ConnectionLimits {
+    /// How many there may be from this address.
+    pub fn of_address(&self, address: IpAddr) -> usize {
+        let own = self.overrides.get(&address.to_canonical());
+        own.copied().unwrap_or(self.per_address)
+    }
+}
+
+/// What is no address, but a host's name, is passed over.
+fn overrides(layers: &ConfigLayers<'_>) -> BTreeMap<IpAddr, usize> {
+    let text = layers.broker_text("max.connections.per.ip.overrides");
+    let counts = counts_of_addresses(&text).unwrap_or_default();
+    let counts = counts.into_iter().filter_map(|(address, count)| {
+        let address: IpAddr = address.parse().ok()?;
+        let count = usize::try_from(count).unwrap_or(0);
+        Some((address.to_canonical(), count.min(CONNECTIONS_PER_ADDRESS_MAX)))
+    });
+    counts.collect()
 }
 
 impl Default for ConnectionLimits {
@@ -41,6 +68,7 @@ impl Default for ConnectionLimits {
         Self {
             total: usize::MAX,
             per_address: CONNECTIONS_PER_ADDRESS_MAX,
+            overrides: BTreeMap::new(),
             idle: Some(IDLE_DEADLINE),
         }
     }
@@ -70,6 +98,14 @@ mod tests {
         }
         let started = ConnectionLimits::of(&image, node, &settings);
         assert_eq!((started.total, started.per_address, started.idle), (7, 3, None));
+        let exceptions = "10.0.0.1:5,a.host:9, ::1:100000";
+        settings
+            .set("max.connections.per.ip.overrides", exceptions)
+            .unwrap();
+        let excepted = ConnectionLimits::of(&image, node, &settings);
+        let of = |address: &str| excepted.of_address(address.parse().unwrap());
+        assert_eq!([of("10.0.0.1"), of("::ffff:10.0.0.1"), of("10.0.0.2")], [5, 5, 3]);
+        assert_eq!(of("::1"), CONNECTIONS_PER_ADDRESS_MAX);
 
         let altered = image.apply(&[MetadataRecord::BrokerConfigChanged {
             broker: None,

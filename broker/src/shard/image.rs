@@ -56,9 +56,8 @@ impl Shard {
 
     fn install_topic(&mut self, image: &ClusterImage, topic: &TopicImage) {
         let node = BrokerId::new(self.options.node_id);
-        let mut config = image
-            .config_layers(node, &self.options.settings)
-            .topic_config(&topic.configs);
+        let layers = image.config_layers(node, &self.options.settings);
+        let mut config = layers.topic_config(&topic.configs);
         let internal = is_internal(&topic.name);
         if internal {
             // What the broker promises on these grounds must hold, whatever is said of other topics.
@@ -72,7 +71,7 @@ impl Shard {
             leader_epoch: image.leader_epoch(topic),
             internal,
             produce: ProduceRules::from(&config),
-            log: log_config(&config, self.options.settings.number("producer.id.expiration.ms")),
+            log: log_config(&config, layers.broker_number("producer.id.expiration.ms")),
             topic: config,
         };
         let mut released = std::mem::take(&mut self.released);

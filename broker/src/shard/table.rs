@@ -103,7 +103,7 @@ impl ShardTable {
             .lock()
             .expect("nothing panics while it is held");
         let count = addresses.get(&address).copied().unwrap_or(0);
-        if count >= limits.per_address {
+        if count >= limits.of_address(address) {
             return Err(Refused::TooManyFromAddress);
         }
         addresses.insert(address, count + 1);
@@ -240,7 +240,10 @@ mod tests {
         }
         assert_eq!(table.admit(address, &limits), Err(Refused::TooMany));
         table.connection_closed(ShardId(0), address);
-        let fewer = ConnectionLimits { total: 2, ..limits };
+        let fewer = ConnectionLimits {
+            total: 2,
+            ..limits.clone()
+        };
         assert_eq!(table.admit(address, &fewer), Err(Refused::TooMany));
         table.admit(address, &limits).unwrap();
         assert_eq!(table.emptiest(), ShardId(0));
@@ -253,9 +256,9 @@ mod tests {
             let table = ShardTable::new(4, 100);
             let admitted: usize = std::thread::scope(|scope| {
                 let accept = |shard: u8| {
-                    let table = &table;
+                    let (table, limits) = (&table, &limits);
                     let address = [127, 0, 0, shard].into();
-                    move || (0..100).filter(|_| table.admit(address, &limits).is_ok()).count()
+                    move || (0..100).filter(|_| table.admit(address, limits).is_ok()).count()
                 };
                 let shards: Vec<_> = (0..4).map(|shard| scope.spawn(accept(shard))).collect();
                 shards.into_iter().map(|shard| shard.join().unwrap()).sum()

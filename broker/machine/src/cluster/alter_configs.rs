@@ -13,11 +13,14 @@ use alloc::vec::Vec;
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::types::{BrokerId, TopicId};
 
-use super::config_rules::{check_broker_configs, check_client_metrics, check_topic_configs};
+use super::config_rules::{
+    check_broker_configs, check_client_metrics, check_thread_counts, check_topic_configs,
+};
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
 use super::record::{ConfigChange, MetadataRecord};
 use crate::config::broker::BROKER_CONFIGS;
 use crate::config::definition::{ConfigDefinition, ConfigType, find, split_list};
+use crate::config::effective::ConfigLayers;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
 use crate::telemetry::subscriptions::metadata_bytes;
@@ -125,7 +128,7 @@ impl Controller<'_> {
         resource: &AlterResource<'r>,
         change: impl Fn(&AlterResource<'r>, &ConfigMap, FindDefinition) -> Result<ConfigMap, Refusal>,
     ) -> Result<(ConfigResource<'r>, Option<MetadataRecord>), Refusal> {
-        check_changes(resource.changes)?;
+        check_changes(resource)?;
         let altered = ConfigResource::from_wire(resource.resource_type, resource.resource_name, self.broker)?;
         let record = match altered {
             ConfigResource::Topic(name) => {
@@ -143,6 +146,18 @@ impl Controller<'_> {
                 };
                 let after = change(resource, before, |name| find(BROKER_CONFIGS, name))?;
                 check_broker_configs(&after, self.limits)?;
+                let layers = self.image.config_layers(self.broker, self.settings);
+                let then = match broker {
+                    Some(_) => ConfigLayers {
+                        broker: &after,
+                        ..layers
+                    },
+                    None => ConfigLayers {
+                        cluster: &after,
+                        ..layers
+                    },
+                };
+                check_thread_counts(&layers, &then)?;
                 self.check_metadata_bytes(before.metadata_bytes(), after.metadata_bytes())?;
                 let changes = differences(before, &after);
                 (!changes.is_empty()).then_some(MetadataRecord::BrokerConfigChanged { broker, changes })
@@ -182,16 +197,18 @@ impl Controller<'_> {
 type FindDefinition = fn(&str) -> Option<&'static ConfigDefinition>;
 
 /// What is wrong with a resource's changes whatever the resource is.
-fn check_changes(changes: &[AlterConfig<'_>]) -> Result<(), Refusal> {
+fn check_changes(resource: &AlterResource<'_>) -> Result<(), Refusal> {
+    let changes = resource.changes;
     let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
     if !duplicates(changes.iter().map(|change| change.name)).is_empty() {
         return Err(invalid("Error due to duplicate config keys".to_string()));
     }
-    if changes
-        .iter()
-        .any(|change| !(SET..=SUBTRACT).contains(&change.operation))
-    {
-        return Err(refuse(ErrorCode::UnknownServerError, String::new()));
+    let is_none = |change: &&AlterConfig<'_>| !(SET..=SUBTRACT).contains(&change.operation);
+    if let Some(change) = changes.iter().find(is_none) {
+        return Err(match resource.resource_type {
+            BROKER => invalid(format!("Unknown operations type {}", change.operation)),
+            _ => refuse(ErrorCode::UnknownServerError, String::new()),
+        });
     }
     let is_null = |change: &&AlterConfig<'_>| change.value.is_none() && change.operation != DELETE;
     let nulls: Vec<_> = changes.iter().filter(is_null).map(|change| change.name).collect();
@@ -560,9 +577,20 @@ mod tests {
             on_broker("node.id", "5"),
             invalid("Cannot update these configs dynamically: [node.id]")
         );
+        assert_eq!(on_broker("nope", "5"), Ok(()), "as Kafka takes it");
         assert_eq!(
-            on_broker("nope", "5"),
-            invalid("Unknown broker config name: nope")
+            on_broker("ssl.protocol", "TLSv1.3"),
+            invalid("Cannot update these configs dynamically: [ssl.protocol]")
+        );
+        let threads = |value| on_broker("num.io.threads", value).is_ok();
+        assert_eq!(
+            ["3", "4", "16", "17", "x"].map(threads),
+            [false, true, true, false, false]
+        );
+        let per_address = |value| on_broker("max.connections.per.ip.overrides", value).is_ok();
+        assert_eq!(
+            ["10.0.0.7:5,::1:6", "", "10.0.0.7"].map(per_address),
+            [true, true, false]
         );
         let negative = "Invalid value -5 for configuration message.max.bytes: Value must be at least 0";
         assert_eq!(on_broker("message.max.bytes", "-5"), invalid(negative));

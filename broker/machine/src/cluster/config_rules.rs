@@ -8,11 +8,12 @@ use alloc::string::{String, ToString};
 use millstream_protocol::error::ErrorCode;
 
 use super::controller::{Refusal, refuse};
-use crate::config::broker::{BROKER_CONFIGS, is_dynamic};
+use crate::config::broker::{BROKER_CONFIGS, THREAD_COUNTS, is_dynamic};
 use crate::config::client_metrics::{
     CLIENT_METRICS_CONFIGS, INTERVAL_MS_MAX, INTERVAL_MS_MIN, interval_ms, items,
 };
 use crate::config::definition::{ConfigValue, find};
+use crate::config::effective::ConfigLayers;
 use crate::config::lacking::LACKING_CONFIGS;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
@@ -51,21 +52,47 @@ pub(super) fn check_topic_configs(configs: &ConfigMap, limits: &ClusterLimits) -
     }
 }
 
-/// Whether these may be set for brokers that run. Kafka takes names that it does not know; here they are
-/// refused, so that a misspelt one does not go unnoticed.
+/// Whether these may be set for brokers that run. As in Kafka names that nobody knows are kept, for nobody; the command
+/// line refuses them, so that a misspelt one does not go unnoticed.
 pub(super) fn check_broker_configs(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
     let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
     check_sizes(configs, limits)?;
     for (name, value) in configs.iter() {
         let fixed = || invalid(format!("Cannot update these configs dynamically: [{name}]"));
-        let definition = find(BROKER_CONFIGS, name).ok_or_else(|| match find(LACKING_CONFIGS, name) {
-            Some(_) => fixed(),
-            None => invalid(format!("Unknown broker config name: {name}")),
-        })?;
+        let Some(definition) = find(BROKER_CONFIGS, name) else {
+            match find(LACKING_CONFIGS, name) {
+                Some(_) => return Err(fixed()),
+                None => continue,
+            }
+        };
         if !is_dynamic(name) {
             return Err(fixed());
         }
         definition.parse(value).map_err(|error| invalid(error.message))?;
+    }
+    Ok(())
+}
+
+/// Whether the pools of threads change no more than by half.
+pub(super) fn check_thread_counts(
+    before: &ConfigLayers<'_>,
+    after: &ConfigLayers<'_>,
+) -> Result<(), Refusal> {
+    for name in THREAD_COUNTS {
+        let (old, new) = (before.broker_number(name), after.broker_number(name));
+        let problem = if new == old {
+            continue;
+        } else if new < 1 {
+            "value should be at least 1".to_string()
+        } else if new < old / 2 {
+            format!("value should be at least half the current value {old}")
+        } else if new > old * 2 {
+            format!("value should not be greater than double the current value {old}")
+        } else {
+            continue;
+        };
+        let message = format!("Dynamic thread count update validation failed for {name}={new}: {problem}");
+        return Err(refuse(ErrorCode::InvalidRequest, message));
     }
     Ok(())
 }

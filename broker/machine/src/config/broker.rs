@@ -208,7 +208,7 @@ configs! {
     "log.retention.minutes": Int = null, Anything, acted_on;
 
     /// retention.ms for topics that say nothing; prevails over log.retention.minutes.
-    "log.retention.ms": Long = null, AtLeast(-1), acted_on,
+    "log.retention.ms": Long = null, Anything, acted_on,
         ["log.retention.ms" * 1, "log.retention.minutes" * 60_000, "log.retention.hours" * 3_600_000];
 
     /// segment.ms in hours, for topics that say nothing.
@@ -239,8 +239,9 @@ configs! {
     /// The most connections from one address.
     "max.connections.per.ip": Int = "2147483647", AtLeast(0), acted_on;
 
-    /// Exceptions from max.connections.per.ip.
-    "max.connections.per.ip.overrides": String = "", Anything, accepted;
+    /// Exceptions from max.connections.per.ip, such as 10.0.0.7:100,::1:5; at most 4096 here too. Names of hosts are
+    /// not looked up.
+    "max.connections.per.ip.overrides": String = "", CountsOfAddresses, acted_on;
 
     /// The most produce requests of one connection in progress at a time; other requests are alone. Kafka has no such
     /// setting for brokers.
@@ -399,6 +400,17 @@ configs! {
     "unclean.leader.election.enable": Boolean = "false", Anything, accepted;
 }
 
+/// The sizes of pools of threads. As in Kafka one step makes a pool at most twice as large, or half as large; they are
+/// only accepted here.
+pub const THREAD_COUNTS: [&str; 6] = [
+    "background.threads",
+    "log.cleaner.threads",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+];
+
 /// Sorted by name.
 const DYNAMIC: &[&str] = &[
     "background.threads",
@@ -407,6 +419,7 @@ const DYNAMIC: &[&str] = &[
     "compression.type",
     "compression.zstd.level",
     "follower.replication.throttled.rate",
+    "group.consumer.assignment.interval.ms",
     "leader.replication.throttled.rate",
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",

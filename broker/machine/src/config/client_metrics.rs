@@ -46,7 +46,7 @@ pub fn describe(own: &ConfigMap, names: Option<&[&str]>) -> Vec<DescribedConfig>
             return described(definition, default, ConfigSource::Default, false, Vec::new());
         };
         let synonym = ConfigSynonym {
-            name: definition.name,
+            name: definition.name.into(),
             value: Some(definition.canonical(value)),
             source: ConfigSource::DynamicClientMetrics,
         };

@@ -38,6 +38,8 @@ pub struct Synonym {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum ConfigType {
+    /// Of a name that nobody knows.
+    Unknown = 0,
     Boolean = 1,
     String = 2,
     Int = 3,
@@ -75,6 +77,8 @@ pub enum Validator {
     ListOf(&'static [&'static str]),
     /// No item is blank.
     Items,
+    /// Items like `address:count`.
+    CountsOfAddresses,
     /// `*`, or items like `partition:broker`.
     ThrottledReplicas,
 }
@@ -106,7 +110,7 @@ impl ConfigDefinition {
             ConfigType::Long => self.parse_number(trimmed, i64::MIN, i64::MAX)?,
             ConfigType::Double => self.parse_double(trimmed)?,
             ConfigType::List => ConfigValue::List(split_list(trimmed)),
-            ConfigType::String | ConfigType::Class | ConfigType::Password => {
+            ConfigType::String | ConfigType::Class | ConfigType::Password | ConfigType::Unknown => {
                 ConfigValue::Text(trimmed.to_owned())
             }
         };
@@ -181,6 +185,10 @@ impl ConfigDefinition {
                 self.check_one_of(&text.to_ascii_lowercase(), known)
             }
             (Validator::Items, ConfigValue::List(items)) => self.check_items(items),
+            (Validator::CountsOfAddresses, ConfigValue::Text(text)) => match counts_of_addresses(text) {
+                Some(_) => Ok(()),
+                None => Err(self.invalid(text, "It is a list of address:count")),
+            },
             (Validator::ListOf(known), ConfigValue::List(items)) => {
                 self.check_items(items)?;
                 items.iter().try_for_each(|item| self.check_one_of(item, known))
@@ -257,6 +265,17 @@ pub fn split_list(text: &str) -> Vec<String> {
     items
 }
 
+/// The counts of a text like `10.0.0.7:100,::1:5`, by what stands before them; `None` where it is not like that.
+pub fn counts_of_addresses(text: &str) -> Option<Vec<(&str, i32)>> {
+    let items = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+    items
+        .map(|item| {
+            let (address, count) = item.rsplit_once(':')?;
+            Some((address.trim(), count.trim().parse().ok()?))
+        })
+        .collect()
+}
+
 /// The definition called `name` in a table sorted by name.
 pub fn find(table: &'static [ConfigDefinition], name: &str) -> Option<&'static ConfigDefinition> {
     let at = table
@@ -312,6 +331,20 @@ pub(crate) use configs;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_of_addresses_are_read_at_the_last_colon() {
+        let read = counts_of_addresses;
+        assert_eq!(
+            read(" 10.0.0.7:100 , ::1:5"),
+            Some([("10.0.0.7", 100), ("::1", 5)].to_vec())
+        );
+        assert_eq!((read(""), read(" ")), (Some(Vec::new()), Some(Vec::new())));
+        for text in ["nonsense", "10.0.0.7:x", "a:1,", ",", "a:"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
     use crate::config::topic::TOPIC_CONFIGS;
 
     /// The expectations were printed by `LogConfig.validate` of Kafka 4.3.

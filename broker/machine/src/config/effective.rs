@@ -7,7 +7,8 @@
 //! all brokers, then the setting at the start, then the default. Within one of these, a synonym listed
 //! earlier prevails.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -43,7 +44,7 @@ pub struct ConfigLayers<'a> {
 /// One line of DescribeConfigs' answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedConfig {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Canonical; `None` where there is none, or where it is sensitive.
     pub value: Option<String>,
     pub source: ConfigSource,
@@ -57,7 +58,7 @@ pub struct DescribedConfig {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigSynonym {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: Option<String>,
     pub source: ConfigSource,
 }
@@ -77,7 +78,12 @@ impl<'a> ConfigLayers<'a> {
                 .default
                 .map(|default| (default.to_owned(), ConfigSource::Default));
         };
-        Some((scaled(value, synonym.scale), source))
+        let value = scaled(value, synonym.scale);
+        // Of brokers Kafka takes any negative time, which is no limit.
+        if definition.name == "retention.ms" && value.trim().starts_with('-') {
+            return Some(("-1".to_owned(), source));
+        }
+        Some((definition.canonical(&value), source))
     }
 
     /// The number that counts for a configuration of the broker. Panics where `name` is none, is no number or has
@@ -93,6 +99,15 @@ impl<'a> ConfigLayers<'a> {
         }
     }
 
+    /// The text that counts for a configuration of the broker that has a default. Panics where `name` has none.
+    #[track_caller]
+    pub fn broker_text(&self, name: &'static str) -> String {
+        let definition = find(BROKER_CONFIGS, name).expect("a broker configuration");
+        let itself = [Synonym { name, scale: 1 }];
+        let (_, text, _) = self.values(&itself).next().expect("a value, if only the default");
+        definition.canonical(text)
+    }
+
     /// Every configuration of a topic, or those of `names` that exist; no names are all names, as Kafka has it.
     pub fn describe_topic(&self, own: &ConfigMap, names: Option<&[&str]>) -> Vec<DescribedConfig> {
         asked_for(TOPIC_CONFIGS, names)
@@ -104,6 +119,7 @@ impl<'a> ConfigLayers<'a> {
     pub fn describe_broker(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
         let ours = asked_for(BROKER_CONFIGS, names).map(|definition| self.describe_one_of_broker(definition));
         ours.chain(asked_for(LACKING_CONFIGS, names).map(describe_lacking))
+            .chain(self.describe_unknown(names))
             .collect()
     }
 
@@ -113,19 +129,63 @@ impl<'a> ConfigLayers<'a> {
         asked_for(BROKER_CONFIGS, names)
             .filter(is_set)
             .map(|one| self.describe_one_of_cluster(one))
+            .chain(self.only_cluster().describe_unknown(names))
             .collect()
+    }
+
+    /// What was set under names that nobody knows: as in Kafka their values are kept to themselves.
+    fn describe_unknown(&self, names: Option<&[&str]>) -> Vec<DescribedConfig> {
+        let layers = [
+            (self.broker, ConfigSource::DynamicBroker),
+            (self.cluster, ConfigSource::DynamicDefaultBroker),
+        ];
+        let set = layers.iter().flat_map(|(layer, _)| layer.iter());
+        let unknown = set.map(|(name, _)| name).filter(|name| {
+            find(BROKER_CONFIGS, name).is_none()
+                && names.is_none_or(|names| names.is_empty() || names.contains(name))
+        });
+        let unknown: BTreeSet<&str> = unknown.collect();
+        let describe_one = |name: &str| {
+            let name: Cow<'static, str> = name.to_owned().into();
+            let set = layers.iter().filter(|(layer, _)| layer.get(&name).is_some());
+            let synonyms = set.map(|&(_, source)| ConfigSynonym {
+                name: name.clone(),
+                value: None,
+                source,
+            });
+            let synonyms: Vec<_> = synonyms.collect();
+            DescribedConfig {
+                name,
+                value: None,
+                source: synonyms[0].source,
+                read_only: true,
+                sensitive: true,
+                kind: ConfigType::Unknown,
+                documentation: "",
+                synonyms,
+            }
+        };
+        unknown.into_iter().map(describe_one).collect()
+    }
+
+    fn only_cluster(&self) -> Self {
+        Self {
+            broker: &NOTHING_SET,
+            ..*self
+        }
     }
 
     /// Only what was set for all brokers shows, among the synonyms too.
     fn describe_one_of_cluster(&self, definition: &ConfigDefinition) -> DescribedConfig {
-        let only_cluster = ConfigLayers {
-            broker: &NOTHING_SET,
-            ..*self
-        };
-        let mut described = only_cluster.describe_one_of_broker(definition);
+        let mut described = self.only_cluster().describe_one_of_broker(definition);
         described
             .synonyms
             .retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
+        // As it was given.
+        described.value = described
+            .synonyms
+            .first()
+            .and_then(|synonym| synonym.value.clone());
         described
     }
 
@@ -135,7 +195,7 @@ impl<'a> ConfigLayers<'a> {
             None => (None, ConfigSource::Default),
         };
         let own_value = own.get(definition.name).map(|value| ConfigSynonym {
-            name: definition.name,
+            name: definition.name.into(),
             value: Some(definition.canonical(value)),
             source: ConfigSource::DynamicTopic,
         });
@@ -161,7 +221,10 @@ impl<'a> ConfigLayers<'a> {
         // The value is that of the name asked for; a stronger synonym shows among the synonyms only.
         let own = synonyms.iter().find(|synonym| synonym.name == definition.name);
         let (value, source) = match own {
-            Some(own) => (own.value.clone(), own.source),
+            Some(own) => (
+                own.value.as_deref().map(|text| definition.canonical(text)),
+                own.source,
+            ),
             None => (
                 None,
                 synonyms
@@ -176,10 +239,14 @@ impl<'a> ConfigLayers<'a> {
     fn synonyms(&self, names: &[Synonym]) -> Vec<ConfigSynonym> {
         let read = |(synonym, value, source): (&Synonym, &str, ConfigSource)| {
             let definition = find(BROKER_CONFIGS, synonym.name).expect("a synonym is a broker configuration");
-            let value = (!definition.is_sensitive()).then(|| definition.canonical(value));
+            let shown = || match source {
+                // As it was given.
+                ConfigSource::DynamicBroker | ConfigSource::DynamicDefaultBroker => value.to_owned(),
+                _ => definition.canonical(value),
+            };
             ConfigSynonym {
-                name: definition.name,
-                value,
+                name: definition.name.into(),
+                value: (!definition.is_sensitive()).then(shown),
                 source,
             }
         };
@@ -239,7 +306,7 @@ pub(super) fn asked_for(
 fn describe_lacking(definition: &ConfigDefinition) -> DescribedConfig {
     let value = definition.default.map(str::to_owned);
     let synonym = definition.default.map(|default| ConfigSynonym {
-        name: definition.name,
+        name: definition.name.into(),
         value: Some(default.to_owned()),
         source: ConfigSource::Default,
     });
@@ -261,7 +328,7 @@ pub(super) fn described(
 ) -> DescribedConfig {
     let sensitive = definition.is_sensitive();
     DescribedConfig {
-        name: definition.name,
+        name: definition.name.into(),
         value: value.filter(|_| !sensitive),
         source,
         read_only,
@@ -407,10 +474,39 @@ mod tests {
         );
         assert_eq!(layers.describe_topic(&NOTHING_SET, Some(&["nope"])), []);
         for one in layers.describe_topic(&NOTHING_SET, None) {
-            let definition = find(TOPIC_CONFIGS, one.name).unwrap();
+            let definition = find(TOPIC_CONFIGS, &one.name).unwrap();
             assert_eq!(one.value.as_deref(), definition.default, "{}", one.name);
             assert_eq!(one.source, ConfigSource::Default, "{}", one.name);
         }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_shown_without_its_value() {
+        let cluster = map(&[("no.such", "1"), ("message.max.bytes", " 5 ")]);
+        let broker = map(&[("no.such", "2"), ("other", "3")]);
+        let none = BrokerSettings::new();
+        let layers = ConfigLayers {
+            broker: &broker,
+            cluster: &cluster,
+            settings: &none,
+        };
+        let [one] = &layers.describe_broker(Some(&["no.such"]))[..] else {
+            panic!("one line")
+        };
+        assert_eq!(
+            (one.value.as_deref(), one.sensitive, one.kind as i8),
+            (None, true, 0)
+        );
+        let sources: Vec<_> = one.synonyms.iter().map(|synonym| synonym.source as i8).collect();
+        assert_eq!((one.source as i8, sources), (2, [2, 3].to_vec()));
+        let all: Vec<_> = layers.describe_cluster(None);
+        let shown: Vec<_> = all
+            .iter()
+            .map(|one| (one.name.as_ref(), one.value.as_deref()))
+            .collect();
+        assert_eq!(shown, [("message.max.bytes", Some(" 5 ")), ("no.such", None)]);
+        let number = layers.describe_broker(Some(&["message.max.bytes"]));
+        assert_eq!(number[0].value.as_deref(), Some("5"), "what it comes to");
     }
 
     #[test]
@@ -438,14 +534,14 @@ mod tests {
             panic!("one value is set for all brokers")
         };
         assert_eq!(
-            (line.name, line.value.as_deref()),
+            (line.name.as_ref(), line.value.as_deref()),
             ("message.max.bytes", Some("5"))
         );
         assert_eq!(line.source, ConfigSource::DynamicDefaultBroker);
         let names: Vec<_> = line
             .synonyms
             .iter()
-            .map(|synonym| (synonym.name, synonym.source))
+            .map(|synonym| (synonym.name.as_ref(), synonym.source))
             .collect();
         assert_eq!(names, [("message.max.bytes", ConfigSource::DynamicDefaultBroker)]);
     }

@@ -4,7 +4,7 @@ use super::OwnerArgs;
 use crate::cli::args::parse_config;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
-use crate::client::ConfigOwner;
+use crate::client::{Cluster, ConfigOwner};
 
 /// Change configs: of all brokers, unless a topic, a broker or a subscription is named
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ pub fn run(args: &AlterArgs) -> Result<(), Failure> {
     }
     let mut cluster = args.owner.connect()?;
     let owner = args.owner.named().unwrap_or(ConfigOwner::AllBrokers);
+    check_names(&mut cluster, owner, &args.set)?;
     cluster.alter_configs(owner, &changes, args.dry_run)?;
     tell(if args.dry_run {
         "It could be changed so."
@@ -48,6 +49,29 @@ pub fn run(args: &AlterArgs) -> Result<(), Failure> {
         "Changed."
     });
     Ok(())
+}
+
+/// A broker keeps a config of whatever name, as Kafka does: one that it does not know would go unnoticed.
+fn check_names(
+    cluster: &mut Cluster,
+    owner: ConfigOwner<'_>,
+    set: &[(String, String)],
+) -> Result<(), Failure> {
+    let broker = match owner {
+        ConfigOwner::Broker(id) => Some(id),
+        ConfigOwner::AllBrokers => cluster.nodes().next().map(|node| node.id),
+        ConfigOwner::Topic(_) | ConfigOwner::ClientMetrics(_) => None,
+    };
+    let Some(broker) = broker else { return Ok(()) };
+    let known = cluster.configs(ConfigOwner::Broker(broker))?;
+    let is_unknown = |name: &&str| known.iter().all(|config| config.name != **name);
+    match set.iter().map(|(name, _)| name.as_str()).find(is_unknown) {
+        Some(name) => Err(Failure::new(
+            Exit::Failed,
+            format!("no config of brokers is called `{name}`"),
+        )),
+        None => Ok(()),
+    }
 }
 
 const AFTER_HELP: &str = "\

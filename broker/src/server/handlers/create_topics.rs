@@ -52,7 +52,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, body: &Body, outcome: Outcome) {
             .zip(answers.iter().zip(&described))
             .map(|(topic, (answer, configs))| {
                 let configs = configs.iter().map(|config| CreatableTopicConfigs {
-                    name: config.name,
+                    name: &config.name,
                     value: config.value.as_deref(),
                     read_only: config.read_only,
                     config_source: config.source as i8,

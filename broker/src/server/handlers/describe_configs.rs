@@ -138,7 +138,7 @@ fn describe_configs(
 fn health(shard: &Shard) -> DescribedConfig {
     let unwell = serde_json::to_string(&shard.table.unwell()).expect("our own types serialise");
     DescribedConfig {
-        name: HEALTH,
+        name: HEALTH.into(),
         value: Some(unwell),
         source: ConfigSource::Default,
         read_only: true,
@@ -158,12 +158,12 @@ fn result<'a>(
         .iter()
         .filter(|_| request.include_synonyms)
         .map(|synonym| DescribeConfigsSynonym {
-            name: synonym.name,
+            name: &synonym.name,
             value: synonym.value.as_deref(),
             source: synonym.source as i8,
         });
     DescribeConfigsResourceResult {
-        name: config.name,
+        name: &config.name,
         value: config.value.as_deref(),
         read_only: config.read_only,
         config_source: config.source as i8,
