@@ -5,6 +5,7 @@
 //! `tests/oracle/run` starts it. It needs Java and Maven, so that a plain test run passes over it.
 
 mod admin;
+mod broker_configs;
 mod committed;
 mod compare;
 mod configs;
@@ -47,6 +48,7 @@ const AREAS: &[(&str, Area)] = &[
     ("migrations", migrations::ask),
     ("admin", admin::ask),
     ("telemetry", telemetry::ask),
+    ("broker_configs", broker_configs::ask),
 ];
 
 #[test]
