@@ -1,8 +1,9 @@
 //! What administrators' tools ask about the cluster, its partitions and what is under way.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use millstream_protocol::error::ErrorCode;
 use millstream_protocol::message::Float64;
 use millstream_protocol::message::alter_client_quotas::{
     AlterClientQuotasRequest, EntityData, EntryData, OpData,
@@ -25,6 +26,7 @@ use millstream_protocol::message::describe_user_scram_credentials::{
     DescribeUserScramCredentialsRequest, UserName,
 };
 use millstream_protocol::message::elect_leaders::{ElectLeadersRequest, TopicPartitions};
+use millstream_protocol::message::find_coordinator::FindCoordinatorRequest;
 use millstream_protocol::message::init_producer_id::InitProducerIdRequest;
 use millstream_protocol::message::list_config_resources::ListConfigResourcesRequest;
 use millstream_protocol::message::list_partition_reassignments::{
@@ -34,7 +36,7 @@ use millstream_protocol::message::list_transactions::ListTransactionsRequest;
 use millstream_protocol::message::update_features::{FeatureUpdateKey, UpdateFeaturesRequest};
 use millstream_protocol::record::builder::BatchBuilder;
 use millstream_protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId};
-use millstream_tests::wire::produce;
+use millstream_tests::wire::{Reply, produce};
 
 use super::talk::Talk;
 
@@ -48,11 +50,11 @@ pub fn ask(talk: &mut Talk) {
     config_resources(talk);
     reassignments(talk);
     elections(talk);
-    transactions(talk);
     credentials(talk);
     features(talk);
     quotas(talk);
     mutations(talk);
+    transactions(talk);
 }
 
 fn topic_partitions(talk: &mut Talk) {
@@ -321,7 +323,44 @@ fn transactions(talk: &mut Talk) {
     let request = DescribeTransactionsRequest {
         transactional_ids: vec!["one", "two", ""],
     };
+    // With the first question Kafka makes the topic that transactions are kept in.
+    let find = FindCoordinatorRequest {
+        key: "one",
+        key_type: TRANSACTION,
+        coordinator_keys: vec!["one", "two"],
+    };
+    let until = Instant::now() + PATIENCE;
+    while talk
+        .aside(&find, 1)
+        .read::<FindCoordinatorRequest<'_>>()
+        .error_code
+        != 0
+        || !knows_transactions(&talk.aside(&request, 0))
+    {
+        assert!(Instant::now() < until, "there is no coordinator");
+        sleep(Duration::from_millis(100));
+    }
+    for version in 1..=6 {
+        let key = if version < 4 { find.key } else { "" };
+        let keys = if version < 4 {
+            Vec::new()
+        } else {
+            find.coordinator_keys.clone()
+        };
+        let request = FindCoordinatorRequest {
+            key,
+            coordinator_keys: keys,
+            ..find
+        };
+        talk.ask("of transactions", &request, version);
+    }
     talk.ask("unknown ones", &request, 0);
+    let begin = InitProducerIdRequest {
+        transactional_id: Some("one"),
+        transaction_timeout_ms: 60_000,
+        ..InitProducerIdRequest::default()
+    };
+    talk.ask("a transaction's", &begin, 4);
     talk.ask("none", &DescribeTransactionsRequest::default(), 0);
 }
 
@@ -531,6 +570,13 @@ fn altered<'a>(
     }
 }
 
+fn knows_transactions(reply: &Reply) -> bool {
+    let states = &reply.read::<DescribeTransactionsRequest<'_>>().transaction_states;
+    states
+        .iter()
+        .all(|it| it.error_code != ErrorCode::NotCoordinator as i16)
+}
+
 /// What a client may change of topics in a second.
 fn mutations(talk: &mut Talk) {
     limit_mutations(talk, Some(10.0));
@@ -607,3 +653,6 @@ fn limit_mutations(talk: &mut Talk, rate: Option<f64>) {
     // Kafka answers before it acts.
     sleep(Duration::from_millis(500));
 }
+
+const TRANSACTION: i8 = 1;
+const PATIENCE: Duration = Duration::from_secs(30);

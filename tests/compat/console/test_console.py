@@ -1,6 +1,7 @@
 """Kafka's console tools, from its own jars, as their users type them."""
 
 import os
+import re
 import subprocess
 import tempfile
 import uuid
@@ -26,13 +27,13 @@ def topic():
     return f"t-{uuid.uuid4().hex[:12]}"
 
 
-def tool(name, broker, *arguments, given="", option="--bootstrap-server"):
-    """What the tool says; it must end well."""
+def tool(name, broker, *arguments, given="", option="--bootstrap-server", code=0):
+    """What the tool says; it must end with this code."""
     command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", CLASS_PATH, name]
     done = subprocess.run([*command, option, broker.address, *arguments], input=given, capture_output=True, text=True,
                           timeout=90)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
 
 
 def topics(broker, *arguments):
@@ -164,6 +165,33 @@ def test_offsets_and_deleted_records(broker, topic):
 def test_log_dirs(broker, topic):
     make(broker, topic)
     assert f'"{topic}-0"' in tool(TOOLS + "LogDirsCommand", broker, "--describe", "--topic-list", topic)
+
+
+def test_transactions(broker):
+    listed = tool(TOOLS + "TransactionsCommand", broker, "list").splitlines()
+    assert [line.split()[0] for line in listed] == ["TransactionalId"]
+    unknown = tool(TOOLS + "TransactionsCommand", broker, "describe", "--transactional-id", "none", code=1)
+    assert "because the ID could not be found" in unknown
+    # A Java client that wants to begin one is told at once.
+    refused = tool(TOOLS + "ProducerPerformance", broker, "--topic", "none", "--num-records", "1", "--record-size", "1",
+                   "--throughput", "-1", "--transactional-id", "none", "--transaction-duration-ms", "100", code=1)
+    assert "TransactionalIdAuthorizationException" in refused
+
+
+def test_leaders_and_reassignments(broker, topic):
+    make(broker, topic)
+    elected = tool(TOOLS + "LeaderElectionCommand", broker, "--election-type", "preferred", "--topic", topic,
+                   "--partition", "0")
+    assert f"Valid replica already elected for partitions {topic}-0" in elected
+    under_way = tool(TOOLS + "reassign.ReassignPartitionsCommand", broker, "--list")
+    assert "No partition reassignments found." in under_way
+
+
+def test_metadata_quorum(broker):
+    status = tool(TOOLS + "MetadataQuorumCommand", broker, "describe", "--status")
+    assert re.search(r"LeaderId:\s+1\n", status) and re.search(r"MaxFollowerLag:\s+0\n", status), status
+    replication = tool(TOOLS + "MetadataQuorumCommand", broker, "describe", "--replication").splitlines()
+    assert [line.split()[0] for line in replication] == ["NodeId", "1"] and replication[1].split()[-1] == "Leader"
 
 
 def test_api_versions(broker):

@@ -1,5 +1,4 @@
-//! DescribeTransactions: there are none yet. As in a Kafka that nobody has asked for a coordinator of transactions,
-//! this broker is none.
+//! DescribeTransactions: there are none yet.
 
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
@@ -32,6 +31,6 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
 fn error(transactional_id: &str) -> ErrorCode {
     match transactional_id.is_empty() {
         true => ErrorCode::InvalidRequest,
-        false => ErrorCode::NotCoordinator,
+        false => ErrorCode::TransactionalIdNotFound,
     }
 }

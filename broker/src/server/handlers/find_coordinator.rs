@@ -1,7 +1,8 @@
 //! FindCoordinator: where groups are kept. The first who asks has the offsets topic made.
 //!
-//! There is one broker, so it is the coordinator of every group. Transactions and share groups have none yet: who asks
-//! for one is given a code that no client retries, as with InitProducerId.
+//! There is one broker, so it is the coordinator of every group, and of transactions, of which there are none yet: who
+//! wants to begin one is told so by InitProducerId, and who asks about one, that it is not known. Share groups have no
+//! coordinator.
 
 use millstream_machine::cluster::internal_topic::OFFSETS_TOPIC;
 use millstream_protocol::error::{DecodeError, ErrorCode};
@@ -44,7 +45,7 @@ fn answer(shard: &mut Shard, to: ReplyTo, key_type: i8, keys: &[String]) {
     let error = match key_type {
         GROUP if shard.offsets_topic().is_some() => ErrorCode::None,
         GROUP => ErrorCode::CoordinatorNotAvailable,
-        TRANSACTION => ErrorCode::TransactionalIdAuthorizationFailed,
+        TRANSACTION => ErrorCode::None,
         _ => ErrorCode::InvalidRequest,
     };
     let Some(advertised) = shard.advertised(to.connection) else {
@@ -86,7 +87,6 @@ fn message(version: i16, key_type: i8, error: ErrorCode) -> &'static str {
         _ if version >= BATCHED_SINCE && (GROUP..=SHARE).contains(&key_type) => "",
         ErrorCode::None => "NONE",
         ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
-        ErrorCode::TransactionalIdAuthorizationFailed => "Transactional Id authorization failed.",
         _ => {
             "This most likely occurs because of a request being malformed by the client library or the message was \
              sent to an incompatible broker. See the broker logs for more details."
