@@ -175,6 +175,7 @@ impl UringRing {
         // SAFETY: the kernel made this descriptor for us just now.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let size = descriptors::file_size(fd.as_raw_fd())?;
+        descriptors::leave_access_time(fd.as_raw_fd());
         let file = self.insert_file(File::new(fd, options.direct));
         Ok(Done::Opened { file, size })
     }
