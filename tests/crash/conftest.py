@@ -40,6 +40,8 @@ def mounted(scratch, able):
             stack.callback(broker.end)
             broker.start()
             if isinstance(disk, Device):
+                # Nobody can be killed who waits for a device that hangs.
+                stack.callback(disk.go_on)
                 # The journals are made at the speed of the machine.
                 broker.stop()
                 disk.again()

@@ -162,7 +162,8 @@ class Device(Disk):
         self.daemon.send_signal(signal.SIGSTOP)
 
     def go_on(self):
-        self.daemon.send_signal(signal.SIGCONT)
+        if self.daemon:
+            self.daemon.send_signal(signal.SIGCONT)
 
     def ask(self, command, **arguments):
         with socket.socket(socket.AF_UNIX) as qmp:
@@ -187,8 +188,7 @@ class Device(Disk):
             self.daemon = None
 
     def end(self):
-        if self.daemon:
-            self.go_on()
+        self.go_on()
         super().end()
 
 
