@@ -83,6 +83,12 @@ fn what_a_client_tells_is_seen() {
         "[]"
     );
 
+    let asked_of = |name: &str| ask(&mut connect_as(&broker, name), TopicId::ZERO).metrics.len();
+    assert_eq!(
+        [128, 129].map(|bytes| asked_of(&"t".repeat(bytes))),
+        [2, 0],
+        "a longer name is not remembered"
+    );
     let mut other = Connection::open(broker.address()).expect("a connection");
     let unknown = ask(&mut other, TopicId::ZERO);
     assert_eq!(
@@ -171,9 +177,13 @@ struct Asked {
 
 /// A client that says what it runs.
 fn connect(broker: &Broker) -> Connection {
+    connect_as(broker, "tests")
+}
+
+fn connect_as(broker: &Broker, client_software_name: &str) -> Connection {
     let mut connection = Connection::open(broker.address()).expect("a connection");
     let named = ApiVersionsRequest {
-        client_software_name: "tests",
+        client_software_name,
         client_software_version: "1",
     };
     connection.call(&named, 3).expect("an answer");

@@ -389,6 +389,31 @@ fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
     assert_eq!((first.epoch, first.has.len()), (3, 2));
 }
 
+/// With the long interval that the group began with, the second change would wait.
+#[test]
+fn the_pause_between_targets_may_be_altered() {
+    let pause = |altered: Option<u64>| {
+        let mut world = World::with(GroupSettings {
+            consumer_assignment_interval: millstream_protocol::time::Duration::from_secs(10),
+            ..GroupSettings::default()
+        });
+        world.has_topics(&[("t", 6)]);
+        let mut first = Consumer::new("a");
+        first.joins(&mut world, &["t"]);
+        if let Some(seconds) = altered {
+            let interval = millstream_protocol::time::Duration::from_secs(seconds);
+            world.machine.set_assignment_interval(interval);
+        }
+        world.pass(1_000);
+        let mut second = Consumer::new("b");
+        second.joins(&mut world, &["t"]);
+        first.beats(&mut world);
+        first.beats(&mut world);
+        described(&mut world).state == GroupState::Assigning
+    };
+    assert_eq!([None, Some(20), Some(1)].map(pause), [true, true, false]);
+}
+
 #[test]
 fn a_regular_expression_finds_topics_and_those_that_come_later() {
     let mut world = world();
