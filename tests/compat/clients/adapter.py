@@ -26,6 +26,7 @@ class Adapter:
     """One running adapter. Records are objects of partition, offset, key, value, headers, timestamp; texts or null."""
 
     def __init__(self, command, address, folder):
+        self.command, self.folder = command, folder
         self.log = open(os.path.join(folder, "client.log"), "ab")
         self.process = subprocess.Popen([*command, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, preexec_fn=end_with(os.getpid()))
@@ -73,10 +74,11 @@ class Adapter:
         """The first offset whose record is not older; null when there is none."""
         return self.call("offset_at", topic=topic, partition=partition, timestamp=timestamp)
 
-    def join(self, member, topic, group, protocol="classic", commit="manual"):
-        """A consumer under this name begins to join. Protocol: classic, cooperative or consumer; commit: manual or
-        auto, which is done every 200 ms and by leaving."""
-        self.call("join", member=member, topic=topic, group=group, protocol=protocol, commit=commit)
+    def join(self, member, topic, group, protocol="classic", commit="manual", instance=None):
+        """A consumer under this name begins to join. Protocol: classic, cooperative or consumer; commit: manual, auto,
+        which is done every 200 ms and by leaving, or any, which is manual where the client has that; instance: the
+        name of a static member. Members of the classic protocol may be silent for six seconds."""
+        self.call("join", member=member, topic=topic, group=group, protocol=protocol, commit=commit, instance=instance)
 
     def poll(self, member, ms=100):
         """Records that came for that consumer, waiting for the first of them at most so long."""

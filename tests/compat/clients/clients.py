@@ -35,6 +35,7 @@ CLIENTS = [
     Client("confluent-kafka", python("compat-venv-newest", "confluent.py")),
     Client("confluent-kafka", python("compat-venv-2.10.0", "confluent.py")),
     Client("kafka-python", python("compat-venv-kafka-python", "kafka_python.py")),
+    Client("kcat", python("compat-venv-newest", "kcat.py")),
     Client("Java", java("4.3.1")),
     Client("Java", java("3.9.2")),
     Client("confluent-kafka-go", go("confluent")),

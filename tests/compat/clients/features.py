@@ -14,6 +14,8 @@ OVERHEAD = 72
 # Long, for machines that are busy with something else.
 SETTLE_SECONDS = 90
 LEARN_SECONDS = 5
+# Less than a member may be silent.
+AWAY_SECONDS = 1.5
 # Many more bytes than this follow.
 MIDDLE_BYTES = 100_000
 
@@ -140,23 +142,23 @@ def becomes(ask, expected, what):
 class Group:
     """Members of the client's that share one topic, and what each of them was given."""
 
-    def __init__(self, rig, partitions, protocol="classic", commit="manual"):
+    def __init__(self, rig, partitions, protocol="classic", commit="any"):
         self.rig, self.protocol, self.commit = rig, protocol, commit
         self.topic, self.name = make_topic(rig.admin, partitions=partitions), f"g-{uuid.uuid4().hex[:12]}"
         self.partitions = partitions
         self.sent = 0
         self.seen = set()
-        self.members = []
+        # With the process that each is in.
+        self.members = {}
 
-    def join(self, name):
-        member = f"{self.name}-{name}"
-        self.rig.client.join(member, self.topic, self.name, self.protocol, self.commit)
-        self.members.append(member)
+    def join(self, name, client=None, instance=None):
+        member, client = f"{self.name}-{name}", client or self.rig.client
+        client.join(member, self.topic, self.name, self.protocol, self.commit, instance)
+        self.members[member] = client
         return member
 
     def leave(self, member):
-        self.members.remove(member)
-        self.rig.client.leave(member)
+        self.members.pop(member).leave(member)
 
     def send(self, count):
         records = numbered(count, self.sent, self.partitions)
@@ -169,8 +171,8 @@ class Group:
         missing, found = set(expected), {member: [] for member in self.members}
         deadline = time.monotonic() + seconds
         while missing and time.monotonic() < deadline:
-            for member in self.members:
-                came = values(self.rig.client.poll(member, ms))
+            for member, client in self.members.items():
+                came = values(client.poll(member, ms))
                 found[member] += came
                 missing -= set(came)
         self.seen.update(value for came in found.values() for value in came)
@@ -190,7 +192,7 @@ class Group:
     def try_commit(self, member):
         """In a rebalance the broker refuses commits; what is not committed comes again."""
         try:
-            self.rig.client.commit(member)
+            self.members[member].commit(member)
             return True
         except Failed:
             return False
@@ -211,7 +213,7 @@ def come_and_go(rig, protocol):
     group.leave(first)
     group.settle()
     same(len(group.seen), group.sent, "the records that were given to anyone")
-    group.leave(group.members[0])
+    group.leave(next(iter(group.members)))
 
 
 @feature("group: members come and go, eager")
@@ -229,9 +231,62 @@ def consumer_protocol(rig):
     come_and_go(rig, "consumer")
 
 
+@feature("group: from the classic protocol to KIP-848, member by member")
+def rolled(rig):
+    group = Group(rig, 6)
+    old = [group.join(f"old-{number}") for number in range(2)]
+    group.settle()
+    group.protocol = "consumer"
+    for number, member in enumerate(old):
+        group.join(f"new-{number}")
+        group.settle()
+        group.leave(member)
+        group.settle()
+    kind = rig.group_type(group.name)
+    assert kind == "CONSUMER", f"the broker holds a group of type {kind}"
+    same(len(group.seen), group.sent, "the records that were given to anyone")
+    for member in list(group.members):
+        group.leave(member)
+
+
+@feature("group: a member is killed, and others have its partitions")
+def killed(rig):
+    group = Group(rig, 4)
+    stays = group.join("stays")
+    with rig.another() as other:
+        killed = group.join("killed", other)
+        group.settle()
+        other.kill()
+        del group.members[killed]
+        group.settle()
+    group.leave(stays)
+
+
+@feature("group: a static member comes back to its partitions")
+def static_member(rig):
+    group = Group(rig, 4)
+    stays, goes = group.join("stays", instance="stays"), group.join("goes", instance="goes")
+    group.settle()
+    given = group.read(group.send(4))
+    its = {int(value) % 4 for value in given[goes]}
+    for member in (stays, goes):
+        rig.client.commit(member)
+    group.leave(goes)
+    sent = group.send(8)
+    waits = [value for value in sent if int(value) % 4 in its]
+    same(sorted(group.read(set(sent) - set(waits))[stays]), sorted(set(sent) - set(waits)), "what goes on")
+    deadline = time.monotonic() + AWAY_SECONDS
+    while time.monotonic() < deadline:
+        same(values(rig.client.poll(stays, 100)), [], "records of who is away")
+    back = group.join("back", instance="goes")
+    same(sorted(group.read(waits)[back]), sorted(waits), "what waited")
+    for member in (stays, back):
+        group.leave(member)
+
+
 @feature("manual commits")
 def manual_commits(rig):
-    group = Group(rig, 2)
+    group = Group(rig, 2, commit="manual")
     member = group.join("first")
     group.read(group.send(30))
     rig.client.commit(member)

@@ -45,6 +45,15 @@ class Rig:
         consumer.close()
         return found
 
+    @contextmanager
+    def another(self):
+        """Another process of the client, which may be killed."""
+        other = Adapter(self.client.command, self.proxy.address, self.client.folder)
+        try:
+            yield other
+        finally:
+            other.close()
+
     def group_type(self, name):
         listed = self.admin.list_consumer_groups().result(20).valid
         return next(it.type.name for it in listed if it.group_id == name)

@@ -136,6 +136,7 @@ async function offsetAt({ topic, partition, timestamp }) {
 async function join(call) {
   if (call.protocol === 'cooperative') throw new Absent('the library has no cooperative assignor');
   if (call.protocol === 'consumer') throw new Absent('the library speaks the classic protocol only');
+  if (call.instance) throw new Absent('the library has no static members');
   // Joining ends when the group has settled, which others may have to be polled for.
   members.set(call.member, run(call));
 }

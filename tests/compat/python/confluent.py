@@ -51,9 +51,11 @@ class Confluent:
         consumer.close()
         return None if offset < 0 else offset
 
-    def join(self, member, topic, group, protocol, commit):
+    def join(self, member, topic, group, protocol, commit, instance):
         config = {"bootstrap.servers": self.address, "group.id": group, "auto.offset.reset": "earliest",
                   "enable.auto.commit": commit == "auto", "auto.commit.interval.ms": 200}
+        if instance:
+            config["group.instance.id"] = instance
         if protocol == "consumer":
             if confluent_kafka.libversion()[1] < CONSUMER_PROTOCOL_SINCE:
                 raise Absent("a preview only; for good from 2.12 on")

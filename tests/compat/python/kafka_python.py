@@ -51,13 +51,14 @@ class KafkaPython:
         consumer.close()
         return found and found.offset
 
-    def join(self, member, topic, group, protocol, commit):
+    def join(self, member, topic, group, protocol, commit, instance):
         if protocol == "consumer":
             raise Absent("the library speaks the classic protocol only")
         consumer = KafkaConsumer(
             topic, bootstrap_servers=self.address, group_id=group, auto_offset_reset="earliest",
             enable_auto_commit=commit == "auto", auto_commit_interval_ms=200, session_timeout_ms=6000,
-            heartbeat_interval_ms=300, partition_assignment_strategy=[ASSIGNORS[protocol]])
+            heartbeat_interval_ms=300, group_instance_id=instance,
+            partition_assignment_strategy=[ASSIGNORS[protocol]])
         self.members[member] = Member(consumer, topic)
 
     def poll(self, member, ms):

@@ -135,6 +135,9 @@ func (it *adapter) join(call wire.Call) (any, error) {
 		"enable.auto.commit": call.Commit == "auto", "auto.commit.interval.ms": 200,
 		"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "partition.assignment.strategy": "range",
 	}
+	if call.Instance != "" {
+		config["group.instance.id"] = call.Instance
+	}
 	switch call.Protocol {
 	case "cooperative":
 		config["partition.assignment.strategy"] = "cooperative-sticky"

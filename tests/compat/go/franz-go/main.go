@@ -125,6 +125,9 @@ func (it *adapter) join(call wire.Call) (any, error) {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(6 * time.Second),
 		kgo.HeartbeatInterval(300 * time.Millisecond),
 	}
+	if call.Instance != "" {
+		options = append(options, kgo.InstanceID(call.Instance))
+	}
 	if call.Commit == "auto" {
 		options = append(options, kgo.AutoCommitInterval(200*time.Millisecond))
 	} else {

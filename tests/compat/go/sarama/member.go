@@ -32,6 +32,7 @@ func (it *adapter) join(call wire.Call) (any, error) {
 	case "consumer":
 		return nil, wire.Absent("the library speaks the classic protocol only")
 	}
+	config.Consumer.Group.InstanceId = call.Instance
 	config.Consumer.Offsets.AutoCommit.Enable = call.Commit == "auto"
 	config.Consumer.Offsets.AutoCommit.Interval = commitInterval
 	group, err := sarama.NewConsumerGroup(it.addresses, call.Group, config)

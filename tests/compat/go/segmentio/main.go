@@ -135,6 +135,9 @@ func (it *adapter) join(call wire.Call) (any, error) {
 	case "consumer":
 		return nil, wire.Absent("the library speaks the classic protocol only")
 	}
+	if call.Instance != "" {
+		return nil, wire.Absent("the library has no static members")
+	}
 	if call.Commit == "auto" {
 		config.CommitInterval = 200 * time.Millisecond
 	}

@@ -28,6 +28,7 @@ type Call struct {
 	Group       string
 	Member      string
 	Protocol    string
+	Instance    string
 	Commit      string
 	Compression string
 	Name        string

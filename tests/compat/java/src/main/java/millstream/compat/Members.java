@@ -32,6 +32,9 @@ final class Members {
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", call.get("commit").asText().equals("auto"));
         config.put("auto.commit.interval.ms", 200);
+        if (!call.get("instance").isNull()) {
+            config.put("group.instance.id", call.get("instance").asText());
+        }
         config.putAll(protocol(call.get("protocol").asText()));
         var consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
         consumer.subscribe(List.of(call.get("topic").asText()));
