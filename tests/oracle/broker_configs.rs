@@ -1,8 +1,5 @@
 //! What brokers have configured while they run: for one, for all, taken back, and what cannot be.
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use millstream_protocol::message::alter_configs::{self, AlterConfigsRequest};
 use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use millstream_protocol::message::incremental_alter_configs::{
@@ -70,7 +67,9 @@ fn what_cannot_be(talk: &mut Talk) {
         let set = change(resource_name, &[("no.such.config", SET, Some("1"))], false);
         talk.ask("unknown set", &set, 1);
     }
-    settle();
+    for resource in [ONE, ALL] {
+        talk.until_configured(resource, "no.such.config", Some(""));
+    }
     for names in [None, Some(vec!["no.such.config"])] {
         let named = names.is_some();
         talk.ask(
@@ -133,14 +132,15 @@ fn layers(talk: &mut Talk) {
     described(talk, "nothing set");
     talk.ask("for all", &change("", &all, false), 1);
     talk.ask("for one", &change("1", &one, false), 1);
-    settle();
+    talk.until_configured(ONE, "log.roll.ms", Some("1000000"));
+    talk.until_configured(ALL, "message.max.bytes", Some("2000000"));
     described(talk, "both set");
     let back = [
         ("log.retention.ms", DELETE, None),
         ("log.message.timestamp.type", DELETE, None),
     ];
     talk.ask("taken back from one", &change("1", &back, false), 1);
-    settle();
+    talk.until_configured(ONE, "log.retention.ms", Some("3600000"));
     described(talk, "taken back from one");
 }
 
@@ -150,10 +150,11 @@ fn replaced(talk: &mut Talk) {
     talk.ask_in_all("for all", &replace("", &kept));
     talk.ask_in_all("for one, nothing", &replace("1", &[]));
     talk.ask_in_all("for all, unknown", &replace("", &[("num.partitions", "3")]));
-    settle();
+    talk.until_configured(ALL, "log.retention.ms", Some("1800000"));
+    talk.until_configured(ONE, "log.roll.ms", None);
     described(talk, "replaced");
     talk.ask_in_all("for all, nothing", &replace("", &[]));
-    settle();
+    talk.until_configured(ALL, "log.retention.ms", None);
     described(talk, "nothing set again");
 }
 
@@ -252,11 +253,8 @@ fn replace<'a>(resource_name: &'a str, configs: &[(&'a str, &'a str)]) -> AlterC
     }
 }
 
-/// Kafka answers before what it altered is seen.
-fn settle() {
-    sleep(Duration::from_millis(500));
-}
-
+const ONE: (i8, &str) = (BROKER, "1");
+const ALL: (i8, &str) = (BROKER, "");
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const SET: i8 = 0;

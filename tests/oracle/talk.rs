@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use millstream_protocol::api::ApiKey;
 use millstream_protocol::message::Request;
+use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use millstream_protocol::message::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
@@ -127,6 +128,40 @@ impl Talk {
         }
     }
 
+    /// Waits until a resource's config is so, which Kafka answers before it can be seen; `None` is any but one that
+    /// was altered. No part of the comparison.
+    pub fn until_configured(&mut self, resource: (i8, &str), name: &str, value: Option<&str>) {
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: resource.0,
+                resource_name: resource.1,
+                configuration_keys: Some(vec![name]),
+            }],
+            ..DescribeConfigsRequest::default()
+        };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.aside(&request, 4);
+            let described = reply.read::<DescribeConfigsRequest<'_>>();
+            let mut configs = described.results[0].configs.iter();
+            let set = configs.find(|config| !NOT_ALTERED.contains(&config.config_source));
+            let is_so = match value {
+                Some(_) => set.is_some_and(|config| config.is_sensitive || config.value == value),
+                None => set.is_none(),
+            };
+            if is_so {
+                break;
+            }
+            assert!(
+                Instant::now() < until,
+                "{name} of {resource:?} does not become {value:?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // What else looks at it sees it a little later.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
     /// Bytes as they are, and whether anything comes back: the answer's frame, or how the connection ended.
     pub fn raw(&mut self, api: ApiKey, case: impl Display, frame: &[u8]) {
         let answer = self.connection.raw(frame);
@@ -173,4 +208,6 @@ fn connect(address: SocketAddr) -> Connection {
     Connection::open(address).expect("a connection")
 }
 
+/// Sources of configs that nobody altered while the broker ran: its file, the default.
+const NOT_ALTERED: [i8; 2] = [4, 5];
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -39,7 +39,8 @@ pub fn ask(talk: &mut Talk) {
         "all",
         &[("metrics", 1, None), ("interval.ms", 1, None)],
     );
-    settle();
+    talk.until_configured(metrics_of("all"), "metrics", None);
+    talk.until_configured(metrics_of("some"), "match", None);
     list(talk, "none left");
     describe(talk, "one that is gone", "some", None);
 }
@@ -73,7 +74,7 @@ fn wrong_subscriptions(talk: &mut Talk) {
         "wrong",
         &[("metrics", 1, None), ("match", 1, None)],
     );
-    settle();
+    talk.until_configured(metrics_of("wrong"), "metrics", None);
 }
 
 fn subscriptions(talk: &mut Talk) {
@@ -94,7 +95,8 @@ fn subscriptions(talk: &mut Talk) {
     );
     alter(talk, "append", "some", &[("metrics", 2, Some("d."))]);
     alter(talk, "subtract", "some", &[("metrics", 3, Some("b."))]);
-    settle();
+    talk.until_configured(metrics_of("some"), "metrics", Some("a.,b."));
+    talk.until_configured(metrics_of("all"), "metrics", Some("c."));
     list(talk, "two");
     describe(talk, "some", "some", None);
     describe(talk, "some of some", "some", Some(vec!["interval.ms", "no.such"]));
@@ -117,7 +119,7 @@ fn subscriptions(talk: &mut Talk) {
         validate_only: false,
     };
     talk.ask_in_all("some", &request);
-    settle();
+    talk.until_configured(metrics_of("some"), "match", None);
     describe(talk, "some, replaced", "some", None);
 }
 
@@ -165,7 +167,7 @@ fn clients(talk: &mut Talk) {
     sleep(INTERVAL);
 
     alter(talk, "a change", "all", &[("metrics", 0, Some("*"))]);
-    settle();
+    talk.until_configured(metrics_of("all"), "metrics", Some("*"));
     talk.ask("after a change", &good, 0);
     let (_, subscription) = asked(talk, "asks after a change", instance);
     sleep(INTERVAL);
@@ -247,9 +249,8 @@ fn list(talk: &mut Talk, case: &str) {
     talk.ask(format!("metrics: {case}, by type"), &request, 1);
 }
 
-/// Kafka answers before what it altered is seen.
-fn settle() {
-    sleep(Duration::from_millis(500));
+fn metrics_of(subscription: &str) -> (i8, &str) {
+    (CLIENT_METRICS, subscription)
 }
 
 const CLIENT_METRICS: i8 = 16;
