@@ -2,6 +2,7 @@
 
 import time
 
+import confluent_kafka
 from confluent_kafka import Consumer
 from broker import make_topic
 from test_produce_consume import producer, send_all
@@ -40,6 +41,9 @@ def test_metrics_are_pushed_as_they_are_asked_for(own_broker):
     name = "org.apache.kafka.producer.connection.creation.total"
     assert metrics[name][0]["value"] >= 1
     assert all(it.startswith("org.apache.kafka.producer.connection.") for it in metrics)
+    if confluent_kafka.libversion()[1] < 0x020C0000:
+        # A consumer that has nothing to tell yet sends null, which the format does not allow: its connection ends.
+        return
     [metrics] = until(read)
     assert any(it.startswith("org.apache.kafka.consumer.") for it in metrics)
     # Counts are those since the start, so that they are still there in the next push.
