@@ -7,7 +7,7 @@ import time
 from broker import make_topic
 from conftest import after_power_returns, cluster_info, unwell
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from disks import Device, Disk, insist, run
 from load import PARTITIONS, Load
 
@@ -23,8 +23,6 @@ def test_a_device_that_hangs_for_ten_seconds_delays_and_breaks_nothing(scratch, 
     assert unwell(broker) == []
     device.hang()
     begun = time.monotonic()
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    (creation,) = admin.create_topics([NewTopic("made-slowly", 1)], operation_timeout=0).values()
     assert outcome(impatient(broker), topic, 0, seconds=8) is not None, "who does not wait so long times out"
     before = load.acknowledged
     time.sleep(STALL_SECONDS - (time.monotonic() - begun))
@@ -33,15 +31,11 @@ def test_a_device_that_hangs_for_ten_seconds_delays_and_breaks_nothing(scratch, 
     assert [shard["shard"] for shard in told] == [0, 1] and all(shard["waiting"] > 0 for shard in told), told
     for shard in told:
         assert 5 < time.time() - shard["flush_stalled_since"] / 1000 < STALL_SECONDS + 5, told
-    (waits,) = [shard["metadata_stalled_since"] for shard in told if shard["metadata_stalled_since"]]
-    assert 5 < time.time() - waits / 1000 < STALL_SECONDS + 5, told
-    assert "a change of topics or configurations has waited since" in cluster_info(broker)
     broker.process.send_signal(signal.SIGUSR1)
     insist(lambda: broker.said().count(b"round_lasts_ms") == 2)
     device.go_on()
     load.wait_for(100)
     insist(lambda: unwell(broker) == [])
-    assert creation.result(timeout=10) is None
     load.finish()
     for part in (b"the disk does not finish a flush", b"the disk finished the flush"):
         assert part in broker.said()

@@ -23,8 +23,6 @@ pub(super) struct Socket {
 pub(super) struct File {
     pub(super) fd: OwnedFd,
     pub(super) direct: bool,
-    /// Whoever starts a write may have to wait for the file system's own journal.
-    pub(super) starts_wait: bool,
     pub(super) operations: u32,
     pub(super) closing: Option<Token>,
 }
@@ -45,7 +43,6 @@ impl Socket {
 impl File {
     pub(super) fn new(fd: OwnedFd, direct: bool) -> File {
         File {
-            starts_wait: starts_wait(&fd),
             fd,
             direct,
             operations: 0,
@@ -101,18 +98,8 @@ pub(super) fn file_size(fd: RawFd) -> Result<u64, IoError> {
     Ok(stat.st_size as u64)
 }
 
-/// Whether starting a write may have to wait until the file system's journal is on the disk: ext4 notes the time of a
-/// write in the file's inode before all else, and does so too where it was told not to wait (Linux 6.18).
-fn starts_wait(fd: &OwnedFd) -> bool {
-    // SAFETY: all zeroes is a valid `statfs`, and the call fills it.
-    unsafe {
-        let mut found: libc::statfs = std::mem::zeroed();
-        libc::fstatfs(fd.as_raw_fd(), &mut found) == 0 && found.f_type == libc::EXT4_SUPER_MAGIC
-    }
-}
-
-/// Reads of the file leave its time of access alone, for the same reason. That is for the file's owner to say; where it
-/// is another's, reads note the time.
+/// Reads of the file leave its time of access alone: ext4 waits for its own journal to note it, where nobody may wait.
+/// That is for the file's owner to say; where it is another's, reads note the time.
 pub(super) fn leave_access_time(fd: RawFd) {
     // SAFETY: no memory is passed.
     unsafe {

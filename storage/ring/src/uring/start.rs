@@ -220,7 +220,6 @@ impl UringRing {
         rules::write(entry.direct, at, &slices);
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
-        let place = place(entry);
         let flags = if durable { libc::RWF_DSYNC } else { 0 };
         let (write, vector) = match &slices[..] {
             [only] => {
@@ -241,7 +240,7 @@ impl UringRing {
                 vector,
             },
         );
-        self.push(write.flags(place).user_data(key));
+        self.push(write.user_data(key));
     }
 
     fn datasync(&mut self, token: Token, file: FileId) {
@@ -315,10 +314,13 @@ impl UringRing {
             .zeroes
             .get_or_insert_with(|| AlignedBuf::zeroed(ZEROES).freeze())
             .as_ptr();
-        let file = self.files.at(file);
-        let write = opcode::Write::new(Fd(file.fd.as_raw_fd()), zeroes, len as u32);
-        let place = place(file);
-        self.push(write.offset(at).build().flags(place).user_data(key));
+        let fd = Fd(self.files.at(file).fd.as_raw_fd());
+        self.push(
+            opcode::Write::new(fd, zeroes, len as u32)
+                .offset(at)
+                .build()
+                .user_data(key),
+        );
     }
 
     fn truncate(&mut self, token: Token, file: FileId, len: u64) {
@@ -459,14 +461,6 @@ fn poll_first(socket: &Socket) -> u16 {
 fn transfer_len(len: usize) -> u32 {
     assert!(len <= i32::MAX as usize, "{len} bytes in one transfer");
     len as u32
-}
-
-/// Where a write is started: by a thread of the kernel's where it may have to wait, so that the shard never does.
-fn place(file: &File) -> squeue::Flags {
-    match file.starts_wait {
-        true => squeue::Flags::ASYNC,
-        false => squeue::Flags::empty(),
-    }
 }
 
 fn open_flags(options: &OpenOptions) -> libc::c_int {
