@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use millstream_protocol::message::produce::ProduceRequest;
 use millstream_protocol::record::builder::BatchBuilder;
 use millstream_protocol::types::TimestampMs;
-use millstream_tests::process::{Broker, millstream};
+use millstream_tests::process::{Broker, millstream, tool};
 use millstream_tests::wire::{Connection, produce};
 
 #[test]
@@ -174,21 +174,6 @@ fn write(connection: &mut Connection, topic: &str, partition: i32, bytes: usize)
     let response = reply.read::<ProduceRequest<'_>>();
     let answer = &response.responses[0].partition_responses[0];
     (answer.error_code, answer.log_append_time_ms)
-}
-
-/// What a command of the tool prints; it must end well.
-fn tool(broker: &Broker, arguments: &[&str]) -> String {
-    let output = millstream()
-        .args(arguments)
-        .args(["--brokers", &broker.address().to_string()])
-        .output()
-        .expect("the tool can be run");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("text")
 }
 
 const NONE: i16 = 0;

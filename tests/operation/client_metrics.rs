@@ -9,7 +9,7 @@ use millstream_protocol::message::get_telemetry_subscriptions::GetTelemetrySubsc
 use millstream_protocol::message::list_config_resources::ListConfigResourcesRequest;
 use millstream_protocol::message::push_telemetry::PushTelemetryRequest;
 use millstream_protocol::types::TopicId;
-use millstream_tests::process::{Broker, millstream};
+use millstream_tests::process::{Broker, tool};
 use millstream_tests::wire::Connection;
 use serde_json::Value;
 
@@ -232,21 +232,6 @@ fn resources(connection: &mut Connection) -> Vec<String> {
     let answer = reply.read::<ListConfigResourcesRequest>();
     let names = answer.config_resources.iter();
     names.map(|resource| resource.resource_name.to_owned()).collect()
-}
-
-/// What a command of the tool prints; it must end well.
-fn tool(broker: &Broker, arguments: &[&str]) -> String {
-    let output = millstream()
-        .args(arguments)
-        .args(["--brokers", &broker.address().to_string()])
-        .output()
-        .expect("the tool can be run");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("text")
 }
 
 const NONE: i16 = 0;

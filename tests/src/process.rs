@@ -222,6 +222,21 @@ pub fn millstream() -> Command {
     command
 }
 
+/// What a command of the tool prints about a broker; it must end well.
+pub fn tool(broker: &Broker, arguments: &[&str]) -> String {
+    let output = millstream()
+        .args(arguments)
+        .args(["--brokers", &broker.address().to_string()])
+        .output()
+        .expect("the tool can be run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// A command that is killed when the calling thread ends, however it ends.
 pub fn tied_to_this_thread(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(profile_dir().join("end-with-starter"));
