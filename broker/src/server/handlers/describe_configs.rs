@@ -1,5 +1,7 @@
 //! DescribeConfigs: every configuration with its value, source, type and documentation.
 
+use std::borrow::Cow;
+
 use millstream_machine::cluster::alter_configs::ConfigResource;
 use millstream_machine::cluster::controller::Refusal;
 use millstream_machine::cluster::topic_name;
@@ -60,8 +62,6 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
 /// What a resource is described by.
 enum Described {
     Configs(Vec<DescribedConfig>),
-    /// A broker's, and what its clients told of themselves: names as they were asked for, and JSON.
-    Broker(Vec<DescribedConfig>, Vec<(String, String)>),
     /// Loggers with their levels.
     Levels(Vec<(String, &'static str)>),
 }
@@ -70,10 +70,6 @@ impl Described {
     fn results<'a>(&'a self, request: &DescribeConfigsRequest<'_>) -> Vec<DescribeConfigsResourceResult<'a>> {
         match self {
             Described::Configs(configs) => configs.iter().map(|config| result(config, request)).collect(),
-            Described::Broker(configs, told) => {
-                let configs = configs.iter().map(|config| result(config, request));
-                configs.chain(told.iter().map(told_result)).collect()
-            }
             Described::Levels(levels) => levels.iter().map(level_result).collect(),
         }
     }
@@ -85,17 +81,7 @@ fn describe(shard: &Shard, resource: &DescribeConfigsResource<'_>) -> Result<Des
         return broker_logger::describe(resource.resource_name, shard.options.node_id, names)
             .map(Described::Levels);
     }
-    let configs = describe_configs(shard, resource)?;
-    if resource.resource_type != BROKER || resource.resource_name.is_empty() {
-        return Ok(Described::Configs(configs));
-    }
-    let names = resource.configuration_keys.iter().flatten();
-    let mut room = CLIENT_METRICS_BYTES_MAX;
-    let told = names.filter_map(|name| {
-        let value = shard.describe_client_metrics(name, &mut room)?;
-        Some(((*name).to_owned(), value))
-    });
-    Ok(Described::Broker(configs, told.collect()))
+    describe_configs(shard, resource).map(Described::Configs)
 }
 
 fn describe_configs(
@@ -124,6 +110,7 @@ fn describe_configs(
             if names.is_some_and(|names| names.contains(&HEALTH)) {
                 described.push(health(shard));
             }
+            described.extend(client_metrics_told(shard, names));
             Ok(described)
         }
         ConfigResource::Broker(None) => Ok(layers.describe_cluster(names)),
@@ -137,14 +124,36 @@ fn describe_configs(
 /// The shards that are not well, as a JSON list; empty where all are.
 fn health(shard: &Shard) -> DescribedConfig {
     let unwell = serde_json::to_string(&shard.table.unwell()).expect("our own types serialise");
+    told(
+        HEALTH.into(),
+        unwell,
+        "The shards of this broker that are not well: which disk operation stalls, and since when.",
+    )
+}
+
+/// What clients told of themselves, as far as it is asked for.
+fn client_metrics_told<'a>(
+    shard: &'a Shard,
+    names: Option<&'a [&'a str]>,
+) -> impl Iterator<Item = DescribedConfig> + 'a {
+    let mut room = CLIENT_METRICS_BYTES_MAX;
+    let names = names.into_iter().flatten();
+    names.filter_map(move |name| {
+        let value = shard.describe_client_metrics(name, &mut room)?;
+        Some(told((*name).to_owned().into(), value, ""))
+    })
+}
+
+/// A config that nobody can set, and that only who knows its name is told.
+fn told(name: Cow<'static, str>, value: String, documentation: &'static str) -> DescribedConfig {
     DescribedConfig {
-        name: HEALTH.into(),
-        value: Some(unwell),
+        name,
+        value: Some(value),
         source: ConfigSource::Default,
         read_only: true,
         sensitive: false,
         kind: ConfigType::String,
-        documentation: "The shards of this broker that are not well: which disk operation stalls, and since when.",
+        documentation,
         synonyms: Vec::new(),
     }
 }
@@ -174,18 +183,6 @@ fn result<'a>(
     }
 }
 
-fn told_result<'a>((name, value): &'a (String, String)) -> DescribeConfigsResourceResult<'a> {
-    DescribeConfigsResourceResult {
-        name,
-        value: Some(value),
-        read_only: true,
-        config_source: ConfigSource::Default as i8,
-        config_type: ConfigType::String as i8,
-        documentation: Some(""),
-        ..Default::default()
-    }
-}
-
 fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfigsResourceResult<'a> {
     DescribeConfigsResourceResult {
         name,
@@ -197,6 +194,5 @@ fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfig
     }
 }
 
-/// The resource types of topics and of brokers.
+/// The resource type of topics.
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
