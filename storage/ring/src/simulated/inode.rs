@@ -245,14 +245,6 @@ impl Inode {
         let mut lies = self.lies.clone();
         for (sector, dirty) in &self.dirty {
             let content = survivor(dirty, prng);
-            if let Some(truth) = dirty.truth
-                && dirty
-                    .versions
-                    .last()
-                    .is_some_and(|(_, newest)| *newest != content)
-            {
-                lies.note(*sector, truth);
-            }
             let page = pages
                 .get_mut(&(sector / SECTORS))
                 .expect("a dirty sector has a page");
@@ -264,6 +256,15 @@ impl Inode {
                 0 => {}
                 1 => drop(pages.remove(number)),
                 _ => drop(pages.insert(*number, stale(prng))),
+            }
+        }
+        // What the device had called durable is lost with the write that was to take its place, or with its space.
+        for (sector, dirty) in &self.dirty {
+            let newest = dirty.versions.last().map(|(_, newest)| newest);
+            if let Some(truth) = dirty.truth
+                && newest.is_some_and(|newest| *newest != sector_of(&pages, *sector))
+            {
+                lies.note(*sector, truth);
             }
         }
         // A length that the device had called durable is lost with the write that it forgot.
@@ -503,6 +504,19 @@ mod tests {
                 "{seed}: {}",
                 bytes.len()
             );
+        }
+    }
+
+    #[test]
+    fn a_lie_comes_back_where_the_space_of_what_was_written_over_it_does_not_survive() {
+        let mut inode = Inode::default();
+        inode.lose(0, &[1; 24]);
+        inode.write(1, 24, &[2; 10]);
+        for seed in 0..20 {
+            let mut after = crash(&inode, seed);
+            let lies: Vec<u64> = after.lies().collect();
+            lies.iter().for_each(|sector| after.heal(*sector));
+            assert_eq!(after.read(0, 24), Some(vec![1; 24]), "{seed}");
         }
     }
 
