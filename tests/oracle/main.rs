@@ -20,6 +20,7 @@ mod migrations;
 mod normal;
 mod offsets;
 mod produce;
+mod quotas;
 mod talk;
 mod telemetry;
 mod topics;
@@ -47,6 +48,7 @@ const AREAS: &[(&str, Area)] = &[
     ("consumers", consumers::ask),
     ("migrations", migrations::ask),
     ("admin", admin::ask),
+    ("quotas", quotas::ask),
     ("telemetry", telemetry::ask),
     ("broker_configs", broker_configs::ask),
 ];

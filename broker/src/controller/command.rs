@@ -37,7 +37,7 @@ pub enum Command {
 #[derive(Debug)]
 pub enum Action {
     /// Topics that clients asked for and that do not exist: with the defaults.
-    AutoCreate(Vec<String>),
+    AutoCreate(Vec<String>, Option<MutationQuota>),
     CreateTopics(Body, Option<MutationQuota>),
     DeleteTopics(Body, Option<MutationQuota>),
     CreatePartitions(Body, Option<MutationQuota>),

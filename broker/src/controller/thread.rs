@@ -236,7 +236,12 @@ impl<S: MetadataStore> ControllerThread<S> {
             broker: self.parts.node,
         };
         match action {
-            Action::AutoCreate(names) => self.auto_create(controller, names),
+            Action::AutoCreate(names, quota) => {
+                let decision = self.auto_create(controller, names);
+                // Nobody is told to wait: who asks again finds the topic, or has it made then.
+                let (decision, _) = limit(&mut self.mutations, quota, image, decision);
+                decided(decision, false, Outcome::Created)
+            }
             Action::CreateTopics(body, quota) => {
                 let (decision, validate_only) = self.create_topics(controller, body);
                 let (decision, wait) = limit(&mut self.mutations, quota, image, decision);
@@ -265,7 +270,7 @@ impl<S: MetadataStore> ControllerThread<S> {
         }
     }
 
-    fn auto_create(&self, controller: Controller<'_>, names: &[String]) -> Decided {
+    fn auto_create(&self, controller: Controller<'_>, names: &[String]) -> Decision<CreatedTopic> {
         let mut image = controller.image.clone();
         let mut records = Vec::new();
         let mut answers = Vec::new();
@@ -279,10 +284,7 @@ impl<S: MetadataStore> ControllerThread<S> {
             records.extend(decision.records);
             answers.extend(decision.answers);
         }
-        Decided {
-            records,
-            outcome: Outcome::Created(answers),
-        }
+        Decision { records, answers }
     }
 
     /// And whether that is only asked for.

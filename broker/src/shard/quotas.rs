@@ -110,6 +110,20 @@ impl Shard {
         })
     }
 
+    /// What limits the topics that the broker makes for itself: in Kafka it asks its controller as a client does whose
+    /// id is its number.
+    pub(crate) fn own_mutation_quota(&self) -> Option<MutationQuota> {
+        let quotas = self.image.quotas();
+        let client_id = self.options.node_id.to_string();
+        let (client, rate) = quotas.of_client(QuotaKind::ControllerMutation, ANONYMOUS, &client_id)?;
+        Some(MutationQuota {
+            client,
+            rate,
+            strict: true,
+            now: self.now.monotonic,
+        })
+    }
+
     /// From here on the time is this request's, as far as that could matter.
     pub(crate) fn begin_timing(&mut self, to: ReplyTo) {
         if self.quota_of(to.connection, QuotaKind::Request).is_some() {

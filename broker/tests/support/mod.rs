@@ -3,6 +3,7 @@
 
 pub mod records;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,17 @@ use millstream_protocol::types::{BrokerId, CorrelationId, TimestampMs, TopicId};
 use millstream_ring::simulated::{DiskImage, SimConn, SimOptions, SimRing, SimWorld};
 use millstream_ring::{Completion, Ring, Wait};
 use millstream_storage::{Now, StorageOptions, TopicFate};
+
+thread_local! {
+    static IDS_GIVEN: Cell<u8> = const { Cell::new(0) };
+}
+
+/// Another one each time, and the same ones for each broker.
+fn new_id() -> TopicId {
+    let given = IDS_GIVEN.get();
+    IDS_GIVEN.set(given + 1);
+    TopicId::new([9 + given; 16])
+}
 
 /// A broker and its world.
 pub struct SimBroker {
@@ -86,6 +98,7 @@ impl Default for Setup {
 
 impl SimBroker {
     pub fn start(setup: Setup) -> Self {
+        IDS_GIVEN.set(0);
         let world = SimWorld::new(setup.seed, setup.options.clone());
         Self::start_in(world, setup)
     }
@@ -186,7 +199,7 @@ impl SimBroker {
             shards: lines.clone(),
             commands: command_queue,
             snapshot_bytes: u64::MAX,
-            new_id: || TopicId::new([9; 16]),
+            new_id,
         });
         Self {
             world,

@@ -7,6 +7,7 @@ use millstream_protocol::message::alter_client_quotas::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, EntityData, EntryData, OpData,
 };
 use millstream_protocol::message::fetch::FetchResponse;
+use millstream_protocol::message::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use millstream_protocol::message::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 use millstream_protocol::time::Instant;
 
@@ -32,11 +33,16 @@ fn start(shards: usize) -> SimBroker {
 
 /// For the clients of these tests.
 fn set(client: &mut Client, broker: &mut SimBroker, key: &str, value: f64) {
+    set_for(("client-id", Some("test")), client, broker, key, value);
+}
+
+fn set_for(whom: (&str, Option<&str>), client: &mut Client, broker: &mut SimBroker, key: &str, value: f64) {
+    let (entity_type, entity_name) = whom;
     let body = AlterClientQuotasRequest {
         entries: vec![EntryData {
             entity: vec![EntityData {
-                entity_type: "client-id",
-                entity_name: Some("test"),
+                entity_type,
+                entity_name,
             }],
             ops: vec![OpData {
                 key,
@@ -140,23 +146,8 @@ fn changes_of_topics_over_the_quota_are_refused_to_who_knows_the_error() {
     let mut broker = start(1);
     let mut client = broker.connect();
     set(&mut client, &mut broker, "controller_mutation_rate", 2.0);
-    let mut create = |broker: &mut SimBroker, version, names: &[(&str, i32)]| {
-        let topics = names.iter().map(|(name, num_partitions)| CreatableTopic {
-            name,
-            num_partitions: *num_partitions,
-            replication_factor: 1,
-            ..CreatableTopic::default()
-        });
-        let body = CreateTopicsRequest {
-            topics: topics.collect(),
-            ..CreateTopicsRequest::default()
-        };
-        client.call(broker, ApiKey::CreateTopics, version, &body, |r| {
-            let answer = decoded::<CreateTopicsResponse<'_>>(r, version);
-            let codes: Vec<i16> = answer.topics.iter().map(|topic| topic.error_code).collect();
-            (codes, answer.throttle_time_ms)
-        })
-    };
+    let mut create =
+        |broker: &mut SimBroker, version, names: &[(&str, i32)]| create(&mut client, broker, version, names);
     let exceeded = ErrorCode::ThrottlingQuotaExceeded as i16;
     let (codes, wait) = create(&mut broker, 7, &[("a", 20), ("b", 6), ("c", 1)]);
     assert_eq!(codes, [0, 0, exceeded]);
@@ -170,4 +161,100 @@ fn changes_of_topics_over_the_quota_are_refused_to_who_knows_the_error() {
     let (codes, wait) = create(&mut broker, 5, &[("d", 1)]);
     assert_eq!(codes, [0]);
     assert!(wait > 5_000, "{wait} ms");
+}
+
+#[test]
+fn topics_made_on_the_way_count_and_are_not_made_over_the_quota() {
+    let mut broker = start(1);
+    let mut client = broker.connect();
+    set(&mut client, &mut broker, "controller_mutation_rate", 1.0);
+    let mut ask = |broker: &mut SimBroker, names: &[&str], creates| {
+        let topics = names.iter().map(|name| MetadataRequestTopic {
+            name: Some(name),
+            ..MetadataRequestTopic::default()
+        });
+        let body = MetadataRequest {
+            topics: Some(topics.collect()),
+            allow_auto_topic_creation: creates,
+            ..MetadataRequest::default()
+        };
+        client.call(broker, ApiKey::Metadata, 12, &body, |r| {
+            let answer = decoded::<MetadataResponse<'_>>(r, 12);
+            let codes: Vec<i16> = answer.topics.iter().map(|topic| topic.error_code).collect();
+            (codes, answer.throttle_time_ms)
+        })
+    };
+    let unknown = ErrorCode::UnknownTopicOrPartition as i16;
+    // Eleven seconds' worth may be made at once, and one more is owed.
+    let names: Vec<String> = (0..14).map(|number| format!("made-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let expected: Vec<i16> = (0..14)
+        .map(|number| if number < 12 { 0 } else { unknown })
+        .collect();
+    assert_eq!(
+        ask(&mut broker, &names, true),
+        (expected, 0),
+        "and nobody is told to wait"
+    );
+    assert_eq!(ask(&mut broker, &["made-13"], true), (vec![unknown], 0));
+    broker.run_for(Duration::from_millis(1_100));
+    assert_eq!(ask(&mut broker, &["made-13"], false), (vec![unknown], 0));
+    assert_eq!(ask(&mut broker, &["made-13"], true), (vec![0], 0));
+}
+
+#[test]
+fn the_offsets_topic_is_counted_for_the_broker() {
+    for (whom, refused) in [
+        (("user", None), true),
+        (("client-id", None), false),
+        (("client-id", Some("1")), false),
+    ] {
+        let mut broker = start(1);
+        let mut client = broker.connect();
+        set_for(whom, &mut client, &mut broker, "controller_mutation_rate", 1.0);
+        assert_eq!(create(&mut client, &mut broker, 7, &[("a", 12)]).0, [0]);
+        let mut find = |broker: &mut SimBroker| {
+            let body = FindCoordinatorRequest {
+                key: "g",
+                ..FindCoordinatorRequest::default()
+            };
+            client.call(broker, ApiKey::FindCoordinator, 3, &body, |r| {
+                let answer = decoded::<FindCoordinatorResponse<'_>>(r, 3);
+                (answer.error_code, answer.throttle_time_ms)
+            })
+        };
+        let unavailable = ErrorCode::CoordinatorNotAvailable as i16;
+        let expected = if refused { unavailable } else { 0 };
+        assert_eq!(find(&mut broker), (expected, 0), "{whom:?}");
+        broker.run_for(Duration::from_millis(1_100));
+        assert_eq!(find(&mut broker), (0, 0), "{whom:?}");
+        // Its fifty partitions are owed by whom they are counted for.
+        let codes = create(&mut client, &mut broker, 7, &[("b", 1)]).0;
+        let exceeded = ErrorCode::ThrottlingQuotaExceeded as i16;
+        assert_eq!(codes, [if refused { exceeded } else { 0 }], "{whom:?}");
+    }
+}
+
+/// What becomes of topics of so many partitions, and the wait in milliseconds.
+fn create(
+    client: &mut Client,
+    broker: &mut SimBroker,
+    version: i16,
+    names: &[(&str, i32)],
+) -> (Vec<i16>, i32) {
+    let topics = names.iter().map(|(name, num_partitions)| CreatableTopic {
+        name,
+        num_partitions: *num_partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    });
+    let body = CreateTopicsRequest {
+        topics: topics.collect(),
+        ..CreateTopicsRequest::default()
+    };
+    client.call(broker, ApiKey::CreateTopics, version, &body, |r| {
+        let answer = decoded::<CreateTopicsResponse<'_>>(r, version);
+        let codes: Vec<i16> = answer.topics.iter().map(|topic| topic.error_code).collect();
+        (codes, answer.throttle_time_ms)
+    })
 }

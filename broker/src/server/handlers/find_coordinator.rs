@@ -31,7 +31,8 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     };
     let key_type = body.key_type;
     if key_type == GROUP && shard.offsets_topic().is_none() && !keys.is_empty() {
-        let create = Action::AutoCreate(vec![OFFSETS_TOPIC.to_owned()]);
+        let quota = shard.own_mutation_quota();
+        let create = Action::AutoCreate(vec![OFFSETS_TOPIC.to_owned()], quota);
         admin::start(shard, to, create, move |shard, to, _| {
             answer(shard, to, key_type, &keys);
         });

@@ -69,9 +69,14 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
     if missing.is_empty() {
         answer(shard, to, &asked);
     } else {
-        admin::start(shard, to, Action::AutoCreate(missing), move |shard, to, _| {
-            answer(shard, to, &asked)
-        });
+        // As in Kafka, whose brokers have topics made in their clients' names by a CreateTopics that is strict.
+        let quota = shard.mutation_quota(to.connection, true);
+        admin::start(
+            shard,
+            to,
+            Action::AutoCreate(missing, quota),
+            move |shard, to, _| answer(shard, to, &asked),
+        );
     }
     Ok(())
 }
