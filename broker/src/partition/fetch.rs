@@ -7,7 +7,7 @@ use millstream_machine::partition::fetch::{Divergence, FetchAsk, FetchError, Iso
 use millstream_machine::purgatory::{Mark, PartitionSlot, Release, WaitFor, Why};
 use millstream_protocol::error::ErrorCode;
 use millstream_protocol::record::batch::HEADER_LEN;
-use millstream_protocol::time::Instant;
+use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{LeaderEpoch, Offset};
 use millstream_ring::Slice;
 use millstream_storage::limits::COLD_PIECE_BYTES;
@@ -33,6 +33,8 @@ pub struct FetchTerms {
     pub deadline: Instant,
     /// Read committed.
     pub committed: bool,
+    /// The time that the reads take counts for the client.
+    pub timed: bool,
 }
 
 /// One partition's read.
@@ -72,6 +74,8 @@ pub struct FetchWork {
     round: u32,
     answers: Vec<FetchAnswer>,
     reading: usize,
+    /// What it took of this shard's time, where that counts.
+    spent: Duration,
 }
 
 impl FetchAnswer {
@@ -93,6 +97,7 @@ impl FetchAnswer {
 impl Shard {
     /// Reads partitions of this shard for a fetch of any shard.
     pub(crate) fn fetch_pieces(&mut self, origin: Origin, terms: FetchTerms, pieces: &[FetchPiece]) {
+        let began = self.clock_if(terms.timed);
         let mut left = terms.bytes_max;
         let mut pending = Vec::new();
         let mut answers = Vec::with_capacity(pieces.len());
@@ -111,16 +116,17 @@ impl Shard {
             }
             answers.push(answer);
         }
-        if pending.is_empty() {
-            self.deliver_fetched(origin, terms.round, answers);
-            return;
-        }
         let work = FetchWork {
             origin,
             round: terms.round,
             answers,
             reading: pending.len(),
+            spent: self.since(began),
         };
+        if pending.is_empty() {
+            self.deliver_fetched(work);
+            return;
+        }
         match self.calls.insert(Call::FetchWork(work)) {
             Ok(key) => {
                 for (read, index) in pending {
@@ -135,7 +141,7 @@ impl Shard {
                     self.reads.remove(read);
                     work.answers[index].postponed = true;
                 }
-                self.deliver_fetched(work.origin, work.round, work.answers);
+                self.deliver_fetched(work);
             }
             Err(_) => unreachable!("the table gives back what it was given"),
         }
@@ -228,13 +234,20 @@ impl Shard {
             let Some(Call::FetchWork(fetch)) = self.calls.remove(work) else {
                 return;
             };
-            self.deliver_fetched(fetch.origin, fetch.round, fetch.answers);
+            self.deliver_fetched(fetch);
         }
     }
 
-    fn deliver_fetched(&mut self, origin: Origin, round: u32, answers: Vec<FetchAnswer>) {
+    fn deliver_fetched(&mut self, work: FetchWork) {
+        let FetchWork {
+            origin,
+            round,
+            answers,
+            spent,
+            ..
+        } = work;
         if origin.shard == self.id {
-            self.fetched(origin.call, round, answers);
+            self.fetched(origin.call, round, answers, spent);
         } else {
             self.mail.send(
                 origin.shard,
@@ -242,6 +255,7 @@ impl Shard {
                     call: origin.call,
                     round,
                     answers,
+                    spent,
                 },
             );
         }

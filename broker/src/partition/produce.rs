@@ -9,7 +9,7 @@ use millstream_machine::partition::produce::{Acks, ProduceError, RecordError};
 use millstream_machine::partition::watermark::{Moved, Watermarks};
 use millstream_machine::purgatory::{Mark, Release, Released, WaitFor, Why};
 use millstream_protocol::error::ErrorCode;
-use millstream_protocol::time::Instant;
+use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{Offset, TimestampMs};
 use millstream_ring::Slice;
 use millstream_storage::{AppendError, LogId};
@@ -28,6 +28,8 @@ pub struct ProduceTerms {
     pub version: i16,
     /// When an acknowledgement that is still waiting becomes REQUEST_TIMED_OUT.
     pub deadline: Instant,
+    /// The time of another shard that owns partitions counts for the client.
+    pub timed: bool,
 }
 
 /// One partition's batch on its way to the owner.
@@ -70,6 +72,8 @@ pub struct ProduceWork {
     answers: Vec<ProduceAnswer>,
     /// By answer: the log and the last offset that must become durable.
     awaited: Vec<Option<Awaited>>,
+    /// What it took of this shard's time for a client of another, where that counts.
+    spent: Duration,
 }
 
 /// The log and the last offset that must become durable.
@@ -81,6 +85,7 @@ impl ProduceWork {
             origin,
             answers: Vec::with_capacity(pieces),
             awaited: Vec::with_capacity(pieces),
+            spent: Duration::ZERO,
         }
     }
 }
@@ -117,10 +122,12 @@ impl ProduceAnswer {
 impl Shard {
     /// Appends batches that another shard sent.
     pub(crate) fn produce_pieces(&mut self, origin: Origin, terms: ProduceTerms, pieces: Vec<ProducePiece>) {
+        let began = self.clock_if(terms.timed);
         let mut work = ProduceWork::new(origin, pieces.len());
         for piece in &pieces {
             self.append_piece(&mut work, &terms, piece.slot, piece.partition, &piece.records);
         }
+        work.spent = self.since(began);
         self.park_produce(work, &terms);
     }
 
@@ -219,7 +226,7 @@ impl Shard {
             }
         }
         if waits.is_empty() {
-            self.deliver_produced(work.origin, work.answers);
+            self.deliver_produced(work);
         } else {
             match self.calls.insert(Call::ProduceWork(work)) {
                 Ok(key) => {
@@ -238,7 +245,7 @@ impl Shard {
                     work.answers
                         .iter_mut()
                         .for_each(|answer| *answer = timed_out(answer.slot));
-                    self.deliver_produced(work.origin, work.answers);
+                    self.deliver_produced(work);
                 }
                 Err(_) => unreachable!("the table gives back what it was given"),
             }
@@ -265,18 +272,25 @@ impl Shard {
                 };
             }
         }
-        self.deliver_produced(work.origin, work.answers);
+        self.deliver_produced(work);
     }
 
-    fn deliver_produced(&mut self, origin: Origin, answers: Vec<ProduceAnswer>) {
+    fn deliver_produced(&mut self, work: ProduceWork) {
+        let ProduceWork {
+            origin,
+            answers,
+            spent,
+            ..
+        } = work;
         if origin.shard == self.id {
-            self.produced(origin.call, answers);
+            self.produced(origin.call, answers, spent);
         } else {
             self.mail.send(
                 origin.shard,
                 PeerMessage::Produced {
                     call: origin.call,
                     answers,
+                    spent,
                 },
             );
         }

@@ -4,6 +4,7 @@ use millstream_protocol::api::ApiSpec;
 use millstream_protocol::error::EncodeError;
 use millstream_protocol::header::encode_response_header;
 use millstream_protocol::message::Encode;
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::CorrelationId;
 use millstream_ring::Slice;
 
@@ -26,7 +27,7 @@ pub struct ReplyTo {
 impl Shard {
     /// Answers a request.
     pub fn reply(&mut self, to: ReplyTo, body: &impl Encode) {
-        let wait = std::mem::take(&mut self.controllers_wait).max(self.charge_request(to));
+        let wait = std::mem::take(&mut self.controllers_wait).max(self.charge_request(to, Duration::ZERO));
         match self.mute(to.connection, wait) {
             0 => self.reply_as_it_is(to, body, Vec::new()),
             throttle_time_ms => {
@@ -61,7 +62,7 @@ impl Shard {
 
     /// Ends a request that gets no answer; `close` where the connection must end after the earlier replies.
     pub fn finish_silently(&mut self, to: ReplyTo, close: bool) {
-        let wait = self.charge_request(to);
+        let wait = self.charge_request(to, Duration::ZERO);
         self.mute(to.connection, wait);
         let Some(connection) = self.connections.get_mut(to.connection) else {
             return;

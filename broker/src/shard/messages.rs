@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use millstream_log::PartitionKey;
 use millstream_machine::group::GroupRequest;
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::Offset;
 use millstream_ring::{DetachedSocket, Slice};
 
@@ -37,19 +38,24 @@ pub enum PeerMessage {
         terms: ProduceTerms,
         pieces: Vec<ProducePiece>,
     },
-    /// Their outcome.
-    Produced { call: Key, answers: Vec<ProduceAnswer> },
+    /// Their outcome, and what it took of the sender's time where that counts.
+    Produced {
+        call: Key,
+        answers: Vec<ProduceAnswer>,
+        spent: Duration,
+    },
     /// Reads of partitions of the receiver.
     Fetch {
         call: Key,
         terms: FetchTerms,
         pieces: Vec<FetchPiece>,
     },
-    /// What they gave; `round` as in the request.
+    /// What they gave, `round` as in the request, and what it took of the sender's time where that counts.
     Fetched {
         call: Key,
         round: u32,
         answers: Vec<FetchAnswer>,
+        spent: Duration,
     },
     /// Tell when one of these partitions has records beyond the offset.
     Watch {

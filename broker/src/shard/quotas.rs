@@ -2,7 +2,7 @@
 //! not listened to for a while.
 //!
 //! The time of a request is that of its handling on the shard of its connection, up to the answer where that follows
-//! at once.
+//! at once, and that of the owners of partitions for writing and reading, which comes with what they answer.
 //!
 //! Invariants: nothing is counted, no clock read and no lock taken, for a client without a quota. Whom nobody has room
 //! to count for shares one count with the others of that kind.
@@ -126,7 +126,7 @@ impl Shard {
 
     /// From here on the time is this request's, as far as that could matter.
     pub(crate) fn begin_timing(&mut self, to: ReplyTo) {
-        if self.quota_of(to.connection, QuotaKind::Request).is_some() {
+        if self.is_timed(to.connection) {
             self.timed = Some(Timed {
                 connection: to.connection,
                 request: to.request,
@@ -143,8 +143,26 @@ impl Shard {
         }
     }
 
-    /// Counts the time that a request took until now; how long its client has to wait.
-    pub(crate) fn charge_request(&mut self, to: ReplyTo) -> Duration {
+    /// Whether the time of a connection's requests counts.
+    pub(crate) fn is_timed(&self, connection: Key) -> bool {
+        self.quota_of(connection, QuotaKind::Request).is_some()
+    }
+
+    /// The clock, where somebody's time counts.
+    pub(crate) fn clock_if(&self, timed: bool) -> Option<Instant> {
+        timed.then(|| (self.options.clock)())
+    }
+
+    /// The time since the clock was read, if it was.
+    pub(crate) fn since(&self, began: Option<Instant>) -> Duration {
+        began.map_or(Duration::ZERO, |began| {
+            (self.options.clock)().saturating_since(began)
+        })
+    }
+
+    /// Counts the time that a request took until now, `elsewhere` or in pieces that were not counted before; how long
+    /// its client has to wait.
+    pub(crate) fn charge_request(&mut self, to: ReplyTo, elsewhere: Duration) -> Duration {
         if self.image.quotas().is_empty() {
             return Duration::ZERO;
         }
@@ -156,7 +174,7 @@ impl Shard {
             // It was answered later: its time is counted already.
             _ => Duration::ZERO,
         };
-        self.charge_time(to.connection, spent)
+        self.charge_time(to.connection, spent + elsewhere)
     }
 
     fn charge_time(&mut self, connection: Key, spent: Duration) -> Duration {

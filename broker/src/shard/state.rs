@@ -95,7 +95,7 @@ pub struct Shard {
     /// Connections that are not listened to, by when they are again; each may be there several times.
     pub(super) muted: BTreeSet<(Instant, u64)>,
     /// The request in hand, where its time counts.
-    pub(super) timed: Option<Timed>,
+    pub(crate) timed: Option<Timed>,
     /// How long the client of the next answer has to wait for reasons of the controller.
     pub(crate) controllers_wait: Duration,
     pub(super) next_sweep: Instant,
@@ -300,9 +300,14 @@ impl Shard {
                 listener,
             } => self.adopt_from(ring, socket, peer, listener),
             PeerMessage::Produce { call, terms, pieces } => self.produce_pieces(origin(call), terms, pieces),
-            PeerMessage::Produced { call, answers } => self.produced(call, answers),
+            PeerMessage::Produced { call, answers, spent } => self.produced(call, answers, spent),
             PeerMessage::Fetch { call, terms, pieces } => self.fetch_pieces(origin(call), terms, &pieces),
-            PeerMessage::Fetched { call, round, answers } => self.fetched(call, round, answers),
+            PeerMessage::Fetched {
+                call,
+                round,
+                answers,
+                spent,
+            } => self.fetched(call, round, answers, spent),
             PeerMessage::Watch { call, terms, above } => self.watch_for(origin(call), terms, &above),
             PeerMessage::Woken { call, round } => self.fetch_again(call, round),
             PeerMessage::Query {

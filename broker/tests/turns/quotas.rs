@@ -1,6 +1,7 @@
 //! Quotas on the shard's turn: whose time is used up is told so with every answer and waits; what is put off.
 
 use std::cell::Cell;
+use std::iter;
 
 use millstream_protocol::message::Float64;
 use millstream_protocol::message::alter_client_quotas::{
@@ -9,6 +10,7 @@ use millstream_protocol::message::alter_client_quotas::{
 use millstream_protocol::message::fetch::FetchResponse;
 use millstream_protocol::message::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use millstream_protocol::message::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+use millstream_protocol::message::produce::ProduceResponse;
 use millstream_protocol::time::Instant;
 
 use super::*;
@@ -98,6 +100,47 @@ fn whose_time_is_used_up_is_told_and_waits() {
     );
     broker.run_for(Duration::from_secs(20));
     assert_eq!(metadata(&mut client, &mut broker), 0, "it is forgotten in time");
+}
+
+#[test]
+fn the_time_of_a_partitions_owner_counts() {
+    let mut owners = Vec::new();
+    for partition in 0..4 {
+        let mut broker = start(2);
+        let mut client = broker.connect();
+        set(&mut client, &mut broker, "request_percentage", 1.0);
+        let forwarded = |broker: &SimBroker| -> u64 {
+            let shards = broker.shards.iter();
+            shards.map(|it| it.shard.counters.forwarded).sum()
+        };
+        let before = forwarded(&broker);
+        let batches = [(partition, batch(&["v"]))];
+        let write = produce("t", &batches, -1);
+        let written = until_told(|| {
+            client.call(&mut broker, ApiKey::Produce, PRODUCE, &write, |r| {
+                decoded::<ProduceResponse<'_>>(r, PRODUCE).throttle_time_ms
+            })
+        });
+        let is_remote = forwarded(&broker) > before;
+        // A hundredth of a second on the shard that is asked, and another one on the partition's own.
+        assert_eq!(written, if is_remote { 5 } else { 10 }, "partition {partition}");
+        broker.run_for(Duration::from_secs(20));
+        let read = fetch("t", &[(partition, 0)], Duration::ZERO, 1);
+        let read = until_told(|| {
+            client.call(&mut broker, ApiKey::Fetch, FETCH, &read, |r| {
+                decoded::<FetchResponse<'_>>(r, FETCH).throttle_time_ms
+            })
+        });
+        // Where it is answered at once, what follows the answer is another hundredth.
+        assert_eq!(read, 5, "partition {partition}");
+        owners.push(is_remote);
+    }
+    assert!(owners.contains(&true) && owners.contains(&false));
+}
+
+/// How many are asked without being told to wait.
+fn until_told(ask: impl FnMut() -> i32) -> usize {
+    iter::repeat_with(ask).take_while(|told| *told == 0).count()
 }
 
 #[test]

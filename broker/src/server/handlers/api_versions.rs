@@ -5,6 +5,7 @@ use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use millstream_protocol::primitive::Reader;
+use millstream_protocol::time::Duration;
 
 use super::features;
 use crate::server::dispatch::{self, Request};
@@ -29,7 +30,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         min_version: spec.advertised_min,
         max_version: spec.max,
     });
-    let wait = shard.charge_request(request.to);
+    let wait = shard.charge_request(request.to, Duration::ZERO);
     let mut answer = ApiVersionsResponse {
         error_code: error as i16,
         throttle_time_ms: shard.mute(request.to.connection, wait),

@@ -48,6 +48,10 @@ pub struct FetchCall {
     reserved: usize,
     /// There was no memory for records in this round.
     starved: bool,
+    /// The client's time counts.
+    timed: bool,
+    /// What counts of it beside the time of the request's own handling: other shards', and that of later rounds.
+    spent: Duration,
 }
 
 /// One partition asked for.
@@ -213,6 +217,8 @@ impl FetchCall {
             room: 0,
             reserved: 0,
             starved: false,
+            timed: shard.is_timed(to.connection),
+            spent: Duration::ZERO,
         }
     }
 
@@ -230,6 +236,7 @@ impl FetchCall {
             bytes_max,
             deadline: self.deadline,
             committed: self.committed,
+            timed: self.timed,
         }
     }
 
@@ -315,22 +322,25 @@ impl Shard {
             }
         }
         if let Some(pieces) = local {
+            // While the request is in hand its time is measured already.
+            let timed = terms.timed && self.timed.is_none();
             self.fetch_pieces(
                 Origin {
                     shard: self.id,
                     call: key,
                 },
-                terms,
+                FetchTerms { timed, ..terms },
                 &pieces,
             );
         }
     }
 
     /// One owner's part of a round is there.
-    pub(crate) fn fetched(&mut self, key: Key, round: u32, answers: Vec<FetchAnswer>) {
+    pub(crate) fn fetched(&mut self, key: Key, round: u32, answers: Vec<FetchAnswer>, spent: Duration) {
         let Some(Call::Fetch(call)) = self.calls.get_mut(key) else {
             return;
         };
+        call.spent = call.spent + spent;
         if call.round != round {
             return;
         }

@@ -40,6 +40,8 @@ pub struct ProduceCall {
     charged: usize,
     /// How long the client has to wait for what it wrote.
     wait: Duration,
+    /// The time of other shards that counts for the client.
+    spent: Duration,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         acks,
         version: to.version,
         deadline: shard.now.monotonic + timeout,
+        timed: shard.is_timed(to.connection),
     };
     let mut call = ProduceCall::new(to, acks, body.topic_data.len());
     call.wait = shard.charge_produce(to, request.frame.len());
@@ -232,7 +235,7 @@ fn start(
 
 impl Shard {
     /// One shard's part of a produce request is answered.
-    pub(crate) fn produced(&mut self, key: Key, answers: Vec<ProduceAnswer>) {
+    pub(crate) fn produced(&mut self, key: Key, answers: Vec<ProduceAnswer>, spent: Duration) {
         let Some(Call::Produce(call)) = self.calls.get_mut(key) else {
             return;
         };
@@ -240,6 +243,7 @@ impl Shard {
             let slot = answer.slot;
             call.answers[slot] = answer;
         }
+        call.spent = call.spent + spent;
         call.outstanding -= 1;
         if call.outstanding == 0 {
             let Some(Call::Produce(call)) = self.calls.remove(key) else {
@@ -265,6 +269,7 @@ impl ProduceCall {
             outstanding: 0,
             charged: 0,
             wait: Duration::ZERO,
+            spent: Duration::ZERO,
         }
     }
 
@@ -281,7 +286,7 @@ impl ProduceCall {
 }
 
 fn answer(shard: &mut Shard, call: &ProduceCall) {
-    let wait = call.wait.max(shard.charge_request(call.to));
+    let wait = call.wait.max(shard.charge_request(call.to, call.spent));
     let throttle_time_ms = shard.mute(call.to.connection, wait);
     if call.acks == Acks::None {
         let failed = call.answers.iter().any(|answer| answer.error != ErrorCode::None);

@@ -23,13 +23,14 @@ pub fn respond(shard: &mut Shard, call: FetchCall) {
         room: bytes_max,
         session,
         committed,
+        spent,
         ..
     } = call;
     if let Some(connection) = shard.connections.get_mut(to.connection) {
         connection.waiting_call = None;
     }
     let bytes = trim(&targets, &mut answers, bytes_max);
-    let time = shard.charge_request(to);
+    let time = shard.charge_request(to, spent);
     let PutOff { wait, is_put_off } = shard.charge_fetch(to, bytes, time);
     let throttle_time_ms = shard.mute(to.connection, wait);
     if is_put_off {
