@@ -1,6 +1,7 @@
 //! Quotas as a client feels them: it is told to wait, and is not listened to meanwhile, on whatever core; they outlive
 //! the broker.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use millstream_protocol::message::Float64;
@@ -52,6 +53,34 @@ fn who_reads_too_much_waits() {
 }
 
 #[test]
+fn connections_over_the_rate_of_their_address_are_closed_on_every_core() {
+    let broker = Broker::start(&["--cores", "2"]);
+    let mut admin = Connection::open(broker.address()).expect("a connection");
+    let rate = "connection_creation_rate";
+    set_for("ip", &mut admin, rate, Some(1.0));
+    let connect = || Connection::open(broker.address()).expect("a connection");
+    let is_heard = |connection: &mut Connection| {
+        let answer = connection.call(&DescribeClientQuotasRequest::default(), 1);
+        let closed = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+        assert!(
+            answer
+                .as_ref()
+                .err()
+                .is_none_or(|error| closed.contains(&error.kind()))
+        );
+        answer.is_ok()
+    };
+    // Ten seconds' worth, which the shards have between them.
+    let mut open: Vec<_> = (0..10).map(|_| connect()).collect();
+    assert!(open.iter_mut().all(is_heard));
+    let mut many: Vec<_> = (0..3).map(|_| connect()).collect();
+    assert!(!many.iter_mut().any(is_heard));
+    assert!(open.iter_mut().all(is_heard));
+    set_for("ip", &mut admin, rate, None);
+    assert!(is_heard(&mut connect()));
+}
+
+#[test]
 fn quotas_outlive_the_broker() {
     let mut broker = Broker::start(&["--cores", "1"]);
     let mut client = Connection::open(broker.address()).expect("a connection");
@@ -68,10 +97,14 @@ fn quotas_outlive_the_broker() {
 
 /// For every client that has none by name.
 fn set(connection: &mut Connection, key: &str, value: Option<f64>) {
+    set_for("client-id", connection, key, value);
+}
+
+fn set_for(entity_type: &str, connection: &mut Connection, key: &str, value: Option<f64>) {
     let request = AlterClientQuotasRequest {
         entries: vec![EntryData {
             entity: vec![EntityData {
-                entity_type: "client-id",
+                entity_type,
                 entity_name: None,
             }],
             ops: vec![OpData {

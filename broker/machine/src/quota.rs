@@ -8,7 +8,9 @@ pub mod entity;
 pub mod mutations;
 pub mod window;
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
+use core::net::IpAddr;
 
 use rpds::RedBlackTreeMapSync;
 
@@ -29,6 +31,8 @@ pub enum QuotaKind {
     Request,
     /// Partitions created and deleted.
     ControllerMutation,
+    /// Connections of an address.
+    Connection,
 }
 
 /// All quotas, by whom they are for and by their name. Cheap to clone.
@@ -55,6 +59,7 @@ impl QuotaKind {
             QuotaKind::Fetch => "consumer_byte_rate",
             QuotaKind::Request => "request_percentage",
             QuotaKind::ControllerMutation => "controller_mutation_rate",
+            QuotaKind::Connection => "connection_creation_rate",
         }
     }
 }
@@ -131,6 +136,21 @@ impl Quotas {
         })
     }
 
+    /// What holds for connections of an address, and for whom they are counted together: its own quota, or the one of
+    /// those that have none. Whom a host's name stands for nobody knows here.
+    pub fn of_address(&self, address: IpAddr) -> Option<(QuotaEntity, Rate)> {
+        let of = |name| QuotaEntity {
+            ip: Some(name),
+            ..QuotaEntity::default()
+        };
+        let own = of(Name::Is(address.to_canonical().to_string().into()));
+        let key = QuotaKind::Connection.key();
+        let rate = self
+            .get(&own, key)
+            .or_else(|| self.get(&of(Name::Default), key))?;
+        Some((own, rate))
+    }
+
     /// Bytes of names, and of the places that they take.
     pub fn metadata_bytes(&self) -> u64 {
         let each = self.by_entity.iter().map(|(entity, values)| {
@@ -190,5 +210,25 @@ mod tests {
             quotas.set(set, QuotaKind::Produce.key(), None);
         }
         assert!(quotas.is_empty());
+    }
+
+    #[test]
+    fn an_address_has_its_own_quota_or_the_default() {
+        let mut quotas = Quotas::default();
+        let ip = |name: Name| QuotaEntity {
+            ip: Some(name),
+            ..QuotaEntity::default()
+        };
+        let own = |address: &str| ip(Name::Is(address.into()));
+        let mut set = |entity: &QuotaEntity, rate| {
+            let rate = Rate::new(rate);
+            quotas.set(entity, QuotaKind::Connection.key(), Some(rate));
+            let found = |address: &str| quotas.of_address(address.parse().unwrap());
+            (found("10.0.0.1"), found("::ffff:10.0.0.1"), found("::2"))
+        };
+        let known = Some((own("10.0.0.1"), Rate::new(5.0)));
+        assert_eq!(set(&own("10.0.0.1"), 5.0), (known.clone(), known.clone(), None));
+        let other = Some((own("::2"), Rate::new(7.0)));
+        assert_eq!(set(&ip(Name::Default), 7.0), (known.clone(), known, other));
     }
 }

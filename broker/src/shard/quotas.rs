@@ -8,6 +8,7 @@
 //! to count for shares one count with the others of that kind.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use millstream_machine::quota::entity::QuotaEntity;
 use millstream_machine::quota::mutations::MutationQuota;
@@ -124,6 +125,33 @@ impl Shard {
         })
     }
 
+    /// Counts a connection of an address; where there are too many it is not counted, and this is how long to keep it
+    /// until it is closed: so long its client does not come again at once.
+    pub(super) fn charge_connection(&self, address: IpAddr) -> Duration {
+        let quotas = self.image.quotas();
+        if quotas.is_empty() {
+            return Duration::ZERO;
+        }
+        let Some((of, quota)) = quotas.of_address(address) else {
+            return Duration::ZERO;
+        };
+        let now = self.now.monotonic;
+        let wait = self.table.with_quotas(|windows| {
+            windows
+                .of(QuotaKind::Connection, of, now)
+                .add_or_refuse(1.0, quota, now)
+        });
+        wait.min(AT_ONCE_MAX)
+    }
+
+    /// Hears nothing of a connection, and closes it after a while.
+    pub(super) fn end_later(&mut self, connection: Key, wait: Duration) {
+        if let Some(open) = self.connections.get_mut(connection) {
+            open.is_one_too_many = true;
+            self.mute(connection, wait.max(TOLD_MIN));
+        }
+    }
+
     /// From here on the time is this request's, as far as that could matter.
     pub(crate) fn begin_timing(&mut self, to: ReplyTo) {
         if self.is_timed(to.connection) {
@@ -188,7 +216,7 @@ impl Shard {
                 .of(QuotaKind::Request, client, now)
                 .add(percents, quota, now)
         });
-        wait.min(REQUEST_WAIT_MAX)
+        wait.min(AT_ONCE_MAX)
     }
 
     /// Listens no more to a connection for a while: so many milliseconds, which its client is told.
@@ -213,14 +241,18 @@ impl Shard {
         quotas.of_client(kind, ANONYMOUS, &open.client_id)
     }
 
-    /// Listens again to those who have waited long enough.
+    /// Listens again to those who have waited long enough, and ends those who waited for that.
     pub(super) fn unmute_connections(&mut self) {
         while let Some((until, connection)) = self.muted.first().copied() {
             if until > self.now.monotonic {
                 break;
             }
             self.muted.pop_first();
-            self.mark_ready(Key::from_bits(connection));
+            let key = Key::from_bits(connection);
+            match self.connections.get(key).is_some_and(|it| it.is_one_too_many) {
+                true => self.abort(key),
+                false => self.mark_ready(key),
+            }
         }
     }
 }
@@ -229,8 +261,10 @@ impl Shard {
 const ANONYMOUS: &str = "ANONYMOUS";
 /// A nanosecond of each second, in percents of a thread.
 const PERCENTS_PER_NANO: f64 = 100.0 / 1e9;
-/// Nobody waits longer at once for the time that he used: Kafka's window.
-const REQUEST_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Nobody waits longer at once for the time that he used, or for the end of a connection: Kafka's window.
+const AT_ONCE_MAX: Duration = Duration::from_secs(1);
+/// What is less counts as nothing.
+const TOLD_MIN: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

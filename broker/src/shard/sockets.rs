@@ -59,10 +59,24 @@ impl Shard {
             ring.submit(Tag::Discard.token(), Op::CloseSocket { socket });
             return;
         }
-        let shard = self.table.emptiest();
+        let wait = self.charge_connection(peer.ip());
+        // One that only waits for its end does so where it came.
+        let shard = match wait.is_zero() {
+            true => self.table.emptiest(),
+            false => self.id,
+        };
         self.table.connection_opened(shard);
         if shard == self.id {
-            self.adopt(ring, socket, peer, listener);
+            let adopted = self.adopt(ring, socket, peer, listener);
+            if let Some(key) = adopted
+                && !wait.is_zero()
+            {
+                self.counters.connections_refused += 1;
+                self.complain(format_args!(
+                    "refused a connection from {peer}: there are more than its connection_creation_rate allows"
+                ));
+                self.end_later(key, wait);
+            }
         } else {
             let socket = ring.detach_socket(socket);
             self.mail.send(
@@ -83,7 +97,7 @@ impl Shard {
         socket: SocketId,
         peer: SocketAddr,
         listener: usize,
-    ) {
+    ) -> Option<Key> {
         // Told to clients where nothing else is advertised; the listener's own address if it is gone already.
         let local = ring
             .local_addr(socket)
@@ -94,10 +108,11 @@ impl Shard {
         let Ok(key) = self.connections.insert(connection) else {
             self.table.connection_closed(self.id, peer.ip());
             ring.submit(Tag::Discard.token(), Op::CloseSocket { socket });
-            return;
+            return None;
         };
         self.counters.connections_opened += 1;
         self.mark_dirty(key);
+        Some(key)
     }
 
     pub(super) fn received(&mut self, key: Key, result: Result<Done, IoError>) {

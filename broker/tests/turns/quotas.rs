@@ -278,6 +278,49 @@ fn the_offsets_topic_is_counted_for_the_broker() {
     }
 }
 
+#[test]
+fn connections_over_the_rate_are_not_heard_and_closed_after_a_while() {
+    let mut broker = start(2);
+    let mut client = broker.connect();
+    let here = ("ip", Some("127.0.0.1"));
+    set_for(here, &mut client, &mut broker, "connection_creation_rate", 1.0);
+    let mut open = Vec::new();
+    for _ in 0..10 {
+        let mut other = broker.connect();
+        assert_eq!(metadata(&mut other, &mut broker), 0);
+        open.push(other);
+    }
+    let asked = broker.world.now();
+    let received = |broker: &SimBroker| -> u64 {
+        let shards = broker.shards.iter();
+        shards.map(|it| it.shard.counters.bytes_in).sum()
+    };
+    let before = received(&broker);
+    let body = MetadataRequest::default();
+    let mut many: Vec<Client> = (0..3).map(|_| broker.connect()).collect();
+    for one in &mut many {
+        one.send(&mut broker, ApiKey::Metadata, 12, &body);
+    }
+    broker.run_for(Duration::from_millis(900));
+    for one in &mut many {
+        assert!(one.poll().is_none() && !one.ended, "it waits");
+    }
+    assert_eq!(received(&broker), before);
+    broker.run_until(Duration::from_millis(200), |_| {
+        many.iter_mut().all(|one| {
+            assert!(one.poll().is_none(), "it is not heard");
+            one.ended
+        })
+    });
+    let waited = broker.world.now().saturating_sub(asked);
+    assert!(waited >= Duration::from_millis(990), "{waited:?}");
+    assert_eq!(metadata(&mut client, &mut broker), 0, "others are heard");
+    // Those that were refused do not count.
+    broker.run_for(Duration::from_millis(10_100));
+    let mut other = broker.connect();
+    assert_eq!(metadata(&mut other, &mut broker), 0);
+}
+
 /// What becomes of topics of so many partitions, and the wait in milliseconds.
 fn create(
     client: &mut Client,

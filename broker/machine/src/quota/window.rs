@@ -39,6 +39,15 @@ impl Window {
         wait
     }
 
+    /// As [`Window::add`], but what would have to wait is refused, and not noted.
+    pub fn add_or_refuse(&mut self, amount: f64, quota: Rate, now: Instant) -> Duration {
+        let wait = self.wait(amount, quota, now);
+        if wait.is_zero() {
+            self.note(amount, now);
+        }
+        wait
+    }
+
     /// How long to wait after another use of so much.
     fn wait(&mut self, amount: f64, quota: Rate, now: Instant) -> Duration {
         while self
@@ -164,6 +173,20 @@ mod tests {
             "it would never fit"
         );
         assert_eq!(ask(1.0, 0, 40_000), put_off(40_001, true));
+    }
+
+    #[test]
+    fn what_is_refused_is_not_counted_and_nothing_may_be_allowed() {
+        let mut window = Window::default();
+        let mut ask = |rate, millis| window.add_or_refuse(1.0, Rate::new(rate), at(millis));
+        for _ in 0..20 {
+            assert_eq!(ask(2.0, 0), Duration::ZERO);
+        }
+        for _ in 0..20 {
+            assert_eq!(ask(2.0, 0), Duration::from_millis(500));
+        }
+        assert_eq!(ask(2.0, 11_000), Duration::ZERO);
+        assert_eq!(ask(0.0, 30_000), WAIT_MAX);
     }
 
     #[test]

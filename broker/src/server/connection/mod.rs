@@ -70,6 +70,8 @@ pub struct Connection {
     pub software: Option<Box<ClientSoftware>>,
     /// No request is taken before: the client used more than it may.
     pub muted_until: Option<Instant>,
+    /// Its address made more than it may: nothing is received, and it ends when it is not muted any more.
+    pub is_one_too_many: bool,
     /// When it last did something.
     last_active: Instant,
     /// Sweeps in a row that found a frame begun, while we would take more of it, and no whole one since.
@@ -149,6 +151,7 @@ impl Connection {
             client_id: Arc::default(),
             software: None,
             muted_until: None,
+            is_one_too_many: false,
             last_active: now,
             frame_sweeps: 0,
             send_sweeps: 0,
@@ -223,7 +226,8 @@ impl Connection {
 
     /// What to receive now; nothing while a receive is in flight or no request would be taken.
     pub fn want(&mut self) -> Want {
-        if self.phase != Phase::Open || self.receiving || self.held.is_some() && self.read.held_bytes() > 0 {
+        let is_full = self.held.is_some() && self.read.held_bytes() > 0;
+        if self.phase != Phase::Open || self.receiving || is_full || self.is_one_too_many {
             return Want::Nothing;
         }
         self.read.want()
