@@ -180,9 +180,10 @@ impl SegmentFiles {
             self.make_failed(segment, error, events);
         }
         let file = self.file(segment);
-        file.wants_open = false;
-        // Space in it is asked for again by whoever needs it, unless that one is told that there will be none.
-        if file.wanted_end > file.reserved_end {
+        let wanted_open = std::mem::take(&mut file.wants_open);
+        // Space in it is asked for again by whoever needs it, and so is a descriptor, unless that one is told that
+        // there will be none.
+        if wanted_open || file.wanted_end > file.reserved_end {
             (file.wanted_end, file.hoped_end) = (file.reserved_end, file.reserved_end);
             events.push(FileEvent::MakeFailed { segment, error });
         }

@@ -1,6 +1,8 @@
 //! Devices that fail, disks that fill up, files that are damaged, directories that belong to somebody else.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use millstream_log::{LogConfig, SegmentHeader, layout};
@@ -264,6 +266,45 @@ fn a_file_that_is_another_segments_is_neither_served_nor_written_to() {
         strange,
         "nothing is written over"
     );
+}
+
+#[test]
+fn a_file_whose_header_cannot_be_read_is_not_opened_again_and_again() {
+    let world = world();
+    let mut options = small_options();
+    options.open_segments_max = 2;
+    let mut host = Host::open(world.ring(), Path::new(DIR), &options, 1).unwrap();
+    let logs: Vec<_> = (0..4).map(|partition| host.create(partition)).collect();
+    for log in &logs {
+        host.append_patiently(*log, &batch(&[&[1; 100_000]]));
+        host.flush(*log);
+    }
+    (0..100).for_each(|_| host.turn(Duration::from_millis(1)));
+    // The first one's file has space for more, and is not open any more.
+    let image = world.image();
+    let begins_as = |path: &PathBuf| {
+        SegmentHeader::decode(&image.read(path).unwrap())
+            .unwrap()
+            .partition
+    };
+    let victim = segments(&image)
+        .into_iter()
+        .find(|path| begins_as(path) == key(0))
+        .unwrap();
+    let reads = Rc::new(Cell::new(0));
+    let count = Rc::clone(&reads);
+    world.fail_when(move |op| {
+        let is_header = op.kind == OpKind::Read && op.path == victim && op.at == 0;
+        count.set(count.get() + u32::from(is_header));
+        is_header.then_some(IoError::new(EIO))
+    });
+    host.append(logs[0], &batch(&[&[2; 40_000]])).unwrap();
+    (0..100).for_each(|_| host.turn(Duration::from_millis(1)));
+    assert_eq!(reads.get(), 1, "looks at the header");
+    assert_eq!(host.append(logs[0], &batch(&[b"more"])), Err(AppendError::Fenced));
+    host.append(logs[1], &batch(&[b"goes on"])).unwrap();
+    host.flush(logs[1]);
+    assert_eq!(host.read_all(logs[1], 0, 1 << 20).unwrap().len(), 2);
 }
 
 #[test]
