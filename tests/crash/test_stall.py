@@ -7,7 +7,7 @@ import time
 from broker import make_topic
 from conftest import after_power_returns, cluster_info, unwell
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 from disks import Device, Disk, insist, run
 from load import PARTITIONS, Load
 
@@ -42,6 +42,30 @@ def test_a_device_that_hangs_for_ten_seconds_delays_and_breaks_nothing(scratch, 
     for part in (b"ERROR", b"fenced"):
         assert part not in broker.said()
     after_power_returns(broker, device)
+    load.check()
+
+
+def test_a_device_that_hangs_while_topics_are_made_stops_no_shard(scratch, mounted):
+    """What a topic's making syncs is in the file system's journal, and ext4 begins no write while that is written."""
+    device = Device(scratch)
+    broker = mounted(device)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    make_topic(admin)
+    load = Load(broker, "hangs")
+    load.wait_for(300)
+    for number in range(10):
+        (creation,) = admin.create_topics([NewTopic(f"in-between-{number}", PARTITIONS)]).values()
+        # Some of them before it is durable, some after.
+        time.sleep(number * 0.002)
+        device.hang()
+        begun = time.monotonic()
+        time.sleep(0.5)
+        told = [cluster_info(broker) for _ in range(3)]
+        assert len(told) == 3 and time.monotonic() - begun < 5, f"a shard stood still, the {number}th time"
+        device.go_on()
+        creation.result(timeout=20)
+        load.wait_for(50)
+    load.finish()
     load.check()
 
 

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use millstream_ring::Commit;
+
 /// One directory. Names are those of files in it.
 pub trait MetadataDisk {
     /// The names of all files, in any order.
@@ -19,11 +21,12 @@ pub trait MetadataDisk {
     /// Makes a file of these bytes, over whatever had the name. Durable, save for the name itself.
     fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Writes `bytes` from `at` on, which is the file's end; durable.
-    fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes `bytes` from `at` on, which is the file's end. They are durable after [`MetadataDisk::sync`]; of a write
+    /// that fails some may be there.
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// As [`MetadataDisk::append`], but the bytes are durable at some later time, or never.
-    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes durable what was written to a file. What a failed sync has not made durable, no later one does.
+    fn sync(&mut self, name: &str) -> io::Result<()>;
 
     /// Cuts a file to `len` bytes; durable.
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
@@ -84,21 +87,22 @@ impl MetadataDisk for HostDirectory {
     fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.open = None;
         let file = File::create(self.path.join(name))?;
+        let _commit = Commit::begin();
         file.write_all_at(bytes, 0)?;
         file.sync_all()
     }
 
-    fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = self.writable(name)?;
-        file.write_all_at(bytes, at)?;
-        file.sync_data()
-    }
-
-    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.writable(name)?.write_all_at(bytes, at)
     }
 
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let _commit = Commit::begin();
+        self.writable(name)?.sync_data()
+    }
+
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        let _commit = Commit::begin();
         let file = self.writable(name)?;
         file.set_len(len)?;
         file.sync_all()
@@ -114,6 +118,7 @@ impl MetadataDisk for HostDirectory {
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
+        let _commit = Commit::begin();
         File::open(&self.path)?.sync_all()
     }
 }

@@ -15,6 +15,7 @@
 //!   one owner ([`AlignedBuf`], [`RecvBuf`], a `Vec`).
 
 mod buffer;
+mod commit;
 mod error;
 pub mod limits;
 #[cfg(all(loom, test))]
@@ -30,6 +31,7 @@ pub mod uring;
 mod waker;
 
 pub use buffer::{AlignedBuf, AppendBuf, BLOCK, RecvBuf, Slice};
+pub use commit::Commit;
 pub use error::{IoError, IoErrorKind};
 pub use op::{
     AllocateMode, Completion, DetachedFile, DetachedSocket, DiskSpace, Done, Entry, FileId, Op, OpenOptions,

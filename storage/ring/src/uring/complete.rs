@@ -91,12 +91,14 @@ impl UringRing {
                 self.release_file(file);
                 check(result).map(|n| Done::Read { buf, n })
             }
-            Work::Write { file, slices, vector } => {
+            Work::Write {
+                file, slices, vector, ..
+            } => {
                 self.vectors.put_back(vector);
                 self.release_file(file);
                 check(result).map(|n| Done::Written { n, slices })
             }
-            Work::Datasync { file } => {
+            Work::Datasync { file, .. } => {
                 self.release_file(file);
                 check(result).map(|_| Done::Synced)
             }
@@ -176,7 +178,7 @@ impl UringRing {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let size = descriptors::file_size(fd.as_raw_fd())?;
         descriptors::leave_access_time(fd.as_raw_fd());
-        let file = self.insert_file(File::new(fd, options.direct));
+        let file = self.insert_file(File::new(fd, options.direct, size));
         Ok(Done::Opened { file, size })
     }
 
@@ -208,6 +210,10 @@ impl UringRing {
         if error.is_none() && *zeroed && *at < *end && !stopping {
             let (at, len) = (*at, (*end - *at).min(ZEROES as u64) as usize);
             return self.push_zeroes(key, file, at, len);
+        }
+        if *zeroed {
+            let (file, at) = (self.files.at(file), *at);
+            file.laid_out = file.laid_out.max(at);
         }
         self.ops.remove(slot);
         self.release_file(file);

@@ -23,6 +23,8 @@ pub(super) struct Socket {
 pub(super) struct File {
     pub(super) fd: OwnedFd,
     pub(super) direct: bool,
+    /// Behind these bytes a write takes space, or makes the file longer.
+    pub(super) laid_out: u64,
     pub(super) operations: u32,
     pub(super) closing: Option<Token>,
 }
@@ -41,10 +43,11 @@ impl Socket {
 }
 
 impl File {
-    pub(super) fn new(fd: OwnedFd, direct: bool) -> File {
+    pub(super) fn new(fd: OwnedFd, direct: bool, size: u64) -> File {
         File {
             fd,
             direct,
+            laid_out: size,
             operations: 0,
             closing: None,
         }

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 
 use crate::buffer::{AlignedBuf, Slice};
+use crate::commit::Commit;
 use crate::limits::PIECES_MAX;
 use crate::op::{OpenOptions, Token};
 use crate::waker::Waker;
@@ -44,9 +45,11 @@ pub(super) enum Work {
         file: u32,
         slices: Vec<Slice>,
         vector: Option<Box<Vector>>,
+        _commit: Option<Commit>,
     },
     Datasync {
         file: u32,
+        _commit: Commit,
     },
     Open {
         _path: CString,

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -313,7 +313,8 @@ impl Ring for UringRing {
 
     fn adopt_file(&mut self, file: DetachedFile) -> FileId {
         let (fd, direct) = real(file.0);
-        self.insert_file(File::new(fd, direct))
+        let size = descriptors::file_size(fd.as_raw_fd()).unwrap_or(0);
+        self.insert_file(File::new(fd, direct, size))
     }
 }
 

@@ -11,6 +11,7 @@ use super::in_flight::{InFlight, Work};
 use super::provided::GROUP;
 use super::{UringRing, helper, name};
 use crate::buffer::{AlignedBuf, Slice};
+use crate::commit::{self, Commit};
 use crate::error::IoError;
 use crate::limits::{POOL_BUF, ZEROES};
 use crate::op::{AllocateMode, Completion, Done, FileId, Op, OpenOptions, SocketId, Token};
@@ -221,6 +222,12 @@ impl UringRing {
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
         let flags = if durable { libc::RWF_DSYNC } else { 0 };
+        let (place, end) = (
+            place(),
+            at + slices.iter().map(|slice| slice.len() as u64).sum::<u64>(),
+        );
+        let grows = end > entry.laid_out;
+        entry.laid_out = entry.laid_out.max(end);
         let (write, vector) = match &slices[..] {
             [only] => {
                 let write = opcode::Write::new(fd, only.as_ptr(), transfer_len(only.len()));
@@ -238,9 +245,10 @@ impl UringRing {
                 file: file.slot,
                 slices,
                 vector,
+                _commit: (durable && grows).then(Commit::begin),
             },
         );
-        self.push(write.user_data(key));
+        self.push(write.flags(place).user_data(key));
     }
 
     fn datasync(&mut self, token: Token, file: FileId) {
@@ -249,7 +257,11 @@ impl UringRing {
         };
         entry.operations += 1;
         let fd = Fd(entry.fd.as_raw_fd());
-        let key = self.begin(token, Work::Datasync { file: file.slot });
+        let work = Work::Datasync {
+            file: file.slot,
+            _commit: Commit::begin(),
+        };
+        let key = self.begin(token, work);
         self.push(
             opcode::Fsync::new(fd)
                 .flags(FsyncFlags::DATASYNC)
@@ -319,6 +331,7 @@ impl UringRing {
             opcode::Write::new(fd, zeroes, len as u32)
                 .offset(at)
                 .build()
+                .flags(place())
                 .user_data(key),
         );
     }
@@ -387,7 +400,12 @@ impl UringRing {
         job: impl FnOnce() -> helper::Answer + Send + 'static,
     ) {
         let key = self.begin(token, Work::Helped { file });
-        self.helper.run(key, job);
+        let commit = Commit::begin();
+        self.helper.run(key, move || {
+            let answer = job();
+            drop(commit);
+            answer
+        });
     }
 
     /// Enters an operation of the caller; the key comes back with its completions.
@@ -463,6 +481,14 @@ fn transfer_len(len: usize) -> u32 {
     len as u32
 }
 
+/// Where a write begins: on this thread, unless that might have to wait.
+fn place() -> squeue::Flags {
+    match commit::is_under_way() {
+        true => squeue::Flags::ASYNC,
+        false => squeue::Flags::empty(),
+    }
+}
+
 fn open_flags(options: &OpenOptions) -> libc::c_int {
     let mut flags = libc::O_CLOEXEC
         | if options.write {
@@ -485,3 +511,15 @@ fn open_flags(options: &OpenOptions) -> libc::c_int {
 const CWD: types::Fd = Fd(libc::AT_FDCWD);
 const FILE_MODE: libc::mode_t = 0o640;
 const DIR_MODE: libc::mode_t = 0o750;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_begin_elsewhere_while_a_journal_is_committed() {
+        let commit = Commit::begin();
+        assert_eq!(place(), squeue::Flags::ASYNC);
+        drop(commit);
+    }
+}
