@@ -22,6 +22,17 @@ def test_a_disk_filled_to_the_last_block_refuses_writes_and_recovers_by_itself(s
     assert disk.free_bytes() == 0
     time.sleep(1.5)
     assert b"the disk is full" in broker.said()
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    with pytest.raises(KafkaException, match="metadata cannot be written"):
+        for number in range(200):
+            create(admin, f"one-too-many-{number}")
+    disk.free()
+    time.sleep(1.5)
+    create(admin, "there-is-room")
+    assert unwell(broker) == []
+    disk.fill()
+    assert disk.free_bytes() == 0
+    time.sleep(1.5)
     broker.kill()
     broker.start()
     disk.fill()
@@ -33,6 +44,11 @@ def test_a_disk_filled_to_the_last_block_refuses_writes_and_recovers_by_itself(s
     assert b"fenced" not in broker.said() and b"no more appends" not in broker.said()
     after_power_returns(broker, disk)
     load.check()
+
+
+def create(admin, topic):
+    (creation,) = admin.create_topics([NewTopic(topic, 1)]).values()
+    creation.result(timeout=15)
 
 
 def test_a_file_system_that_goes_read_only_is_told_of_and_loses_nothing(scratch, mounted):

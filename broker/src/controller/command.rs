@@ -65,8 +65,11 @@ pub enum Outcome {
         wait: Duration,
         outcome: Box<Outcome>,
     },
-    /// The controller cannot decide now: its log failed, or it is overloaded.
-    Unavailable,
+    /// The controller cannot decide now: its log failed, or has no room, or it is overloaded.
+    Unavailable {
+        /// Nothing is decided any more until a restart.
+        stopped: bool,
+    },
 }
 
 /// The body of a request that has been found to decode.

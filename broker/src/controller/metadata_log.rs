@@ -20,7 +20,8 @@
 //! mark says that the entry was durable: it is written after the entry's sync, itself without one, so that what was
 //! acknowledged is not taken for torn after anything but a power cut at that moment. After a failed write
 //! or sync nothing is appended until a restart has looked at what is there; and an entry that no mark vouches for is
-//! written once more by that start before anybody acts on it.
+//! written once more by that start before anybody acts on it. A write that finds no room is none of these: what there
+//! is of it is cut off, and once there is room entries go on.
 
 mod reading;
 
@@ -56,7 +57,7 @@ pub struct MetadataLog<D = HostDirectory> {
     bytes: u64,
     /// Sequence of the last entry.
     last: u64,
-    /// Something lies behind the entries: it is cut off before the first one is added, and not earlier, so that a start
+    /// Something lies behind the entries: it is cut off before the next one is added, and not earlier, so that a start
     /// that is refused changes nothing.
     torn: bool,
     /// A write failed: what the file holds is not known.
@@ -190,17 +191,29 @@ impl<D: MetadataDisk> MetadataLog<D> {
     /// failed and another one would not say so again. What is to be believed is written anew, with what it is synced.
     fn settle(&mut self, payload: &[u8]) -> io::Result<()> {
         let entry = entry(self.last, payload);
-        self.disk
-            .append(&self.file, self.bytes - entry.len() as u64, &entry)?;
+        let at = self.bytes - entry.len() as u64;
+        self.disk.write(&self.file, at, &entry)?;
+        self.disk.sync(&self.file)?;
         self.mark();
         Ok(())
     }
 
     /// Says that the last entry is durable. Nothing is lost where that fails: an entry without a mark may be torn.
     fn mark(&mut self) {
-        let _ = self.disk.append_loosely(&self.file, self.bytes, &mark(self.last));
+        let _ = self.disk.write(&self.file, self.bytes, &mark(self.last));
     }
 
+    /// Makes a snapshot and the log behind it, whose name is `file`.
+    fn prepare_snapshot(&mut self, snapshot: &[u8], file: &str) -> io::Result<()> {
+        self.disk.create(UNFINISHED_SNAPSHOT, snapshot)?;
+        // The log first: a snapshot without its log would be a store that lost entries.
+        self.disk.create(file, &log_header(self.last))?;
+        self.disk.sync_names()?;
+        self.disk
+            .rename(UNFINISHED_SNAPSHOT, &name("snapshot", self.last))
+    }
+
+    /// What fails in here stops the log.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
         if self.poisoned {
             return Err(io::Error::other("an earlier write of the metadata log failed"));
@@ -222,16 +235,24 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
                 log.disk.truncate(&log.file, log.bytes)?;
                 log.torn = false;
             }
-            log.disk.append(&log.file, log.bytes, &entry)?;
+            match log.disk.write(&log.file, log.bytes, &entry) {
+                Err(error) if is_full(&error) => {
+                    log.torn = true;
+                    return Ok(Err(error));
+                }
+                written => written?,
+            }
+            log.disk.sync(&log.file)?;
             log.last += 1;
             log.bytes += entry.len() as u64;
             log.mark();
-            Ok(log.last)
-        })
+            Ok(Ok(log.last))
+        })?
     }
 
     fn replace(&mut self, snapshot: &[u8]) -> io::Result<()> {
-        if self.last == 0 {
+        let file = name("log", self.last);
+        if file == self.file {
             return Ok(());
         }
         self.guarded(|log| {
@@ -241,25 +262,35 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
             bytes.extend_from_slice(&(snapshot.len() as u64).to_le_bytes());
             bytes.extend_from_slice(snapshot);
             bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-            log.disk.create(UNFINISHED_SNAPSHOT, &bytes)?;
-            // The log first: a snapshot without its log would be a store that lost entries.
-            log.file = name("log", log.last);
-            log.disk.create(&log.file, &log_header(log.last))?;
-            log.disk.sync_names()?;
-            log.disk
-                .rename(UNFINISHED_SNAPSHOT, &name("snapshot", log.last))?;
+            match log.prepare_snapshot(&bytes, &file) {
+                // Until the snapshot has its name nobody looks at the new files.
+                Err(error) if is_full(&error) => {
+                    let _ = log.disk.remove(&file);
+                    let _ = log.disk.remove(UNFINISHED_SNAPSHOT);
+                    return Ok(Err(error));
+                }
+                prepared => prepared?,
+            }
             if !planted::has(Bug::SnapshotNameNotSynced) {
                 log.disk.sync_names()?;
             }
-            (log.bytes, log.torn) = (LOG_HEADER as u64, false);
+            (log.file, log.bytes, log.torn) = (file, LOG_HEADER as u64, false);
             remove_older(&mut log.disk, log.last);
-            Ok(())
-        })
+            Ok(Ok(()))
+        })?
     }
 
     fn log_bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// The disk has no room. Quotas of the file system are no other case.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// An entry's bytes.
@@ -491,34 +522,46 @@ mod tests {
         assert_eq!(MetadataLog::open(&directory.0, true).unwrap().1.entries.len(), 1);
     }
 
+    type Files = BTreeMap<String, Vec<u8>>;
+
     /// A disk in memory whose power may go: what was synced, and what the operating system shows.
-    #[derive(Clone, Debug, Default)]
+    #[derive(Clone, Debug)]
     struct Cached {
-        durable: BTreeMap<String, Vec<u8>>,
-        shown: BTreeMap<String, Vec<u8>>,
+        durable: Files,
+        shown: Files,
+        /// Written and not synced: file, place and bytes.
+        dirty: Vec<(String, u64, Vec<u8>)>,
         syncs_fail: bool,
+        /// Bytes that files may have together.
+        room: usize,
+    }
+
+    impl Default for Cached {
+        fn default() -> Self {
+            Self {
+                durable: Files::new(),
+                shown: Files::new(),
+                dirty: Vec::new(),
+                syncs_fail: false,
+                room: usize::MAX,
+            }
+        }
+    }
+
+    fn put(files: &mut Files, name: &str, at: u64, bytes: &[u8]) {
+        let file = files.entry(name.to_owned()).or_default();
+        file.resize(file.len().max(at as usize + bytes.len()), 0);
+        file[at as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
     impl Cached {
-        fn write(&mut self, name: &str, at: u64, bytes: &[u8]) {
-            let file = self.shown.get_mut(name).unwrap();
-            file.resize(file.len().max(at as usize + bytes.len()), 0);
-            file[at as usize..][..bytes.len()].copy_from_slice(bytes);
-        }
-
-        /// Of a write that failed, a later sync knows nothing.
-        fn sync(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-            if self.syncs_fail {
-                return Err(io::Error::from_raw_os_error(5));
-            }
-            let file = self.durable.entry(name.to_owned()).or_default();
-            file.resize(file.len().max(at as usize + bytes.len()), 0);
-            file[at as usize..][..bytes.len()].copy_from_slice(bytes);
-            Ok(())
-        }
-
         fn power_cut(&mut self) {
             self.shown = self.durable.clone();
+            self.dirty.clear();
+        }
+
+        fn used(&self) -> usize {
+            self.shown.values().map(Vec::len).sum()
         }
     }
 
@@ -532,17 +575,31 @@ mod tests {
         }
 
         fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-            self.shown.insert(name.to_owned(), bytes.to_vec());
-            self.sync(name, 0, bytes)
+            self.shown.insert(name.to_owned(), Vec::new());
+            self.write(name, 0, bytes)?;
+            self.sync(name)
         }
 
-        fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-            self.write(name, at, bytes);
-            self.sync(name, at, bytes)
+        fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+            let longer = (at as usize + bytes.len()).saturating_sub(self.shown[name].len());
+            let short = longer.saturating_sub(self.room.saturating_sub(self.used()));
+            let written = &bytes[..bytes.len() - short];
+            put(&mut self.shown, name, at, written);
+            self.dirty.push((name.to_owned(), at, written.to_vec()));
+            match short {
+                0 => Ok(()),
+                _ => Err(io::ErrorKind::StorageFull.into()),
+            }
         }
 
-        fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-            self.write(name, at, bytes);
+        fn sync(&mut self, name: &str) -> io::Result<()> {
+            let own = self.dirty.extract_if(.., |(file, _, _)| file == name);
+            let own: Vec<_> = own.collect();
+            if self.syncs_fail {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            own.iter()
+                .for_each(|(name, at, bytes)| put(&mut self.durable, name, *at, bytes));
             Ok(())
         }
 
@@ -553,12 +610,18 @@ mod tests {
             Ok(())
         }
 
-        fn rename(&mut self, _: &str, _: &str) -> io::Result<()> {
-            unreachable!("no snapshot is made")
+        fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+            for files in [&mut self.shown, &mut self.durable] {
+                let bytes = files.remove(from).unwrap();
+                files.insert(to.to_owned(), bytes);
+            }
+            Ok(())
         }
 
-        fn remove(&mut self, _: &str) -> io::Result<()> {
-            unreachable!("no snapshot is made")
+        fn remove(&mut self, name: &str) -> io::Result<()> {
+            self.shown.remove(name);
+            self.durable.remove(name);
+            Ok(())
         }
 
         fn sync_names(&mut self) -> io::Result<()> {
@@ -581,6 +644,37 @@ mod tests {
         log.disk.power_cut();
         let (_, contents) = open(&log.disk);
         assert_eq!(contents.entries, [b"first".to_vec(), b"second".to_vec()]);
+    }
+
+    #[test]
+    fn a_disk_without_room_refuses_and_goes_on_once_there_is_some() {
+        let open = |disk: &Cached| MetadataLog::open_on(disk.clone(), Path::new("metadata")).unwrap();
+        let is_full = |result: io::Result<()>| result.is_err_and(|error| is_full(&error));
+        let (mut log, _) = open(&Cached::default());
+        log.append(b"first").unwrap();
+        let whole = log.disk.used();
+        // With room for some of an entry, of a snapshot, and of the log behind a snapshot.
+        for room in 0..100 {
+            let (mut log, contents) = open(&log.disk);
+            assert_eq!(contents.entries.len(), 1);
+            log.disk.room = whole + room;
+            let refused = log.append(&[7; 200]).map(drop);
+            assert!(is_full(refused), "{room}");
+            let snapshot = log.replace(b"state");
+            assert!(snapshot.is_ok() || is_full(snapshot), "{room}");
+            let (_, contents) = open(&log.disk);
+            let is_snapshot = contents.snapshot.is_some();
+            assert_eq!(contents.entries.len(), usize::from(!is_snapshot), "{room}");
+            log.disk.room = usize::MAX;
+            log.append(b"second").unwrap();
+            log.replace(b"later").unwrap();
+            log.append(b"third").unwrap();
+            log.disk.power_cut();
+            let (_, contents) = open(&log.disk);
+            assert_eq!(contents.snapshot.as_deref(), Some(&b"later"[..]));
+            assert_eq!(contents.entries, [b"third".to_vec()]);
+            assert_eq!(log.disk.shown.len(), 2, "{:?}", log.disk.shown.keys());
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The controller's thread: decides, makes decisions durable, hands images out, and answers when all shards have them.
 //!
 //! Invariants: nothing is decided on an image that is not durable or about to be with the same sync; an answer leaves
-//! when every shard has installed the image that holds the decision; after a failed write nothing is decided any more.
+//! when every shard has installed the image that holds the decision; after a failed write nothing is decided any more,
+//! save for one that found no room.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -28,7 +30,7 @@ use millstream_protocol::types::{BrokerId, TopicId};
 
 use super::client::{ShardLine, ToShard};
 use super::command::{Action, Body, Command, Outcome};
-use super::metadata_log::MetadataStore;
+use super::metadata_log::{MetadataStore, is_full};
 use crate::limits::QUOTA_WINDOWS_MAX;
 use crate::shard::mailbox::ShardId;
 use crate::shard::slab::Key;
@@ -150,9 +152,17 @@ impl<S: MetadataStore> ControllerThread<S> {
                 }
             }
         }
-        let committed = records.is_empty() || self.commit(image, &records);
+        let committed = match records.is_empty() {
+            true => Ok(()),
+            false => self.commit(image, &records),
+        };
         for (shard, call, outcome) in answers {
-            let outcome = if committed { outcome } else { Outcome::Unavailable };
+            let outcome = match &committed {
+                Ok(()) => outcome,
+                Err(error) => Outcome::Unavailable {
+                    stopped: !is_full(error),
+                },
+            };
             let records = self.parts.image.records();
             self.waiting.push_back(Waiting {
                 records,
@@ -185,12 +195,20 @@ impl<S: MetadataStore> ControllerThread<S> {
         })
     }
 
-    fn commit(&mut self, image: ClusterImage, records: &[MetadataRecord]) -> bool {
+    fn commit(&mut self, image: ClusterImage, records: &[MetadataRecord]) -> io::Result<()> {
         let is_block = |record: &MetadataRecord| matches!(record, MetadataRecord::ProducerIdBlock { .. });
         let is_forgotten = planted::has(Bug::ProducerIdsNotLogged) && records.iter().all(is_block);
         if !is_forgotten && let Err(error) = self.parts.store.append(&encode_batch(records)) {
-            tracing::error!(%error, "the metadata log cannot be written: topics and configurations stay as they are");
-            return false;
+            match is_full(&error) {
+                true => {
+                    tracing::error!(%error, "there is no room for a change of topics or configurations: it is refused")
+                }
+                false => tracing::error!(
+                    %error,
+                    "the metadata log cannot be written: topics and configurations stay as they are"
+                ),
+            }
+            return Err(error);
         }
         let parts = &mut self.parts;
         parts.image = Arc::new(image);
@@ -202,7 +220,7 @@ impl<S: MetadataStore> ControllerThread<S> {
         {
             tracing::error!(%error, "a metadata snapshot cannot be written");
         }
-        true
+        Ok(())
     }
 
     fn answer_installed(&mut self) {

@@ -53,7 +53,10 @@ impl Workload {
 
     /// A request about topics that the controller did not carry out: the next start tells what is true.
     pub(super) fn refused(&self, what: &str, error: i16) -> Result<(), String> {
-        match self.excused(error) {
+        let is_late = error == ErrorCode::RequestTimedOut as i16;
+        // That is what the controller says that has no room, or that has stopped.
+        let had_room = self.swarm.trouble == Trouble::FullDisk && !self.model.hurt && !self.is_full();
+        match self.excused(error) && !(is_late && had_room) {
             true => Ok(()),
             false => Err(format!("{what} is refused: {error}")),
         }
@@ -84,13 +87,16 @@ impl Workload {
                 | ErrorCode::CoordinatorNotAvailable
                 | ErrorCode::NotController,
             ) if self.swarm.trouble == Trouble::Shortage && self.eyes.starved() > self.starved => true,
+            // What was sent behind something that was refused.
+            Some(ErrorCode::OutOfOrderSequenceNumber) => {
+                self.model.hurt || self.swarm.trouble == Trouble::FullDisk
+            }
             Some(
                 ErrorCode::KafkaStorageError
-                | ErrorCode::OutOfOrderSequenceNumber
                 | ErrorCode::BrokerNotAvailable
                 | ErrorCode::CoordinatorNotAvailable
                 | ErrorCode::NotController,
-            ) => self.model.hurt || self.swarm.trouble == Trouble::FullDisk,
+            ) => self.model.hurt || self.is_full(),
             _ => false,
         }
     }

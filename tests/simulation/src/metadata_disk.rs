@@ -67,7 +67,7 @@ impl SimDirectory {
         result
     }
 
-    fn write(&mut self, file: FileId, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&mut self, file: FileId, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
             let op = Op::Write {
@@ -81,12 +81,6 @@ impl SimDirectory {
             };
             done += n;
         }
-        Ok(())
-    }
-
-    fn write_durably(&mut self, file: FileId, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write(file, at, bytes)?;
-        self.run(Op::Datasync { file })?;
         Ok(())
     }
 }
@@ -131,18 +125,23 @@ impl MetadataDisk for SimDirectory {
         };
         self.with_file(name, options, |directory, file, _| {
             directory.run(Op::Truncate { file, len: 0 })?;
-            directory.write_durably(file, 0, bytes)
+            directory.write_at(file, 0, bytes)?;
+            directory.run(Op::Datasync { file })?;
+            Ok(())
         })
     }
 
-    fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.with_file(name, WRITE, |directory, file, _| {
-            directory.write_durably(file, at, bytes)
+            directory.write_at(file, at, bytes)
         })
     }
 
-    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.with_file(name, WRITE, |directory, file, _| directory.write(file, at, bytes))
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.with_file(name, WRITE, |directory, file, _| {
+            directory.run(Op::Datasync { file })?;
+            Ok(())
+        })
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {

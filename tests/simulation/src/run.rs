@@ -246,6 +246,7 @@ impl Run {
                 machine.world.set_capacity(used_bytes(probe) + room);
                 self.is_full = true;
                 self.full_since = machine.world.now();
+                self.work.full_until = Duration::MAX;
                 self.eyes.mark("full disk");
             }
             Trouble::DeviceErrors => {
@@ -290,6 +291,7 @@ impl Run {
         machine.world.set_capacity(CAPACITY);
         if self.is_full {
             self.eyes.mark("full disk got over");
+            self.work.full_until = machine.world.now() + ROOM_UNNOTICED_MAX;
         }
         self.is_full = false;
     }
@@ -400,6 +402,7 @@ impl Run {
         // What was full at the crash has room for the start's own files.
         world.set_capacity(CAPACITY);
         self.is_full = false;
+        self.work.full_until = Duration::ZERO;
         self.starved = self.eyes.starved();
         self.starve_start();
         let started = self.start(&world);
@@ -543,6 +546,8 @@ const TURNS_MAX: u64 = 3_000_000;
 const PATIENCE: Duration = Duration::from_secs(400);
 /// Long enough for requests to be answered that they ran out of time.
 const FULL_TIME_MAX: Duration = Duration::from_secs(150);
+/// The broker finds out within that time that there is room again, and answers what it had refused before.
+const ROOM_UNNOTICED_MAX: Duration = Duration::from_secs(10);
 const CAPACITY: u64 = 1 << 40;
 /// Bounds of a start, for the journals of three shards and some tens of partitions.
 const START_READ_MAX: u64 = 16 << 20;

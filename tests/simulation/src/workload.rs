@@ -28,6 +28,8 @@ pub struct Workload {
     pub restarted: bool,
     /// Opens that found no descriptor before this run.
     pub starved: u64,
+    /// Until when the disk is full, or was so a moment ago.
+    pub full_until: Duration,
     /// What the world's clock said last.
     now: Duration,
     /// Requests sent, and record batches acknowledged.
@@ -183,6 +185,7 @@ impl Workload {
             connections: 0,
             restarted: false,
             starved,
+            full_until: Duration::ZERO,
             now: Duration::ZERO,
             requests: 0,
             acknowledged: 0,
@@ -223,6 +226,11 @@ impl Workload {
             Wish::Trouble => return true,
         }
         false
+    }
+
+    /// The disk is full, or was so a moment ago.
+    pub fn is_full(&self) -> bool {
+        self.now < self.full_until
     }
 
     /// Takes in all answers that have come.

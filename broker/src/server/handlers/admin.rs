@@ -44,7 +44,7 @@ pub fn start(
         Ok(key) => {
             let now = shard.now.monotonic;
             if shard.controller.ask(shard.id, key, action, now).is_err() {
-                shard.end_admin(key, Outcome::Unavailable);
+                shard.end_admin(key, Outcome::Unavailable { stopped: false });
             }
         }
         Err(_) => shard.finish_silently(to, true),
@@ -102,7 +102,7 @@ impl Shard {
     /// The controller has answered a call.
     pub(crate) fn controller_answered(&mut self, key: Key, outcome: Outcome) {
         self.controller.answered(key);
-        self.note_metadata(matches!(outcome, Outcome::Unavailable));
+        self.note_metadata(matches!(outcome, Outcome::Unavailable { stopped: true }));
         self.end_admin(key, outcome);
     }
 

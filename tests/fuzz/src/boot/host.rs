@@ -269,14 +269,14 @@ impl MetadataDisk for MemoryDisk {
         Ok(())
     }
 
-    fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.truncate(name, at)?;
         self.0.borrow_mut().entry(name.into()).or_default().extend(bytes);
         Ok(())
     }
 
-    fn append_loosely(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.append(name, at, bytes)
+    fn sync(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
