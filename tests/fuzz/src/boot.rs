@@ -1,7 +1,7 @@
 //! A whole start on a damaged data directory, on a simulated disk.
 //!
-//! An input picks one of some real histories and what happens to its files while nobody looks; then the broker's own
-//! start runs: metadata, identity, checkpoints, journals, rescue files, segments, sidecar indexes. Whatever was done to
+//! An input picks one of some real histories and what happens to its files while nobody looks. They are read as
+//! `millstream log verify` reads them, which changes nothing; then the broker's own start runs: metadata, identity, checkpoints, journals, rescue files, segments, sidecar indexes. Whatever was done to
 //! them, a start ends (open or refused with a reason) within bounds of memory, and what it serves is what was written:
 //! byte for byte, or not at all. Then something is appended, and a second start finds it.
 //!
@@ -50,6 +50,13 @@ pub fn boot(input: &[u8]) -> Ended {
     let bound = memory_bound(files.bytes());
     let world = SimWorld::restart(&files.image, plan.seed, disk_options());
     let metadata = host::metadata_disk(files.metadata);
+    let aside = host::metadata_disk(metadata.0.borrow().clone());
+    let ((), used) =
+        memory::measure(|| host::inspect(&SimWorld::restart(&files.image, 1, disk_options()), &aside));
+    assert!(
+        used <= bound,
+        "{used} bytes of memory for a look, {bound} allowed"
+    );
     let (opened, used) = memory::measure(|| Host::open(&world, &metadata, plan.shards));
     assert!(
         used <= bound,

@@ -1,4 +1,5 @@
-//! What lies on disk, and what a client pushes of its metrics, made of any bytes.
+//! What lies on disk, records of `__consumer_offsets` among it, and what a client pushes of its metrics, made of any
+//! bytes.
 //!
 //! The first byte of an input picks the structure. Its checksums are put right first, so that a mutation meets the
 //! fields behind them; what no checksum guards any more must still be refused or held within bounds. A whole start on
@@ -15,7 +16,7 @@ use millstream_machine::quota::entity::{Name, QuotaEntity};
 use millstream_machine::telemetry::otlp;
 use millstream_protocol::types::{BrokerId, ProducerId, TopicId};
 
-use crate::{memory, seal};
+use crate::{data, golden, memory, seal};
 
 /// Examples of every structure, as inputs. The padding is left out: mutations of it would be wasted.
 pub fn format_seeds() -> Vec<Vec<u8>> {
@@ -32,6 +33,8 @@ pub fn format_seeds() -> Vec<Vec<u8>> {
     seeds.push([vec![METADATA_BATCH as u8], encode_batch(&records)].concat());
     seeds.push([vec![METADATA_SNAPSHOT as u8], image.encode_snapshot()].concat());
     seeds.push([&[METRICS as u8], A_GAUGE].concat());
+    let offsets = golden::data().into_iter().map(|golden| golden.bytes);
+    seeds.extend(offsets.map(|bytes| [vec![OFFSETS as u8], bytes].concat()));
     seeds
 }
 
@@ -112,6 +115,7 @@ pub fn formats(input: &[u8]) {
         METADATA_BATCH => return metadata_batch(bytes),
         METADATA_SNAPSHOT => return metadata_snapshot(bytes),
         METRICS => return metrics(bytes),
+        OFFSETS => return data(bytes),
         _ => {}
     }
     let mut bytes = bytes.to_vec();
@@ -287,7 +291,8 @@ const HEADER: usize = 3;
 const METADATA_BATCH: usize = 5;
 const METADATA_SNAPSHOT: usize = 6;
 const METRICS: usize = 7;
-const KINDS: usize = 8;
+const OFFSETS: usize = 8;
+const KINDS: usize = 9;
 /// OpenTelemetry's MetricsData: a gauge `a` with one point.
 const A_GAUGE: &[u8] = b"\x0a\x14\x12\x12\x12\x10\x0a\x01a\x2a\x0b\x0a\x09\x21\0\0\0\0\0\0\xf8\x3f";
 const EXAMPLES: [&[u8]; 5] = [

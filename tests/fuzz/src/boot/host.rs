@@ -17,8 +17,9 @@ use millstream_machine::cluster::record::{MetadataRecord, encode_batch};
 use millstream_protocol::record::batch::{BatchSummary, Batches, patch};
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
-use millstream_ring::simulated::{SimOptions, SimRing, SimWorld};
+use millstream_ring::simulated::{OpKind, SimOptions, SimRing, SimWorld};
 use millstream_ring::{Ring, Slice, Wait};
+use millstream_storage::boot::{self, Finding, Watch};
 use millstream_storage::{
     AppendError, LogEvent, LogId, Now, ReadError, ReadId, ReadOutcome, ShardLogs, StorageOptions, shard_of,
 };
@@ -43,6 +44,34 @@ struct Shard {
     logs: ShardLogs,
     ring: SimRing,
     done: BTreeMap<ReadId, Result<Vec<Slice>, ReadError>>,
+}
+
+/// Nobody is told.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn found(&mut self, _: Finding) {}
+
+    fn progress(&mut self, done: u64, of: u64) {
+        assert!(done <= of, "{done} bytes of {of}");
+    }
+}
+
+/// Reads everything as `millstream log verify` does.
+pub fn inspect(world: &SimWorld, disk: &MemoryDisk) {
+    world.fail_when(|op| match op.kind {
+        OpKind::Open | OpKind::Read | OpKind::List => None,
+        kind => panic!("a look is a look, and no {kind:?} of {}", op.path.display()),
+    });
+    let opened = MetadataLog::open_on(disk.clone(), Path::new("metadata"));
+    let image = opened
+        .ok()
+        .and_then(|(_, contents)| metadata::replay(contents).ok());
+    let image = image.unwrap_or_else(|| Arc::new(ClusterImage::empty()));
+    let topics = metadata::TopicsOf::new(&image);
+    let looked = boot::inspect(&mut world.ring(), Path::new(DIR), &topics, &[], &mut Unwatched);
+    // What it refuses to read it says, as a start does.
+    drop(looked);
 }
 
 impl Host {
