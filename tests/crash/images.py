@@ -3,7 +3,7 @@ of dm-log-writes), and the search over them.
 
     tests/crash/run images [IMAGES] [SEED]
 
-A flush makes durable what was written before it. An image holds all of that, and of what was written since any part:
+It writes its section of docs/crashes.md. A flush makes durable what was written before it. An image holds all of that, and of what was written since any part:
 some writes, some not, some torn between sectors. What was acknowledged before the cut must be there.
 """
 
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 
+import page
 from conftest import on
 from disks import Device, Disk, missing, run
 from load import Load
@@ -159,7 +160,8 @@ def main(images=200, seed=None):
     seed = int(seed) if seed else random.SystemRandom().randrange(1 << 32)
     lacking = missing()
     assert not lacking, f"this mounts file systems of its own, and here is no {', '.join(lacking)}"
-    print(f"tests/crash/run images {images} {seed}", flush=True)
+    command = f"tests/crash/run images {images} {seed}"
+    print(command, flush=True)
     tally = Counter()
     while tally["images"] < int(images):
         kind = ("ext4", "xfs")[tally["lives"] % 2]
@@ -169,6 +171,8 @@ def main(images=200, seed=None):
             tally += Life(scratch, seed + tally["lives"], kind).search(count)
         tally["lives"] += 1
         print(", ".join(f"{count} {name}" for name, count in tally.items()), flush=True)
+    page.write("power cuts of a device that loses its cache", command,
+               [*tally.items(), ("acknowledged records lost, changed or there twice", 0)])
     print("passed: nothing acknowledged lost, nothing changed, nothing twice")
 
 

@@ -10,3 +10,5 @@ def test_nothing_acknowledged_is_lost_by_kill_9_and_sigterm(scratch):
     finally:
         search.end()
     assert tally["records found and compared"] > 1000
+    for way in ("SIGTERM", "of them in or just after a start", "of them after SIGTERM"):
+        assert tally[way] > 0, way
