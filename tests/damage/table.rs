@@ -51,7 +51,8 @@ pub enum Act {
     /// A block of 4 KiB.
     Zero,
     Truncate,
-    /// With another file of the kind; of a file that a directory has once, with that of another cluster's directory.
+    /// With another file of the kind; of a file that a directory has once, with that of another cluster's directory, if
+    /// that has one.
     Swap,
     Delete,
 }
@@ -171,9 +172,9 @@ impl File {
                 });
                 found.expect("a file of the metadata")
             }
-            File::Lock | File::MetadataLock | File::Rescue => {
-                unreachable!("there is one, and it is empty or not swapped")
-            }
+            // There is one of them: with another file of its journal.
+            File::Rescue => data.join(&template.checkpoints()[1]),
+            File::Lock | File::MetadataLock => unreachable!("they are empty"),
         }
     }
 }
@@ -213,6 +214,7 @@ pub const TABLE: &[Row] = &[
     row(Ended, Lock, Delete, Serves, &[], (0, "")),
     row(Ended, MetadataLock, Delete, Serves, &[], (0, "")),
     // After an orderly end nothing in the journal counts.
+    row(Ended, Journal, Flip, Serves, &[], (0, "")),
     row(Ended, Journal, Zero, Serves, &[], (0, "")),
     row(Ended, Journal, Truncate, Says("it is made anew"), &[], (6, "nothing is lost")),
     row(Ended, Journal, Swap, Serves, &[], (0, "")),
@@ -277,6 +279,7 @@ pub const TABLE: &[Row] = &[
     row(Rescued, Rescue, Flip, Says("rescue"), &["large-0"], (6, "rescue")),
     row(Rescued, Rescue, Zero, Says("rescue"), &["large-0"], (6, "rescue")),
     row(Rescued, Rescue, Truncate, Says("rescue"), &["large-0"], (6, "rescue")),
+    row(Rescued, Rescue, Swap, Says("rescue"), &["large-0"], (6, "rescue")),
     row(Rescued, Rescue, Delete, Says("large"), &["large-0"], (6, "large-0")),
     // The cluster's metadata.
     row(Ended, Snapshot, Flip, Refused("metadata is damaged"), &[], (6, "LOST")),
@@ -297,3 +300,38 @@ pub const TABLE: &[Row] = &[
     row(Ended, MetadataHeader, Flip, Refused("metadata is damaged"), &[], (6, "LOST")),
     row(Ended, MetadataHeader, Truncate, Refused("metadata is damaged"), &[], (6, "LOST")),
 ];
+
+/// Places of a file that has rows of its own besides.
+const PLACES: [File; 4] = [SealedHeader, MetadataEnd, MetadataMark, MetadataHeader];
+
+#[test]
+fn every_file_meets_every_damage() {
+    let files = [
+        Identity,
+        Lock,
+        Journal,
+        NewestCheckpoint,
+        OlderCheckpoint,
+        SealedSegment,
+        SealedHeader,
+        Sidecar,
+        ActiveSegment,
+        SmallSegment,
+        Rescue,
+        MetadataLock,
+        Snapshot,
+        MetadataLog,
+        MetadataEnd,
+        MetadataMark,
+        MetadataHeader,
+    ];
+    assert!(TABLE.iter().all(|row| files.contains(&row.file)));
+    for file in files.into_iter().filter(|file| !PLACES.contains(file)) {
+        let acts = [Flip, Zero, Truncate, Swap, Delete].into_iter();
+        let is_empty = [Lock, MetadataLock].contains(&file);
+        for act in acts.filter(|act| !is_empty || *act == Delete) {
+            let is_there = |row: &Row| (row.file, row.act) == (file, act);
+            assert!(TABLE.iter().any(is_there), "{file:?}, {act:?}");
+        }
+    }
+}
