@@ -3,8 +3,8 @@
 //! An input picks one of some real histories and what happens to its files while nobody looks. They are read as
 //! `millstream log verify` reads them, which changes nothing; then the broker's own start runs: metadata, identity,
 //! checkpoints, journals, rescue files, segments, sidecar indexes. Whatever was done to them, a start ends (open or
-//! refused with a reason) within bounds of memory, and what it serves is what was written: byte for byte, or not at all.
-//! Then something is appended, and a second start finds it.
+//! refused with a reason) within bounds of memory, and what it serves is what was written: byte for byte, or not at
+//! all. Then something is appended, and a second start finds it.
 //!
 //! Where the damage comes with right checksums, as no medium makes it, what is served may be anything: no panic, and
 //! the bounds.
