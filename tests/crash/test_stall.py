@@ -6,7 +6,7 @@ import time
 
 from broker import make_topic
 from conftest import after_power_returns, cluster_info, unwell
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from disks import Device, Disk, insist, run
 from load import PARTITIONS, Load
@@ -65,7 +65,37 @@ def test_a_device_that_hangs_while_topics_are_made_stops_no_shard(scratch, mount
         device.go_on()
         creation.result(timeout=20)
         load.wait_for(50)
+    (creation,) = admin.create_topics([NewTopic("waits", 1)]).values()
+    device.hang()
+    insist(lambda: any(shard["metadata_stalled_since"] for shard in unwell(broker)))
+    assert "a change of topics or configurations has waited since" in cluster_info(broker)
+    device.go_on()
+    creation.result(timeout=20)
+    insist(lambda: unwell(broker) == [])
     load.finish()
+    load.check()
+
+
+def test_a_read_that_hangs_is_told_of_and_answered_at_last(scratch, mounted):
+    device = Device(scratch)
+    broker = mounted(device)
+    load = Load(broker, "cold", segment_bytes=1 << 20)
+    load.wait_for(1000)
+    load.finish()
+    # Nothing is in memory, and what the kernel knows of the device is forgotten.
+    broker.stop()
+    device.again()
+    broker.start()
+    device.forget_reads()
+    device.hang()
+    reader = Consumer({"bootstrap.servers": broker.address, "group.id": "g", "log_level": 2})
+    reader.assign([TopicPartition(load.histories[0].topic, partition, 0) for partition in range(PARTITIONS)])
+    insist(lambda: reader.poll(0.1) is None and any(shard["disk_stalled_since"] for shard in unwell(broker)))
+    assert "the disk has not finished what it was given" in cluster_info(broker)
+    device.go_on()
+    insist(lambda: reader.poll(0.1) is not None)
+    reader.close()
+    insist(lambda: unwell(broker) == [])
     load.check()
 
 
