@@ -165,6 +165,28 @@ fn groups_read_on_are_looked_at_moved_and_deleted() {
             .run(&["group", "describe", "h", "--json"])
             .contains("\"committed\": 4")
     );
+    for names in [["g", "nog", "h"], ["nog", "g", "h"]] {
+        let described = broker.fails(&[&["group", "describe"], &names[..]].concat(), 4);
+        assert!(
+            described.contains("g (Empty") && described.contains("h (Empty"),
+            "one that there is not hides none: {described}"
+        );
+    }
+    assert!(has_row(
+        &broker.run(&["group", "list", "--state", "empty"]),
+        &["g", "Empty", "consumer"]
+    ));
+    assert!(
+        !broker
+            .run(&["group", "list", "--state", "Stable"])
+            .contains("Empty")
+    );
+    let said = broker.millstream(&["group", "list", "--state", "nonsense"], "");
+    assert_eq!(said.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("Reconciling"),
+        "the states that there are"
+    );
     broker.run(&["group", "delete", "g", "h", "-y"]);
     for gone in [&["group", "delete", "g", "-y"][..], &["group", "describe", "g"]] {
         broker.fails(gone, 4);

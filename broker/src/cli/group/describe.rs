@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{failure, unknown};
 use crate::cli::args::ClientArgs;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Page, count, print_json};
 use crate::client::{AsMember, Cluster, GroupDescription, GroupMember, GroupOffsets};
 
@@ -61,25 +61,36 @@ struct PartitionRow {
 pub fn run(args: &DescribeArgs) -> Result<(), Failure> {
     let mut cluster = args.client.connect()?;
     let mut described = Vec::new();
+    let mut missing = None;
     for name in &args.names {
-        let group = cluster
-            .describe_group(name)
-            .map_err(|error| failure(name, error))?;
-        let offsets = cluster.group_offsets(name, AsMember::default());
-        let offsets = offsets.map_err(|error| failure(name, error))?;
-        if group.state == "Dead" && offsets.is_empty() {
-            return Err(unknown(name));
+        match describe(&mut cluster, name) {
+            Ok(description) => described.push(description),
+            // A group that there is not must not hide the others.
+            Err(failure) if failure.exit == Exit::NotFound => missing = missing.or(Some(failure)),
+            Err(failure) => return Err(failure),
         }
-        described.push(Description::new(&mut cluster, group, &offsets));
     }
     if args.json {
-        return print_json(&described);
+        print_json(&described)?;
+    } else {
+        let mut page = Page::new();
+        for description in &described {
+            description.show(&mut page);
+        }
+        page.print()?;
     }
-    let mut page = Page::new();
-    for description in &described {
-        description.show(&mut page);
+    missing.map_or(Ok(()), Err)
+}
+
+fn describe(cluster: &mut Cluster, name: &str) -> Result<Description, Failure> {
+    let group = cluster.describe_group(name);
+    let group = group.map_err(|error| failure(name, error))?;
+    let offsets = cluster.group_offsets(name, AsMember::default());
+    let offsets = offsets.map_err(|error| failure(name, error))?;
+    if group.state == "Dead" && offsets.is_empty() {
+        return Err(unknown(name));
     }
-    page.print()
+    Ok(Description::new(cluster, group, &offsets))
 }
 
 impl Description {

@@ -10,8 +10,8 @@ use crate::cli::output::{Page, print_json};
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ListArgs {
-    /// Only groups in this state, such as Stable or Empty; may be given several times
-    #[arg(long, value_name = "STATE")]
+    /// Only groups in this state; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = STATES, ignore_case = true)]
     state: Vec<String>,
 
     /// Print JSON
@@ -61,6 +61,16 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
     page.print()
 }
 
+/// As Kafka calls them; of groups of either protocol.
+const STATES: [&str; 7] = [
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "Stable",
+    "Empty",
+    "Dead",
+];
 const AFTER_HELP: &str = "\
 Examples:
   millstream group list
