@@ -82,10 +82,8 @@ impl Group {
     /// `None` where nothing expires.
     fn counts_since(&self) -> Option<Since> {
         let classic = &self.classic;
-        if self.consumer.is_some() {
-            return Some(Since::Commit);
-        }
         match (classic.state, &classic.protocol_type) {
+            // Nobody ever joined, or those who did speak the consumer protocol.
             (_, None) => Some(Since::Commit),
             (ClassicState::Empty, _) => Some(classic.state_since.map_or(Since::Commit, Since::Moment)),
             (ClassicState::Stable, _) => classic.subscriptions.topics().map(|_| Since::Commit),

@@ -5,8 +5,10 @@ use std::vec;
 use std::vec::Vec;
 
 use millstream_protocol::error::ErrorCode;
+use millstream_protocol::time::Duration;
 use millstream_protocol::types::{LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 
+use super::consumers::{Consumer, described};
 use super::world::*;
 use crate::group::*;
 
@@ -163,6 +165,54 @@ fn the_retention_of_a_group_that_had_members_counts_from_its_end() {
         )
     });
     assert_eq!(tombstones.count(), 2);
+}
+
+#[test]
+fn the_retention_of_a_group_of_consumers_counts_from_each_commit() {
+    let mut world = World::with(GroupSettings {
+        consumer_session_timeout: Duration::from_secs(3_600),
+        ..GroupSettings::default()
+    });
+    world.has_topics(&[("t", 1)]);
+    let classic = long_lived(&mut world, &["t"]);
+    world.told(GroupRequest::Leave(leave(&classic, None)));
+    let mut consumer = Consumer::new("a");
+    consumer.joins(&mut world, &["t"]);
+    let stays = |world: &mut World, consumer: &mut Consumer, days: u64| {
+        for _ in 0..days * DAY_MS / 1_200_000 {
+            consumer.beats(world);
+            world.pass(1_200_000);
+        }
+    };
+    let commits = |world: &mut World, consumer: &Consumer, topic| {
+        let commit = commit("a", consumer.epoch, topic, 1);
+        let answer = world.told(GroupRequest::CommitOffsets(commit));
+        assert_eq!(error_of(&answer), ErrorCode::None);
+    };
+    commits(&mut world, &consumer, "t");
+    stays(&mut world, &mut consumer, 6);
+    commits(&mut world, &consumer, "u");
+    stays(&mut world, &mut consumer, 6);
+    assert_eq!(
+        fetched(&mut world, Some(&["t", "u"])),
+        [1, 1],
+        "one is subscribed to, and the other was committed six days ago"
+    );
+    stays(&mut world, &mut consumer, 2);
+    assert_eq!(fetched(&mut world, Some(&["t", "u"])), [1, -1]);
+    commits(&mut world, &consumer, "u");
+    world.told(GroupRequest::ConsumerHeartbeat(ConsumerHeartbeatRequest {
+        member_epoch: -1,
+        ..consumer.request()
+    }));
+    world.pass(600_000);
+    assert_eq!(
+        fetched(&mut world, Some(&["t", "u"])),
+        [-1, 1],
+        "nobody subscribes any more, and when the group became empty does not count"
+    );
+    world.pass(7 * DAY_MS + 600_000);
+    assert_eq!(described(&mut world).error, ErrorCode::GroupIdNotFound);
 }
 
 #[test]
