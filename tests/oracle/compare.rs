@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -125,6 +127,47 @@ pub fn listing(page: &str) -> Vec<Listed> {
     .collect()
 }
 
+/// Rows of the page that name nobody who was shown to be unharmed: no test of `tests/compat` and no row of
+/// `docs/clients.md`, which are what `shown` has. A row that says `As above` means the one before it.
+pub fn unproven(page: &str, shown: &BTreeSet<String>) -> Vec<String> {
+    let mut above = false;
+    let mut unproven = Vec::new();
+    for line in page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+    {
+        let reason = line.rsplit(" | ").next().expect("a split has a last part");
+        let mut named = reason.split('`').skip(1).step_by(2);
+        let proven = named.any(|name| shown.contains(name)) || reason.contains(EVERY_CLIENT);
+        above = proven || above && reason.starts_with(AS_ABOVE);
+        if !above {
+            unproven.push(format!("{line} (nobody is named who was shown to be unharmed)"));
+        }
+    }
+    unproven
+}
+
+/// The tests of `tests/compat` and the rows of `docs/clients.md`.
+pub fn shown() -> BTreeSet<String> {
+    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["compat/librdkafka", "compat/console"].map(|folder| room.join(folder));
+    let files = folders.iter().flat_map(|folder| {
+        let entries = fs::read_dir(folder).expect("a folder of tests");
+        entries.map(|entry| entry.expect("an entry").path())
+    });
+    let python = files.filter(|path| path.extension().is_some_and(|it| it == "py"));
+    let tests = python.flat_map(|path| {
+        let text = fs::read_to_string(path).expect("a file of tests");
+        let names = text.lines().filter_map(|line| line.strip_prefix("def "));
+        let names = names.filter_map(|line| Some(line.split_once('(')?.0.to_owned()));
+        names.filter(|name| name.starts_with("test_")).collect::<Vec<_>>()
+    });
+    let clients = fs::read_to_string(room.join("../docs/clients.md")).expect("the page of clients");
+    let rows = clients.lines().filter_map(|line| line.strip_prefix("| "));
+    let rows = rows.filter_map(|line| Some(line.split_once(" | ")?.0.to_owned()));
+    tests.chain(rows).collect()
+}
+
 /// What a text with `{one,other}` in it stands for.
 fn each(text: &str) -> Vec<String> {
     let parts = text.split_once('{').and_then(|(before, rest)| {
@@ -204,6 +247,10 @@ fn matches(pattern: &str, text: &str) -> bool {
     last.map_or(rest.is_empty(), |end| rest.ends_with(end))
 }
 
+/// How a reason says that it is the one of the row before.
+const AS_ABOVE: &str = "As above";
+/// How a reason names all that any client does.
+const EVERY_CLIENT: &str = "every row of clients.md";
 /// Where one side has no such field.
 const ABSENT: &str = "–";
 
@@ -271,6 +318,34 @@ mod tests {
     #[should_panic(expected = "a reason")]
     fn a_row_needs_a_reason() {
         listing("| Fetch | `a` | `1` | `3` |  |");
+    }
+
+    #[test]
+    fn a_row_names_who_was_unharmed() {
+        let shown = BTreeSet::from(["test_a".to_owned(), "a row".to_owned()]);
+        let reasons = [
+            "As above.",
+            "Seen: `test_a`.",
+            "As above, and more.",
+            "`kafka-configs` only shows it.",
+            "As above.",
+            "Row `a row`.",
+            "In every row of clients.md.",
+            "`test_b`",
+        ];
+        let rows = reasons.map(|why| format!("| Fetch | `a` | `1` | `3` | {why} |"));
+        let unproven = |rows: &[String]| unproven(&rows.join("\n"), &shown).len();
+        let so_many = [1, 1, 1, 2, 3, 3, 3, 4];
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 7, 8].map(|count| unproven(&rows[..count])),
+            so_many
+        );
+    }
+
+    #[test]
+    fn every_row_of_the_page_names_who_was_unharmed() {
+        let unproven = unproven(include_str!("../../docs/compatibility.md"), &super::shown());
+        assert!(unproven.is_empty(), "{}", unproven.join("\n"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import uuid
 
 import pytest
@@ -86,6 +87,9 @@ def test_configs_of_brokers(broker):
     alter("--entity-name", "1", "--delete-config", "log.retention.ms")
     alter("--entity-default", "--delete-config", "log.retention.ms")
     assert "log.retention.ms" not in described("--entity-default")
+    everything = described("--entity-name", "1", "--all")
+    assert "log.flush.interval.messages=1 sensitive=false synonyms={DEFAULT_CONFIG:" in everything
+    assert "  max.topics=" in everything and "  log.dir=" in everything
 
 
 def test_client_metrics(broker, topic):
@@ -196,11 +200,34 @@ def test_metadata_quorum(broker):
 
 
 def test_api_versions(broker):
-    assert "Produce(0): " in tool(TOOLS + "BrokerApiVersionsCommand", broker)
+    said = tool(TOOLS + "BrokerApiVersionsCommand", broker)
+    assert re.search(r"Produce\(0\): 0 to \d+ \[usable: \d+\]", said), said
+    for absent in ("AddPartitionsToTxn(24)", "SaslHandshake(17)", "ShareFetch(78)", "StreamsGroupHeartbeat(88)",
+                   "AlterReplicaLogDirs(34)", "UnregisterBroker(64)"):
+        assert f"{absent}: UNSUPPORTED" in said
 
 
 def test_features(broker):
-    assert "group.version" in tool(TOOLS + "FeatureCommand", broker, "describe")
+    described = tool(TOOLS + "FeatureCommand", broker, "describe")
+    assert [line.split()[1] for line in described.splitlines() if "Feature:" in line] == ["group.version"]
+
+
+def test_a_subscription_by_expression_of_java(broker, topic):
+    """The broker finds what a Java consumer's RE2 expression matches, also what comes later."""
+    make(broker, topic)
+    send(broker, topic, ["one"])
+    command = ["java", "-cp", CLASS_PATH, os.path.join(os.path.dirname(__file__), "Matching.java")]
+    with subprocess.Popen([*command, broker.address, f"{topic}(-later)?"], stdout=subprocess.PIPE, text=True) as reader:
+        patience = threading.Timer(60, reader.kill)
+        patience.start()
+        try:
+            assert reader.stdout.readline() == "one\n"
+            make(broker, f"{topic}-later", 2)
+            send(broker, f"{topic}-later", ["two"])
+            assert reader.stdout.readline() == "two\n"
+        finally:
+            patience.cancel()
+            reader.kill()
 
 
 def test_verifiable_producer_and_consumer(broker, topic):

@@ -65,6 +65,7 @@ def test_configs_are_described_altered_and_reset(admin):
     configs = config_of(admin, topic)
     assert configs["retention.ms"].value == "3600000" and not configs["retention.ms"].is_default
     assert configs["segment.bytes"].value == "1073741824" and configs["segment.bytes"].is_default
+    assert configs["flush.messages"].value == "1" and configs["flush.messages"].is_default
     for name in ("cleanup.policy", "compression.type", "max.message.bytes", "flush.messages", "min.insync.replicas"):
         assert name in configs
 
@@ -84,6 +85,12 @@ def test_broker_configs_are_described(admin):
     resource = ConfigResource(ResourceType.BROKER, "1")
     configs = admin.describe_configs([resource])[resource].result(15)
     assert "num.partitions" in configs and "socket.request.max.bytes" in configs
+    durable = configs["log.flush.interval.messages"]
+    assert durable.value == "1" and durable.is_default and not durable.is_read_only
+    # Ours alone, what Kafka could alter while it runs, and what stands under another name.
+    assert configs["max.topics"].is_read_only and configs["ssl.protocol"].is_read_only
+    assert configs["log.dir"].value == configs["log.dirs"].value
+    assert {it for it in configs["log.dir"].synonyms} >= {"log.dir"}
 
 
 def test_records_are_deleted_up_to_an_offset(broker, admin, topic):

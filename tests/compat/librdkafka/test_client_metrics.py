@@ -1,11 +1,12 @@
 """What librdkafka tells of itself (KIP-714), which it does unasked for by its user."""
 
+import logging
 import time
 
 import confluent_kafka
 from confluent_kafka import Consumer
 from broker import make_topic
-from test_produce_consume import producer, send_all
+from test_produce_consume import producer, read_all, send_all
 
 
 def until(look, seconds=30):
@@ -52,3 +53,40 @@ def test_metrics_are_pushed_as_they_are_asked_for(own_broker):
     assert written()[0][name][0]["value"] >= 1
     assert own_broker.client_metrics("rdkafka") == {}
     reader.close()
+
+
+class Kept(logging.Handler):
+    """What a client logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def test_a_subscription_is_taken_back_between_pushes(own_broker):
+    """The next push is refused; the client asks at once what is asked for, is not throttled, and goes on writing."""
+    from confluent_kafka.admin import AdminClient
+
+    topic = make_topic(AdminClient({"bootstrap.servers": own_broker.address}))
+    own_broker.tool("config", "alter", "--client-metrics", "some", "--set", "interval.ms=200", "--set",
+                    "metrics=org.apache.kafka.producer.", "--set", "match=client_id=told-.*")
+    said, logger = Kept(), logging.getLogger(topic)
+    logger.addHandler(said)
+    logger.setLevel(logging.DEBUG)
+    writer = producer(own_broker, logger=logger, **{"client.id": "told-writer", "debug": "telemetry"})
+
+    def says(*texts):
+        writer.poll(0)
+        return [line for line in said.lines if all(text in line for text in texts)]
+
+    send_all(writer, topic, [(0, None, b"before")])
+    until(lambda: says("state = PushScheduled, err = Success"))
+    own_broker.tool("config", "alter", "--client-metrics", "some", "--unset", "metrics", "--unset", "interval.ms",
+                    "--unset", "match")
+    until(lambda: says("PushTelemetryRequest failed", "invalid or outdated subscription ID"))
+    until(lambda: says("state = GetSubscriptionsScheduled, err = Success, metrics = 0"))
+    send_all(writer, topic, [(0, None, b"after")])
+    assert [message.value() for message in read_all(own_broker, topic, 0, 2)] == [b"before", b"after"]

@@ -1,6 +1,7 @@
 """The adapter of confluent-kafka, which is librdkafka; tests/compat/librdkafka asks it for more."""
 
 import sys
+import time
 
 import confluent_kafka
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
@@ -23,17 +24,27 @@ class Confluent:
         return confluent_kafka.__version__
 
     def produce(self, topic, records, compression, idempotent):
-        failures = []
+        failures, now = [], int(time.time() * 1000)
+
+        def acknowledged(sent):
+            def check(error, message):
+                if error:
+                    failures.append(KafkaException(error))
+                elif message.timestamp()[1] != sent:
+                    failures.append(AssertionError(f"sent with {sent}, acknowledged with {message.timestamp()}"))
+            return check
+
         producer = Producer({"bootstrap.servers": self.address, "compression.type": compression, "batch.size": 16384,
                              "enable.idempotence": idempotent})
         for it in records:
             headers = [(name, data(text)) for name, text in it["headers"]]
-            producer.produce(topic, data(it["value"]), data(it["key"]), it["partition"], timestamp=it["timestamp"] or 0,
-                             headers=headers, on_delivery=lambda error, _: error and failures.append(error))
+            sent = it["timestamp"] or now
+            producer.produce(topic, data(it["value"]), data(it["key"]), it["partition"], timestamp=sent,
+                             headers=headers, on_delivery=acknowledged(sent))
         if producer.flush(60):
             raise TimeoutError("records are not acknowledged")
         if failures:
-            raise KafkaException(failures[0])
+            raise failures[0]
 
     def outsider(self):
         return Consumer({"bootstrap.servers": self.address, "group.id": "unused", "enable.auto.commit": False})
