@@ -11,6 +11,8 @@ use super::talk::Talk;
 pub fn ask(talk: &mut Talk) {
     what_cannot_be(talk);
     threads(talk);
+    only_at_the_start(talk);
+    without_effect(talk);
     layers(talk);
     replaced(talk);
 }
@@ -52,6 +54,27 @@ fn what_cannot_be(talk: &mut Talk) {
         ("unclean.leader.election.enable", SET, Some("maybe")),
         ("producer.id.expiration.ms", SET, Some("0")),
         ("group.consumer.assignment.interval.ms", SET, Some("-1")),
+        ("group.consumer.assignment.interval.ms", SET, Some("15001")),
+        ("group.coordinator.cached.buffer.max.bytes", SET, Some("0")),
+        ("group.share.assignment.interval.ms", SET, Some("-1")),
+        ("group.share.assignment.interval.ms", SET, Some("15001")),
+        ("group.streams.assignment.interval.ms", SET, Some("-1")),
+        ("group.streams.assignment.interval.ms", SET, Some("15001")),
+        ("share.coordinator.cached.buffer.max.bytes", SET, Some("0")),
+        ("transaction.partition.verification.enable", SET, Some("maybe")),
+        ("follower.fetch.last.tiered.offset.enable", SET, Some("maybe")),
+        ("remote.fetch.max.wait.ms", SET, Some("0")),
+        ("remote.list.offsets.request.timeout.ms", SET, Some("0")),
+        ("remote.log.index.file.cache.total.size.bytes", SET, Some("0")),
+        ("remote.log.index.file.cache.total.size.bytes", SET, Some("-1")),
+        ("remote.log.manager.copier.thread.pool.size", SET, Some("0")),
+        ("remote.log.manager.copy.max.bytes.per.second", SET, Some("0")),
+        ("remote.log.manager.expiration.thread.pool.size", SET, Some("0")),
+        ("remote.log.manager.fetch.max.bytes.per.second", SET, Some("0")),
+        ("remote.log.manager.follower.thread.pool.size", SET, Some("0")),
+        ("remote.log.reader.threads", SET, Some("0")),
+        ("remote.log.reader.threads", SET, Some("x")),
+        ("remote.log.storage.system.enable", SET, Some("true")),
     ] {
         for (whose, resource_name) in [("one", "1"), ("all", "")] {
             let shown = value.unwrap_or("null");
@@ -92,6 +115,79 @@ fn what_cannot_be(talk: &mut Talk) {
             );
         }
     }
+}
+
+/// What Kafka may alter while it runs, and what is decided here when the broker starts.
+fn only_at_the_start(talk: &mut Talk) {
+    for (name, value) in [
+        ("cordoned.log.dirs", ""),
+        ("cordoned.log.dirs", "*"),
+        ("cordoned.log.dirs", "/nowhere"),
+        ("ssl.protocol", "TLSv1.2"),
+        ("ssl.client.auth", "maybe"),
+        ("ssl.keystore.type", "PEM"),
+        ("ssl.keystore.location", "/nowhere.jks"),
+        ("ssl.truststore.location", "/nowhere.jks"),
+        ("sasl.enabled.mechanisms", "PLAIN"),
+        ("sasl.jaas.config", "nonsense"),
+        ("sasl.kerberos.service.name", "kafka"),
+        ("sasl.login.refresh.buffer.seconds", "-1"),
+        ("sasl.login.refresh.buffer.seconds", "60"),
+        ("listeners", "nonsense"),
+        ("listeners", "PLAINTEXT://127.0.0.1:1"),
+        ("listener.security.protocol.map", "nonsense"),
+        ("advertised.listeners", "PLAINTEXT://127.0.0.1:1"),
+        ("principal.builder.class", "no.such.Class"),
+        ("config.providers", "nonsense"),
+        ("remote.log.storage.system.enable", "true"),
+    ] {
+        for (whose, resource_name) in [("one", "1"), ("all", "")] {
+            let change = change(resource_name, &[(name, SET, Some(value))], true);
+            talk.ask(format!("at the start: {whose}: {name}={value}"), &change, 1);
+        }
+    }
+}
+
+/// What Kafka takes while it runs, for what a broker alone with neither remote storage nor share groups does not have.
+fn without_effect(talk: &mut Talk) {
+    let set = [
+        ("group.coordinator.cached.buffer.max.bytes", "524288"),
+        ("group.share.assignment.interval.ms", "2000"),
+        ("group.streams.assignment.interval.ms", "2000"),
+        ("share.coordinator.cached.buffer.max.bytes", "524288"),
+        ("transaction.partition.verification.enable", "false"),
+        ("follower.fetch.last.tiered.offset.enable", "true"),
+        ("remote.fetch.max.wait.ms", "700"),
+        ("remote.list.offsets.request.timeout.ms", "20000"),
+        ("remote.log.index.file.cache.total.size.bytes", "1048576"),
+        ("remote.log.manager.copier.thread.pool.size", "9"),
+        ("remote.log.manager.copy.max.bytes.per.second", "1000000"),
+        ("remote.log.manager.expiration.thread.pool.size", "9"),
+        ("remote.log.manager.fetch.max.bytes.per.second", "1000000"),
+        ("remote.log.manager.follower.thread.pool.size", "3"),
+        ("remote.log.reader.threads", "9"),
+    ];
+    for (whose, resource_name) in [("one", "1"), ("all", "")] {
+        for (name, value) in set {
+            let change = change(resource_name, &[(name, SET, Some(value))], false);
+            talk.ask(format!("without effect: {whose}: {name}"), &change, 1);
+        }
+    }
+    for (name, value) in set {
+        talk.until_configured(ONE, name, Some(value));
+    }
+    let names: Vec<_> = set.iter().map(|(name, _)| *name).collect();
+    for (whose, resource_name) in [("one", "1"), ("all", "")] {
+        let describe = describe(BROKER, resource_name, Some(names.clone()));
+        talk.ask(format!("without effect: {whose}"), &describe, 4);
+    }
+    for (whose, resource_name) in [("one", "1"), ("all", "")] {
+        for (name, _) in set {
+            let change = change(resource_name, &[(name, DELETE, None)], false);
+            talk.ask(format!("without effect: {whose}: {name} back"), &change, 1);
+        }
+    }
+    talk.until_configured(ONE, "remote.log.reader.threads", None);
 }
 
 /// Kafka lets a pool grow to twice its size at most, and shrink to half of it.

@@ -90,6 +90,10 @@ def test_configs_of_brokers(broker):
     everything = described("--entity-name", "1", "--all")
     assert "log.flush.interval.messages=1 sensitive=false synonyms={DEFAULT_CONFIG:" in everything
     assert "  max.topics=" in everything and "  log.dir=" in everything
+    # What is decided at the start alone is refused, with the reason.
+    tls = ("--entity-name", "1", "--add-config", "ssl.protocol=TLSv1.2")
+    refused = tool("kafka.admin.ConfigCommand", broker, "--alter", "--entity-type", "brokers", *tls, code=1)
+    assert "Cannot update these configs dynamically: [ssl.protocol]" in refused
 
 
 def test_client_metrics(broker, topic):

@@ -71,11 +71,14 @@ configs! {
     /// The most bytes that one fetch is answered with, beyond which only a single first batch may go.
     "fetch.max.bytes": Int = "57671680", AtLeast(1024), acted_on;
 
+    /// Whether an empty follower begins behind what is in remote storage.
+    "follower.fetch.last.tiered.offset.enable": Boolean = "false", Anything, accepted;
+
     /// The speed limit of throttled replicas on their follower, in bytes per second.
     "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), accepted;
 
     /// The shortest time between two assignments of a group of the consumer protocol, in milliseconds.
-    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), acted_on;
+    "group.consumer.assignment.interval.ms": Int = "1000", Between(0, ASSIGNMENT_INTERVAL_MS_MAX), acted_on;
 
     /// How often members of the consumer protocol are told to be heard of, in milliseconds.
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), acted_on;
@@ -89,6 +92,9 @@ configs! {
     /// How long a member of the consumer protocol may be silent, in milliseconds.
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;
 
+    /// The largest buffer that a coordinator of groups keeps.
+    "group.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524288), accepted;
+
     /// How long a new group waits for more members, in milliseconds.
     "group.initial.rebalance.delay.ms": Int = "3000", Anything, acted_on;
 
@@ -100,6 +106,12 @@ configs! {
 
     /// The shortest session timeout that a group member may ask for, in milliseconds.
     "group.min.session.timeout.ms": Int = "6000", Anything, acted_on;
+
+    /// The shortest time between two assignments of a share group, in milliseconds. There are none.
+    "group.share.assignment.interval.ms": Int = "1000", Between(0, ASSIGNMENT_INTERVAL_MS_MAX), accepted;
+
+    /// The shortest time between two assignments of a streams group, in milliseconds. There are none.
+    "group.streams.assignment.interval.ms": Int = "1000", Between(0, ASSIGNMENT_INTERVAL_MS_MAX), accepted;
 
     /// The listener that brokers use among themselves.
     "inter.broker.listener.name": String = null, Anything, accepted;
@@ -341,6 +353,33 @@ configs! {
     /// The most requests waiting. Requests here are bounded per connection and per core.
     "queued.max.requests": Int = "500", AtLeast(1), accepted;
 
+    /// How long a fetch may wait for remote storage, in milliseconds.
+    "remote.fetch.max.wait.ms": Int = "500", AtLeast(1), accepted;
+
+    /// How long a question about offsets may wait for remote storage, in milliseconds.
+    "remote.list.offsets.request.timeout.ms": Long = "30000", AtLeast(1), accepted;
+
+    /// How much of remote indexes is kept on local disks.
+    "remote.log.index.file.cache.total.size.bytes": Long = "1073741824", AtLeast(1), accepted;
+
+    /// Threads that copy segments to remote storage.
+    "remote.log.manager.copier.thread.pool.size": Int = "10", AtLeast(1), accepted;
+
+    /// How fast segments are copied to remote storage, in bytes per second.
+    "remote.log.manager.copy.max.bytes.per.second": Long = "9223372036854775807", AtLeast(1), accepted;
+
+    /// Threads that delete from remote storage.
+    "remote.log.manager.expiration.thread.pool.size": Int = "10", AtLeast(1), accepted;
+
+    /// How fast is read from remote storage, in bytes per second.
+    "remote.log.manager.fetch.max.bytes.per.second": Long = "9223372036854775807", AtLeast(1), accepted;
+
+    /// Threads that look for what followers have in remote storage.
+    "remote.log.manager.follower.thread.pool.size": Int = "2", AtLeast(1), accepted;
+
+    /// Threads that read from remote storage.
+    "remote.log.reader.threads": Int = "10", AtLeast(1), accepted;
+
     /// The speed limit of moves between data directories, in bytes per second.
     "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), accepted;
 
@@ -358,6 +397,9 @@ configs! {
 
     /// How brokers talk among themselves.
     "security.inter.broker.protocol": String = "PLAINTEXT", OneOf(SECURITY_PROTOCOLS), accepted;
+
+    /// The largest buffer that a coordinator of share groups keeps.
+    "share.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524288), accepted;
 
     /// How many connections may wait to be accepted.
     "socket.listen.backlog.size": Int = "50", AtLeast(1), accepted;
@@ -380,6 +422,9 @@ configs! {
 
     /// The longest timeout that a transaction may ask for, in milliseconds.
     "transaction.max.timeout.ms": Int = "900000", AtLeast(1), accepted;
+
+    /// Whether a transaction must have been told of a partition before it writes to it.
+    "transaction.partition.verification.enable": Boolean = "true", Anything, accepted;
 
     /// min.insync.replicas of the transaction topic. Kafka says 2; there is one broker here.
     "transaction.state.log.min.isr": Int = "1", AtLeast(1), accepted;
@@ -418,8 +463,12 @@ const DYNAMIC: &[&str] = &[
     "compression.lz4.level",
     "compression.type",
     "compression.zstd.level",
+    "follower.fetch.last.tiered.offset.enable",
     "follower.replication.throttled.rate",
     "group.consumer.assignment.interval.ms",
+    "group.coordinator.cached.buffer.max.bytes",
+    "group.share.assignment.interval.ms",
+    "group.streams.assignment.interval.ms",
     "leader.replication.throttled.rate",
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",
@@ -460,9 +509,22 @@ const DYNAMIC: &[&str] = &[
     "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
     "producer.id.expiration.ms",
+    "remote.fetch.max.wait.ms",
+    "remote.list.offsets.request.timeout.ms",
+    "remote.log.index.file.cache.total.size.bytes",
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.copy.max.bytes.per.second",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.fetch.max.bytes.per.second",
+    "remote.log.manager.follower.thread.pool.size",
+    "remote.log.reader.threads",
     "replica.alter.log.dirs.io.max.bytes.per.second",
+    "share.coordinator.cached.buffer.max.bytes",
+    "transaction.partition.verification.enable",
     "unclean.leader.election.enable",
 ];
+/// The `max` beside it, which is not to be set: see [`super::lacking`].
+const ASSIGNMENT_INTERVAL_MS_MAX: i64 = 15_000;
 const PROCESS_ROLES: &[&str] = &["broker", "controller"];
 const MIGRATION_POLICIES: &[&str] = &["bidirectional", "disabled", "downgrade", "upgrade"];
 const SECURITY_PROTOCOLS: &[&str] = &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];

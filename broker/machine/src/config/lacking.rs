@@ -67,8 +67,6 @@ lacking! {
         "After how many deletions of records those that ended are cleared";
     "early.start.listeners": List = null, "Listeners that open before the authorizer is ready";
     "fetch.purgatory.purge.interval.requests": Int = "1000", "After how many fetches those that ended are cleared";
-    "follower.fetch.last.tiered.offset.enable": Boolean = "false",
-        "Whether an empty follower begins behind what is in remote storage";
     "group.consumer.assignors": List = "uniform,range",
         "How partitions can be assigned to members of the consumer protocol";
     "group.consumer.max.assignment.interval.ms": Int = "15000",
@@ -85,12 +83,9 @@ lacking! {
         "How long decisions of groups wait for company; here they share a flush anyway";
     "group.coordinator.background.threads": Int = "2",
         "Threads for the side work of coordinators; here it is the cores'";
-    "group.coordinator.cached.buffer.max.bytes": Int = "1048588", "The largest buffer that a coordinator keeps";
     "group.coordinator.rebalance.protocols": List = "classic,consumer,streams",
         "The protocols that groups may speak; here classic and consumer";
     "group.coordinator.threads": Int = "4", "Threads of coordinators; here groups belong to the cores";
-    "group.share.assignment.interval.ms": Int = "1000",
-        "The shortest time between two assignments of a share group";
     "group.share.assignors": List = "simple", "How partitions can be assigned to members of a share group";
     "group.share.delivery.count.limit": Int = "5", "How often a record is delivered to a share group";
     "group.share.heartbeat.interval.ms": Int = "5000",
@@ -119,8 +114,6 @@ lacking! {
         "How many records of a partition a share group may hold";
     "group.share.record.lock.duration.ms": Int = "30000", "How long a member of a share group may hold a record";
     "group.share.session.timeout.ms": Int = "45000", "How long a member may be silent, in a share group";
-    "group.streams.assignment.interval.ms": Int = "1000",
-        "The shortest time between two assignments of a streams group";
     "group.streams.heartbeat.interval.ms": Int = "5000",
         "How often members are told to be heard of, in a streams group";
     "group.streams.initial.rebalance.delay.ms": Int = "3000", "How long a new streams group waits for more members";
@@ -171,23 +164,12 @@ lacking! {
         "After how many writes those that ended are cleared";
     "quota.window.num": Int = "11", "Samples of clients' quotas";
     "quota.window.size.seconds": Int = "1", "How long such a sample is";
-    "remote.fetch.max.wait.ms": Int = "500", "How long a fetch may wait for remote storage";
-    "remote.list.offsets.request.timeout.ms": Long = "30000",
-        "How long a question about offsets may wait for remote storage";
-    "remote.log.index.file.cache.total.size.bytes": Long = "1073741824",
-        "How much of remote indexes is kept on local disks";
-    "remote.log.manager.copier.thread.pool.size": Int = "10", "Threads that copy segments to remote storage";
-    "remote.log.manager.copy.max.bytes.per.second": Long = "9223372036854775807",
-        "How fast segments are copied to remote storage";
-    "remote.log.manager.copy.quota.window.num": Int = "11", "Samples of that speed";
+    "remote.log.manager.copy.quota.window.num": Int = "11",
+        "Samples of how fast segments are copied to remote storage";
     "remote.log.manager.copy.quota.window.size.seconds": Int = "1", "How long such a sample is";
-    "remote.log.manager.expiration.thread.pool.size": Int = "10", "Threads that delete from remote storage";
-    "remote.log.manager.fetch.max.bytes.per.second": Long = "9223372036854775807",
-        "How fast is read from remote storage";
-    "remote.log.manager.fetch.quota.window.num": Int = "11", "Samples of that speed";
+    "remote.log.manager.fetch.quota.window.num": Int = "11",
+        "Samples of how fast is read from remote storage";
     "remote.log.manager.fetch.quota.window.size.seconds": Int = "1", "How long such a sample is";
-    "remote.log.manager.follower.thread.pool.size": Int = "2",
-        "Threads that look for what followers have in remote storage";
     "remote.log.manager.task.interval.ms": Long = "30000",
         "How often it is looked what is to be copied to remote storage";
     "remote.log.manager.thread.pool.size": Int = "2", "Threads for remote storage";
@@ -201,7 +183,6 @@ lacking! {
     "remote.log.metadata.manager.listener.name": String = null,
         "The listener by which that class reaches the broker";
     "remote.log.reader.max.pending.tasks": Int = "100", "How many reads may wait for remote storage";
-    "remote.log.reader.threads": Int = "10", "Threads that read from remote storage";
     "remote.log.storage.manager.class.name": String = null, "A class that is the way to remote storage";
     "remote.log.storage.manager.class.path": String = null, "Where that class is found";
     "remote.log.storage.manager.impl.prefix": String = "rsm.config.", "How configurations of that class begin";
@@ -275,8 +256,6 @@ lacking! {
     "security.providers": String = null, "Classes that bring security algorithms";
     "share.coordinator.append.linger.ms": Int = "-1",
         "How long the state of share groups waits for company before it is written";
-    "share.coordinator.cached.buffer.max.bytes": Int = "1048588",
-        "The largest buffer that a coordinator of share groups keeps";
     "share.coordinator.load.buffer.size": Int = "5242880",
         "How much is read at once when the state of share groups is loaded";
     "share.coordinator.snapshot.update.records.per.snapshot": Int = "500",
@@ -322,8 +301,6 @@ lacking! {
     "ssl.truststore.type": String = "JKS", "The form of the TLS trust store";
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000",
         "How often transactions that took too long are aborted";
-    "transaction.partition.verification.enable": Boolean = "true",
-        "Whether a transaction must have been told of a partition before it writes to it";
     "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000",
         "How often forgotten transactional ids are removed";
     "transaction.state.log.load.buffer.size": Int = "5242880",
