@@ -1,7 +1,8 @@
 //! What a broker says it speaks, and what it says to versions that it does not.
 
-use millstream_protocol::api::ApiKey;
+use millstream_protocol::api::{API_TABLE, ApiKey};
 use millstream_protocol::message::api_versions::ApiVersionsRequest;
+use millstream_tests::wire::produce;
 
 use super::talk::Talk;
 
@@ -26,6 +27,22 @@ pub fn ask(talk: &mut Talk) {
     );
     talk.raw(ApiKey::Metadata, "version 99", &frame(ApiKey::Metadata, 99, &[0]));
     talk.raw(ApiKey::Fetch, "version 3", &frame(ApiKey::Fetch, 3, &[]));
+    for spec in API_TABLE {
+        for (case, version) in [
+            ("the version below", spec.min - 1),
+            ("the version above", spec.max + 1),
+        ] {
+            talk.raw(spec.key, case, &frame(spec.key, version, &[0]));
+        }
+    }
+    talk.topic("versioned", 1, &[]);
+    for version in 0..ApiKey::Produce.spec().min {
+        talk.ask(
+            "before versions that are served",
+            &produce("versioned", 0, b"", 1),
+            version,
+        );
+    }
     talk.raw(
         ApiKey::Metadata,
         "a body cut short",
