@@ -373,6 +373,8 @@ fn features(talk: &mut Talk) {
         ("beyond what there is", "group.version", 2, 1),
         ("below what there is", "group.version", -1, 2),
         ("down as if it were up", "group.version", 0, 1),
+        ("down", "group.version", 0, 2),
+        ("down in any case", "group.version", 0, 3),
         ("in no way", "group.version", 1, 0),
         ("in a way that is none", "group.version", 1, 9),
         ("of what is none", "no.such", 1, 1),
@@ -406,6 +408,22 @@ fn features(talk: &mut Talk) {
     };
     talk.ask_in_all("of one that is and one that is none", &both);
     talk.ask_in_all("of none", &UpdateFeaturesRequest::default());
+    for upgrade_type in [2, 3] {
+        for (case, max_version_level, upgrade_type) in [("done: down", 0, upgrade_type), ("done: up", 1, 1)] {
+            let request = UpdateFeaturesRequest {
+                feature_updates: vec![FeatureUpdateKey {
+                    feature: "group.version",
+                    max_version_level,
+                    upgrade_type,
+                    ..FeatureUpdateKey::default()
+                }],
+                ..UpdateFeaturesRequest::default()
+            };
+            talk.ask(case, &request, 2);
+        }
+    }
+    // Kafka answers before it acts.
+    sleep(Duration::from_millis(500));
 }
 
 fn knows_transactions(reply: &Reply) -> bool {

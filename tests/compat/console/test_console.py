@@ -214,6 +214,10 @@ def test_api_versions(broker):
 def test_features(broker):
     described = tool(TOOLS + "FeatureCommand", broker, "describe")
     assert [line.split()[1] for line in described.splitlines() if "Feature:" in line] == ["group.version"]
+    tool(TOOLS + "FeatureCommand", broker, "upgrade", "--feature", "group.version=1")
+    for how in ([], ["--unsafe"]):
+        refused = tool(TOOLS + "FeatureCommand", broker, "downgrade", "--feature", "group.version=0", *how, code=1)
+        assert "`group.version` is always at level 1" in refused
 
 
 def test_a_subscription_by_expression_of_java(broker, topic):
