@@ -12,18 +12,22 @@ use millstream_protocol::message::list_groups::ListGroupsRequest;
 use millstream_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
 use millstream_protocol::message::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use millstream_protocol::types::TopicId;
+use millstream_tests::wire::Reply;
 
 use super::committed::{awake, committing};
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
-    for group in ["new", "made", "shared", "fixed", "matched"] {
+    for group in ["new", "made", "shared", "fixed", "matched", "even"] {
         awake(talk, group);
     }
     talk.topic("split", 2, &[]);
+    talk.topic("wide", 5, &[]);
+    talk.topic("narrow", 3, &[]);
     refusals(talk);
     alone(talk);
     shared(talk);
+    even(talk);
     fixed(talk);
     matched(talk);
     outside(talk);
@@ -216,7 +220,7 @@ fn shared(talk: &mut Talk) {
         topic_partitions: Some(owned(id, partitions)),
         ..alive("shared", member, epoch)
     };
-    let epoch_of = |reply: Option<millstream_tests::wire::Reply>| {
+    let epoch_of = |reply: Option<Reply>| {
         let reply = reply.expect("an answer");
         reply.read::<ConsumerGroupHeartbeatRequest<'_>>().member_epoch
     };
@@ -239,6 +243,52 @@ fn shared(talk: &mut Talk) {
     talk.ask("shared: two leaves", &alive("shared", TWO, -1), 1);
     talk.ask("shared: one is given all", &alive("shared", ONE, one), 1);
     talk.ask("shared: one leaves", &alive("shared", ONE, -1), 1);
+}
+
+/// Two members under the assignor that nobody has to name, which looks at all topics together.
+fn even(talk: &mut Talk) {
+    let [wide, narrow] = ["wide", "narrow"].map(|name| topic_id(talk, name));
+    let joining = |member| ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["wide", "narrow"]),
+        server_assignor: Some("uniform"),
+        ..join("even", member)
+    };
+    let given = |reply: Option<Reply>| {
+        let reply = reply.expect("an answer");
+        let answer = reply.read::<ConsumerGroupHeartbeatRequest<'_>>();
+        let all = answer
+            .assignment
+            .map(|it| it.topic_partitions)
+            .unwrap_or_default();
+        (answer.member_epoch, all)
+    };
+    let owning = |member, epoch, partitions: &[TopicPartitions]| ConsumerGroupHeartbeatRequest {
+        topic_partitions: Some(partitions.to_vec()),
+        ..alive("even", member, epoch)
+    };
+    let all = [(wide, 5), (narrow, 3)].map(|(topic_id, count)| TopicPartitions {
+        topic_id,
+        partitions: (0..count).collect(),
+    });
+    let (one, _) = given(talk.ask("even: one joins", &joining(ONE), 1));
+    let (one, _) = given(talk.ask("even: one has all", &owning(ONE, one, &all), 1));
+    let (two, _) = given(talk.ask("even: two joins", &joining(TWO), 1));
+    let (one, kept) = given(talk.ask("even: one is to give up", &owning(ONE, one, &all), 1));
+    let (one, _) = given(talk.ask("even: one has given up", &owning(ONE, one, &kept), 1));
+    let (two, got) = given(talk.ask("even: two is given", &alive("even", TWO, two), 1));
+    talk.ask("even: two has", &owning(TWO, two, &got), 1);
+    talk.ask("even: both have", &describe(&["even"]), 1);
+    let fewer = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["narrow"]),
+        ..alive("even", TWO, two)
+    };
+    let (two, left) = given(talk.ask("even: two reads less", &fewer, 1));
+    talk.ask("even: two has less", &owning(TWO, two, &left), 1);
+    talk.ask("even: one is given more", &alive("even", ONE, one), 1);
+    talk.ask("even: each reads something else", &describe(&["even"]), 1);
+    talk.ask("even: two leaves", &alive("even", TWO, -1), 1);
+    talk.ask("even: one is given all", &alive("even", ONE, one), 1);
+    talk.ask("even: one leaves", &alive("even", ONE, -1), 1);
 }
 
 fn fixed(talk: &mut Talk) {
@@ -318,7 +368,7 @@ fn outside(talk: &mut Talk) {
         talk.ask(format!("consumer: {state}"), &request, 5);
     }
     let gone = DeleteGroupsRequest {
-        groups_names: vec!["made", "shared", "fixed", "matched"],
+        groups_names: vec!["made", "shared", "fixed", "matched", "even"],
     };
     talk.ask("consumer: all", &gone, 2);
 }

@@ -23,25 +23,28 @@ use super::committed::{awake, committing};
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
-    for group in ["refused", "alone", "pair", "static", "old-0", "old-3"] {
+    for group in ["refused", "alone", "pair", "static", "old-0", "old-3", "registry"] {
         awake(talk, group);
     }
-    let metadata = Metadata::new();
+    let metadata = Metadata::of_consumers();
     refusals(talk, &metadata);
     alone(talk, &metadata);
     pair(talk, &metadata);
     fixed(talk, &metadata);
+    of_another_type(talk);
     outside(talk);
 }
 
-/// What members of protocol type `consumer` tell each other.
+/// What members of a protocol type tell each other.
 struct Metadata {
+    protocol_type: &'static str,
+    protocol: &'static str,
     subscription: Vec<u8>,
     assignment: Vec<u8>,
 }
 
 impl Metadata {
-    fn new() -> Self {
+    fn of_consumers() -> Self {
         let written = |datum: &dyn Fn(&mut Writer)| {
             let mut w = Writer::new();
             datum(&mut w);
@@ -53,8 +56,20 @@ impl Metadata {
         };
         let assignment = ConsumerProtocolAssignment::default();
         Self {
+            protocol_type: "consumer",
+            protocol: "range",
             subscription: written(&|w| subscription.encode(w, 1).expect("a subscription")),
             assignment: written(&|w| assignment.encode(w, 1).expect("an assignment")),
+        }
+    }
+
+    /// As schema registries elect their leader: what they say to each other is no subscription and no assignment.
+    fn of_registries() -> Self {
+        Self {
+            protocol_type: "sr",
+            protocol: "v0",
+            subscription: vec![0x00, 0xff, 0xc3, 0x28, 0x7f],
+            assignment: vec![0xfe, 0x00],
         }
     }
 
@@ -64,9 +79,9 @@ impl Metadata {
             session_timeout_ms: 30_000,
             rebalance_timeout_ms: 30_000,
             member_id,
-            protocol_type: "consumer",
+            protocol_type: self.protocol_type,
             protocols: vec![JoinGroupRequestProtocol {
-                name: "range",
+                name: self.protocol,
                 metadata: &self.subscription,
             }],
             ..JoinGroupRequest::default()
@@ -84,8 +99,8 @@ impl Metadata {
             group_id,
             generation_id: generation,
             member_id,
-            protocol_type: Some("consumer"),
-            protocol_name: Some("range"),
+            protocol_type: Some(self.protocol_type),
+            protocol_name: Some(self.protocol),
             assignments: leads
                 .iter()
                 .map(|member_id| SyncGroupRequestAssignment {
@@ -353,6 +368,40 @@ fn fixed(talk: &mut Talk, metadata: &Metadata) {
         5,
     );
     talk.ask("static: its instance", &leave("static", "", Some("i")), 5);
+}
+
+/// A group that is not of consumers: the broker passes bytes on that it cannot read.
+fn of_another_type(talk: &mut Talk) {
+    let metadata = Metadata::of_registries();
+    let (member, generation) = joined(talk, &metadata, "registry", 9);
+    for version in 0..=5 {
+        let sync = metadata.sync("registry", generation, &member, &[&member]);
+        talk.ask("of another type: the leader's", &sync, version);
+    }
+    for version in 0..=6 {
+        talk.ask("of another type: stable", &describe(&["registry"]), version);
+    }
+    for version in [5, 9] {
+        let again = metadata.join("registry", &member);
+        talk.ask("of another type: again", &again, version);
+        let consumer = Metadata::of_consumers();
+        talk.ask(
+            "of another type: a consumer",
+            &consumer.join("registry", ""),
+            version,
+        );
+    }
+    let listed = ListGroupsRequest {
+        states_filter: vec!["CompletingRebalance"],
+        ..ListGroupsRequest::default()
+    };
+    talk.ask("of another type: listed", &listed, 5);
+    talk.ask("of another type: leaves", &leave("registry", &member, None), 5);
+    talk.ask("of another type: empty", &describe(&["registry"]), 6);
+    let gone = DeleteGroupsRequest {
+        groups_names: vec!["registry"],
+    };
+    talk.ask("of another type", &gone, 2);
 }
 
 /// What who is no member asks about groups.

@@ -37,7 +37,7 @@ impl Normal {
                     .collect();
                 Value::Object(fields)
             }
-            Value::Array(mut texts) if name == "unknown_state_filters" || name == "requested_metrics" => {
+            Value::Array(mut texts) if UNORDERED.contains(&name) => {
                 texts.sort_by_key(ToString::to_string);
                 Value::Array(texts)
             }
@@ -124,6 +124,12 @@ fn now() -> i64 {
     i64::try_from(since.expect("after 1970").as_millis()).expect("before the end of time")
 }
 
+/// Texts in whatever order Kafka's sets have.
+const UNORDERED: [&str; 3] = [
+    "unknown_state_filters",
+    "requested_metrics",
+    "subscribed_topic_names",
+];
 /// In the order in which they are looked for.
 const KEYS: [&str; 20] = [
     "name",
