@@ -11,8 +11,16 @@ import pytest
 from broker import Broker
 
 CLASS_PATH = os.environ["KAFKA_CLASS_PATH"]
+IS_3 = "kafka-tools-3." in CLASS_PATH
+JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", CLASS_PATH]
 TOOLS = "org.apache.kafka.tools."
 GROUPS = TOOLS + "consumer.group.ConsumerGroupCommand"
+CONFIGS = "kafka.admin.ConfigCommand"
+CONSOLE_CONSUMER = TOOLS + "consumer.ConsoleConsumer"
+# What was written anew for 4.
+CONSOLE_PRODUCER = ("kafka.tools." if IS_3 else TOOLS) + "ConsoleProducer"
+API_VERSIONS = ("kafka.admin." if IS_3 else TOOLS) + "BrokerApiVersionsCommand"
+since_4 = pytest.mark.skipif(IS_3, reason="the tools of 3.9 have none")
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +38,11 @@ def topic():
 
 def tool(name, broker, *arguments, given="", option="--bootstrap-server", code=0):
     """What the tool says; it must end with this code."""
-    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", CLASS_PATH, name]
-    done = subprocess.run([*command, option, broker.address, *arguments], input=given, capture_output=True, text=True,
-                          timeout=90)
+    return run(name, option, broker.address, *arguments, given=given, code=code)
+
+
+def run(name, *arguments, given="", code=0):
+    done = subprocess.run([*JAVA, name, *arguments], input=given, capture_output=True, text=True, timeout=90)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code == 0 else done.stdout + done.stderr
 
@@ -46,7 +56,29 @@ def make(broker, topic, partitions=1):
 
 
 def send(broker, topic, lines):
-    tool(TOOLS + "ConsoleProducer", broker, "--topic", topic, given="".join(f"{line}\n" for line in lines))
+    tool(CONSOLE_PRODUCER, broker, "--topic", topic, given="".join(f"{line}\n" for line in lines))
+
+
+def producer_performance(broker, topic, records, size, *arguments, client="", code=0):
+    """As fast as it can, unless an argument says otherwise; its client has this id."""
+    own = [f"client.id={client}"] if client else []
+    if IS_3:
+        where = ["--producer-props", f"bootstrap.servers={broker.address}", *own]
+    else:
+        where = ["--bootstrap-server", broker.address, *(it for pair in own for it in ("--command-property", pair))]
+    if "--throughput" not in arguments:
+        arguments = ("--throughput", "-1", *arguments)
+    return run(TOOLS + "ProducerPerformance", *where, "--topic", topic, "--num-records", str(records), "--record-size",
+               str(size), *arguments, code=code)
+
+
+def consumer_performance(broker, topic, messages, *arguments, client=""):
+    with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:
+        file.write(f"client.id={client}\n" if client else "")
+        file.flush()
+        config = "--consumer.config" if IS_3 else "--command-config"
+        return tool(TOOLS + "ConsumerPerformance", broker, "--topic", topic, "--messages", str(messages), "--timeout",
+                    "20000", config, file.name, *arguments)
 
 
 def described(broker, group, topic):
@@ -68,16 +100,16 @@ def test_topics(broker, topic):
 def test_configs(broker, topic):
     make(broker, topic)
     place = ("--entity-type", "topics", "--entity-name", topic)
-    tool("kafka.admin.ConfigCommand", broker, "--alter", *place, "--add-config", "retention.ms=3600000")
-    assert "retention.ms=3600000" in tool("kafka.admin.ConfigCommand", broker, "--describe", *place)
+    tool(CONFIGS, broker, "--alter", *place, "--add-config", "retention.ms=3600000")
+    assert "retention.ms=3600000" in tool(CONFIGS, broker, "--describe", *place)
 
 
 def test_configs_of_brokers(broker):
     def alter(*arguments):
-        tool("kafka.admin.ConfigCommand", broker, "--alter", "--entity-type", "brokers", *arguments)
+        tool(CONFIGS, broker, "--alter", "--entity-type", "brokers", *arguments)
 
     def described(*arguments):
-        return tool("kafka.admin.ConfigCommand", broker, "--describe", "--entity-type", "brokers", *arguments)
+        return tool(CONFIGS, broker, "--describe", "--entity-type", "brokers", *arguments)
 
     alter("--entity-default", "--add-config", "log.retention.ms=3600000")
     alter("--entity-name", "1", "--add-config", "log.retention.ms=7200000")
@@ -106,8 +138,7 @@ def test_client_metrics(broker, topic):
     assert "interval.ms=200" in described and "metrics=org.apache.kafka." in described
     make(broker, topic)
     # For two seconds, so that several pushes fall into them; a Java client pushes unless it is told not to.
-    tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "100", "--record-size", "10",
-         "--throughput", "50", "--command-property", f"client.id={topic}-writer")
+    producer_performance(broker, topic, 100, 10, "--throughput", "50", client=f"{topic}-writer")
     told = broker.client_metrics(f"{topic}-writer")["apache-kafka-java"]
     # What the last records did may come after the push with which the client ends.
     assert 0 < told["org.apache.kafka.producer.record.send.total"][0]["value"] <= 100
@@ -120,15 +151,10 @@ def test_quotas(broker, topic):
     make(broker, topic)
     alter = ("--alter", "--entity-type", "clients", "--entity-name", "limited")
     quotas = "producer_byte_rate=200000,consumer_byte_rate=200000,request_percentage=200"
-    tool("kafka.admin.ConfigCommand", broker, *alter, "--add-config", quotas)
+    tool(CONFIGS, broker, *alter, "--add-config", quotas)
     # Of 2.6 MB 2 MB may go at once.
-    with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:
-        file.write("client.id=limited\n")
-        file.flush()
-        sent = tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "2600", "--record-size",
-                    "1000", "--throughput", "-1", "--print-metrics", "--command-property", "client.id=limited")
-        read = tool(TOOLS + "ConsumerPerformance", broker, "--topic", topic, "--messages", "2600", "--timeout", "20000",
-                    "--print-metrics", "--command-config", file.name)
+    sent = producer_performance(broker, topic, 2600, 1000, "--print-metrics", client="limited")
+    read = consumer_performance(broker, topic, 2600, "--print-metrics", client="limited")
     assert metric(sent, "produce-throttle-time-max") > 500
     assert ", 2600, " in read and metric(read, "fetch-throttle-time-max") > 500
 
@@ -143,7 +169,7 @@ def test_console_producer_consumer_and_groups(broker, topic):
     make(broker, topic)
     group = f"g-{topic}"
     send(broker, topic, ["one", "two", "three"])
-    read = tool(TOOLS + "consumer.ConsoleConsumer", broker, "--topic", topic, "--from-beginning", "--max-messages", "3",
+    read = tool(CONSOLE_CONSUMER, broker, "--topic", topic, "--from-beginning", "--max-messages", "3",
                 "--group", group, "--timeout-ms", "20000")
     assert read.split() == ["one", "two", "three"]
     assert group in tool(GROUPS, broker, "--list").split()
@@ -166,7 +192,7 @@ def test_offsets_and_deleted_records(broker, topic):
     assert f"{topic}:0:2" in tool(TOOLS + "GetOffsetShell", broker, "--topic", topic, "--time", "earliest")
     # Of those with the latest time one that is still there, which Kafka does not say.
     assert f"{topic}:0:2" in tool(TOOLS + "GetOffsetShell", broker, "--topic", topic, "--time", "max-timestamp")
-    read = tool(TOOLS + "consumer.ConsoleConsumer", broker, "--topic", topic, "--partition", "0", "--offset", "2",
+    read = tool(CONSOLE_CONSUMER, broker, "--topic", topic, "--partition", "0", "--offset", "2",
                 "--max-messages", "1", "--timeout-ms", "20000")
     assert read.split() == ["three"]
 
@@ -182,8 +208,8 @@ def test_transactions(broker):
     unknown = tool(TOOLS + "TransactionsCommand", broker, "describe", "--transactional-id", "none", code=1)
     assert "because the ID could not be found" in unknown
     # A Java client that wants to begin one is told at once.
-    refused = tool(TOOLS + "ProducerPerformance", broker, "--topic", "none", "--num-records", "1", "--record-size", "1",
-                   "--throughput", "-1", "--transactional-id", "none", "--transaction-duration-ms", "100", code=1)
+    refused = producer_performance(broker, "none", 1, 1, "--transactional-id", "none", "--transaction-duration-ms",
+                                   "100", code=1)
     assert "TransactionalIdAuthorizationException" in refused
 
 
@@ -204,10 +230,10 @@ def test_metadata_quorum(broker):
 
 
 def test_api_versions(broker):
-    said = tool(TOOLS + "BrokerApiVersionsCommand", broker)
+    said = tool(API_VERSIONS, broker)
     assert re.search(r"Produce\(0\): 0 to \d+ \[usable: \d+\]", said), said
-    for absent in ("AddPartitionsToTxn(24)", "SaslHandshake(17)", "ShareFetch(78)", "StreamsGroupHeartbeat(88)",
-                   "AlterReplicaLogDirs(34)", "UnregisterBroker(64)"):
+    news = [] if IS_3 else ["ShareFetch(78)", "StreamsGroupHeartbeat(88)"]
+    for absent in ("AddPartitionsToTxn(24)", "SaslHandshake(17)", "AlterReplicaLogDirs(34)", "UnregisterBroker(64)", *news):
         assert f"{absent}: UNSUPPORTED" in said
 
 
@@ -220,6 +246,7 @@ def test_features(broker):
         assert "`group.version` is always at level 1" in refused
 
 
+@since_4
 def test_a_subscription_by_expression_of_java(broker, topic):
     """The broker finds what a Java consumer's RE2 expression matches, also what comes later."""
     make(broker, topic)
@@ -249,8 +276,5 @@ def test_verifiable_producer_and_consumer(broker, topic):
 
 def test_perf_tools(broker, topic):
     make(broker, topic)
-    sent = tool(TOOLS + "ProducerPerformance", broker, "--topic", topic, "--num-records", "2000", "--record-size", "100",
-                "--throughput", "-1")
-    assert "2000 records sent" in sent
-    read = tool(TOOLS + "ConsumerPerformance", broker, "--topic", topic, "--messages", "2000", "--timeout", "20000")
-    assert ", 2000, " in read
+    assert "2000 records sent" in producer_performance(broker, topic, 2000, 100)
+    assert ", 2000, " in consumer_performance(broker, topic, 2000)
