@@ -2,13 +2,17 @@
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 import uuid
+from contextlib import contextmanager
 
 import pytest
 from broker import Broker
+from confluent_kafka import Producer
 
 CLASS_PATH = os.environ["KAFKA_CLASS_PATH"]
 IS_3 = "kafka-tools-3." in CLASS_PATH
@@ -16,11 +20,14 @@ JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"
 TOOLS = "org.apache.kafka.tools."
 GROUPS = TOOLS + "consumer.group.ConsumerGroupCommand"
 CONFIGS = "kafka.admin.ConfigCommand"
+CLUSTER = TOOLS + "ClusterTool"
 CONSOLE_CONSUMER = TOOLS + "consumer.ConsoleConsumer"
 # What was written anew for 4.
 CONSOLE_PRODUCER = ("kafka.tools." if IS_3 else TOOLS) + "ConsoleProducer"
 API_VERSIONS = ("kafka.admin." if IS_3 else TOOLS) + "BrokerApiVersionsCommand"
+ACLS = ("kafka.admin." if IS_3 else TOOLS) + "AclCommand"
 since_4 = pytest.mark.skipif(IS_3, reason="the tools of 3.9 have none")
+SETTLE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +131,34 @@ def test_configs_of_brokers(broker):
     assert "  max.topics=" in everything and "  log.dir=" in everything
     # What is decided at the start alone is refused, with the reason.
     tls = ("--entity-name", "1", "--add-config", "ssl.protocol=TLSv1.2")
-    refused = tool("kafka.admin.ConfigCommand", broker, "--alter", "--entity-type", "brokers", *tls, code=1)
+    refused = tool(CONFIGS, broker, "--alter", "--entity-type", "brokers", *tls, code=1)
     assert "Cannot update these configs dynamically: [ssl.protocol]" in refused
+
+
+def test_configs_of_users_and_addresses(broker, topic):
+    """The quotas of each as they were set, and none once they are gone."""
+    user, client, other = f"u-{topic}", f"c-{topic}", ("--entity-type", "clients", "--entity-name")
+    addresses, users = ("--entity-type", "ips"), ("--entity-type", "users")
+    for place, quota, told in (
+        ((*users, "--entity-name", user, *other, client), "consumer_byte_rate=6000.0", f"client-id '{client}'"),
+        ((*users, "--entity-default"), "request_percentage=5000.0", "the default user-principal"),
+        ((*addresses, "--entity-name", "10.1.2.3"), "connection_creation_rate=70.0", "ip '10.1.2.3'"),
+    ):
+        tool(CONFIGS, broker, "--alter", *place, "--add-config", quota)
+        said = tool(CONFIGS, broker, "--describe", *place)
+        assert told in said and quota in said, said
+        tool(CONFIGS, broker, "--alter", *place, "--delete-config", quota.split("=")[0])
+        assert quota not in tool(CONFIGS, broker, "--describe", *place)
+
+
+def test_configs_of_loggers(broker):
+    place = ("--entity-type", "broker-loggers", "--entity-name", "1")
+    tool(CONFIGS, broker, "--alter", *place, "--add-config", "millstream.cli=DEBUG")
+    assert "millstream.cli=DEBUG " in tool(CONFIGS, broker, "--describe", *place)
+    tool(CONFIGS, broker, "--alter", *place, "--delete-config", "millstream.cli")
+    assert "millstream.cli=INFO " in tool(CONFIGS, broker, "--describe", *place)
+    unknown = tool(CONFIGS, broker, "--alter", *place, "--add-config", "none=DEBUG", code=1)
+    assert "Invalid broker logger(s): none" in unknown
 
 
 def test_client_metrics(broker, topic):
@@ -180,6 +213,89 @@ def test_console_producer_consumer_and_groups(broker, topic):
     assert group not in tool(GROUPS, broker, "--list").split()
 
 
+@contextmanager
+def members(broker, topic, group, protocol, count):
+    """Console consumers that read until the end of the block, and leave then."""
+    setting = "--consumer-property" if IS_3 else "--command-property"
+    command = [*JAVA, CONSOLE_CONSUMER, "--bootstrap-server", broker.address, "--topic", topic, "--group", group,
+               "--from-beginning", setting, f"group.protocol={protocol}"]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(count)]
+    try:
+        yield
+        for it in running:
+            it.send_signal(signal.SIGTERM)
+        for it in running:
+            it.wait(timeout=SETTLE_SECONDS)
+    finally:
+        for it in running:
+            it.kill()
+
+
+def describes(broker, group, words, *expected):
+    """Waits until this is how the tool describes the group."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        said = tool(GROUPS, broker, "--describe", "--group", group, *words)
+        if all(re.search(it, said) for it in expected):
+            return said
+        assert time.monotonic() < deadline, said
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_group_with_live_members(broker, topic, protocol):
+    make(broker, topic, 2)
+    group = f"g-{topic}"
+    with members(broker, topic, group, protocol, 2):
+        each = f"{group} .*/127.0.0.1 +console-consumer +1"
+        describes(broker, group, ["--members"], f"{each}(.*\n)*{each}")
+        places = (r"\(0\)", r"\(1\)") if IS_3 else (f"{topic}:0", f"{topic}:1")
+        describes(broker, group, ["--members", "--verbose"], *places)
+        strategy = "range" if protocol == "classic" else "uniform"
+        describes(broker, group, ["--state"], rf"{group} +{broker.address} +\(1\) +{strategy} +Stable.* 2 *\n")
+        send(broker, topic, ["one", "two", "three"])
+        # The rows have the offset that was committed, the end, the lag, and who reads.
+        describes(broker, group, [], rf"{topic} +0 .*console-consumer", rf"{topic} +1 .*console-consumer")
+        assert re.search(f"{group} +Stable", tool(GROUPS, broker, "--list", "--state"))
+        in_use = tool(GROUPS, broker, "--delete-offsets", "--group", group, "--topic", topic)
+        assert "GroupSubscribedToTopicException" in in_use
+        reset = ("--reset-offsets", "--to-earliest", "--execute", "--group", group, "--topic", topic)
+        assert "is inactive, but the current state is Stable" in tool(GROUPS, broker, *reset)
+        assert "GroupNotEmptyException" in tool(GROUPS, broker, "--delete", "--group", group)
+    describes(broker, group, ["--state"], f"{group} .*Empty")
+    lags = [line.split()[5] for line in tool(GROUPS, broker, "--describe", "--group", group).splitlines()
+            if topic in line and " - " in line]
+    assert set(lags) <= {"0", "-"} and "0" in lags
+
+
+def test_offsets_by_duration_and_none_at_all(broker, topic):
+    make(broker, topic)
+    group, now = f"g-{topic}", int(time.time() * 1000)
+    producer = Producer({"bootstrap.servers": broker.address})
+    for hours in (3, 2, 0):
+        producer.produce(topic, f"{hours} hours old", timestamp=now - hours * 3_600_000)
+    assert producer.flush(20) == 0
+
+    def reset(duration, what):
+        tool(GROUPS, broker, "--reset-offsets", "--by-duration", duration, what, "--group", group, "--topic", topic)
+
+    reset("PT1H", "--execute")
+    assert described(broker, group, topic) == ["0", "2", "3", "1"]
+    reset("PT2H30M", "--dry-run")
+    assert described(broker, group, topic) == ["0", "2", "3", "1"]
+    reset("PT2H30M", "--execute")
+    assert described(broker, group, topic) == ["0", "1", "3", "2"]
+    assert "Successful" in tool(GROUPS, broker, "--delete-offsets", "--group", group, "--topic", topic)
+    assert topic not in tool(GROUPS, broker, "--describe", "--group", group).split()
+
+
+@since_4
+def test_groups_of_all_types(broker, topic):
+    make(broker, topic)
+    group = f"g-{topic}"
+    tool(GROUPS, broker, "--reset-offsets", "--to-latest", "--execute", "--group", group, "--topic", topic)
+    assert re.search(f"{group} +Classic", tool(TOOLS + "GroupsCommand", broker, "--list"))
+
+
 def test_offsets_and_deleted_records(broker, topic):
     # All three get the same time, which is the latest.
     topics(broker, "--create", "--topic", topic, "--config", "message.timestamp.type=LogAppendTime")
@@ -232,8 +348,9 @@ def test_metadata_quorum(broker):
 def test_api_versions(broker):
     said = tool(API_VERSIONS, broker)
     assert re.search(r"Produce\(0\): 0 to \d+ \[usable: \d+\]", said), said
-    news = [] if IS_3 else ["ShareFetch(78)", "StreamsGroupHeartbeat(88)"]
-    for absent in ("AddPartitionsToTxn(24)", "SaslHandshake(17)", "AlterReplicaLogDirs(34)", "UnregisterBroker(64)", *news):
+    unheard_of = [] if IS_3 else ["ShareFetch(78)", "StreamsGroupHeartbeat(88)"]
+    for absent in ("AddPartitionsToTxn(24)", "SaslHandshake(17)", "AlterReplicaLogDirs(34)", "UnregisterBroker(64)",
+                   *unheard_of):
         assert f"{absent}: UNSUPPORTED" in said
 
 
@@ -244,6 +361,8 @@ def test_features(broker):
     for how in ([], ["--unsafe"]):
         refused = tool(TOOLS + "FeatureCommand", broker, "downgrade", "--feature", "group.version=0", *how, code=1)
         assert "`group.version` is always at level 1" in refused
+    unknown = tool(TOOLS + "FeatureCommand", broker, "upgrade", "--feature", "none=1", code=1)
+    assert "no feature `none`" in unknown
 
 
 @since_4
@@ -265,6 +384,20 @@ def test_a_subscription_by_expression_of_java(broker, topic):
             reader.kill()
 
 
+def test_the_cluster(broker):
+    assert re.search(r"Cluster ID: \S{22}\n", run(CLUSTER, "cluster-id", "--bootstrap-server", broker.address))
+
+
+@since_4
+def test_the_addresses_of_the_cluster(broker):
+    listed = run(CLUSTER, "list-endpoints", "--bootstrap-server", broker.address)
+    assert re.search(rf"1 +127.0.0.1 +{broker.port} .* broker", listed), listed
+
+
+def test_access_control_lists(broker):
+    assert "The node does not support DESCRIBE_ACLS" in tool(ACLS, broker, "--list", code=1)
+
+
 def test_verifiable_producer_and_consumer(broker, topic):
     make(broker, topic)
     sent = tool(TOOLS + "VerifiableProducer", broker, "--topic", topic, "--max-messages", "50")
@@ -278,3 +411,10 @@ def test_perf_tools(broker, topic):
     make(broker, topic)
     assert "2000 records sent" in producer_performance(broker, topic, 2000, 100)
     assert ", 2000, " in consumer_performance(broker, topic, 2000)
+    latency = TOOLS + "EndToEndLatency"
+    if IS_3:
+        measured = run(latency, broker.address, topic, "100", "all", "50")
+    else:
+        measured = tool(latency, broker, "--topic", topic, "--num-records", "100", "--producer-acks", "all",
+                        "--record-size", "50")
+    assert re.search(r"Avg latency: [0-9.]+ ms", measured), measured
