@@ -14,13 +14,15 @@ CLUSTER_ID = "bWlsbHN0cmVhbS1vcmFjbA"
 
 
 class Kafka(Broker):
-    """Told from outside as a Broker is: started, killed and started again over one data directory."""
+    """Told from outside as a Broker is: started, killed and started again over one data directory. Clients are told to
+    come to `advertised`, or to where it listens."""
 
     def __init__(self, folder, advertised, settings):
         super().__init__(folder)
         self.properties = os.path.join(folder, "server.properties")
         with open(self.properties, "w") as file:
-            file.write(properties(self.address, f"127.0.0.1:{free_port()}", advertised, self.data, settings))
+            controller = f"127.0.0.1:{free_port()}"
+            file.write(properties(self.address, controller, advertised or self.address, self.data, settings))
         subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"), check=True,
                        stdout=self.log, stderr=self.log)
 
