@@ -106,4 +106,4 @@ const NEW_FILES: usize = 40;
 /// What the broker is granted: the least that two shards take.
 const MEMORY: u64 = 320 << 20;
 /// What an allocator keeps and code takes beyond it.
-const SLACK: u64 = 64 << 20;
+const SLACK: u64 = MEMORY / 10;

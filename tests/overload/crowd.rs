@@ -54,37 +54,55 @@ pub fn half_sent(address: SocketAddr, stop: &AtomicBool) {
     }
 }
 
-/// They come from three addresses, ask for something, and stay.
-pub fn ten_thousand(address: SocketAddr, stop: &AtomicBool) {
-    give_way();
-    // ApiVersions 0.
-    let hello = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
-    let mut crowd: Vec<TcpStream> = Vec::new();
-    let mut refused = 0;
-    for number in 0..CROWD {
-        if stop.load(Ordering::Relaxed) {
-            break;
+/// Connections from three addresses that ask for something, and stay.
+pub struct Crowd(Vec<TcpStream>);
+
+impl Crowd {
+    /// So many, or fewer where descriptors do not suffice. Panics where one of them is refused.
+    pub fn gather(address: SocketAddr, count: usize) -> Self {
+        let streams = (0..count.min(most_connections())).map(|number| {
+            connect(address, number).unwrap_or_else(|| panic!("connection {number} is refused"))
+        });
+        let crowd = Self(streams.collect());
+        if count > 0 {
+            println!("{} connections", crowd.0.len());
         }
-        match connect(address, number).map(|mut stream| (stream.write_all(&hello), stream)) {
-            Some((Ok(()), stream)) => crowd.push(stream),
-            _ => refused += 1,
-        }
+        crowd.must_be_answered();
+        crowd
     }
+
+    /// Every one of them asks once more.
+    pub fn must_be_answered(&self) {
+        // ApiVersions 0.
+        let hello = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+        let asked = self.0.iter().filter(|stream| {
+            let mut stream: &TcpStream = stream;
+            stream.write_all(&hello).is_ok()
+        });
+        assert_eq!(asked.count(), self.0.len(), "connections that can be asked on");
+        let answered = self.0.iter().filter(|stream| is_answered(stream));
+        assert_eq!(answered.count(), self.0.len(), "connections that are answered");
+    }
+}
+
+/// Whether a whole frame comes.
+fn is_answered(mut stream: &TcpStream) -> bool {
+    let mut length = [0; 4];
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a socket");
+    if stream.read_exact(&mut length).is_err() {
+        return false;
+    }
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut answer).is_ok()
+}
+
+/// A crowd does nothing more.
+pub fn stay(_: SocketAddr, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(20));
     }
-    let answered = crowd
-        .iter()
-        .filter(|stream| {
-            let mut stream: &TcpStream = stream;
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            stream.read_exact(&mut [0; 8]).is_ok()
-        })
-        .count();
-    println!(
-        "{} connections, {answered} answered, {refused} refused",
-        crowd.len()
-    );
 }
 
 /// Each writes batches of a megabyte without ever waiting for an answer.
@@ -163,7 +181,15 @@ pub fn raise_own_descriptors() {
     .expect("the soft limit can be raised");
 }
 
+/// As many connections as the broker takes with the descriptors that are granted, without those of others.
+fn most_connections() -> usize {
+    let granted = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    // It gives half of them to connections, and keeps some free.
+    usize::try_from(granted / 2).expect("a count") - OTHERS
+}
+
 const HALF_OPEN: usize = 2_000;
 const HALF_SENT: usize = 100;
-const CROWD: usize = 10_000;
+pub const TEN_THOUSAND: usize = 10_000;
+const OTHERS: usize = 100;
 pub const PRODUCERS: usize = 16;

@@ -12,17 +12,20 @@ mod fetches;
 mod frames;
 mod local;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use attacks::{ATTACKS, Attack};
 use bystander::{Bystander, Latencies};
+use crowd::Crowd;
 use local::Load;
 use millstream_tests::process::Broker;
 
 #[test]
 fn memory_and_neighbours_are_safe_from_everybody() {
+    let _machine = MACHINE.lock();
     crowd::raise_own_descriptors();
     let span = span();
     let mut broker = Broker::start(&["--cores", "2", "--memory", &MEMORY.to_string()]);
@@ -46,6 +49,25 @@ fn memory_and_neighbours_are_safe_from_everybody() {
         row.must_be_bearable();
     }
     assert!(broker.is_running());
+}
+
+/// With a cache that is empty, so that the memory is theirs.
+#[test]
+fn ten_thousand_connections_that_do_nothing_take_little() {
+    let _machine = MACHINE.lock();
+    crowd::raise_own_descriptors();
+    let broker = Broker::start(&["--cores", "2", "--memory", &MEMORY.to_string()]);
+    let before = broker.peak_resident_bytes();
+    let crowd = Crowd::gather(broker.address(), crowd::TEN_THOUSAND);
+    thread::sleep(span());
+    crowd.must_be_answered();
+    let peak = broker.peak_resident_bytes();
+    println!(
+        "{} MB at most, {} MB without them",
+        peak / 1_000_000,
+        before / 1_000_000
+    );
+    assert!(peak <= IDLE_MEMORY, "{peak} bytes");
 }
 
 /// How long each attack goes on.
@@ -98,7 +120,9 @@ impl Row {
             beside
         });
         let address = broker.address();
+        let crowd = Crowd::gather(address, attack.crowd);
         let during = while_others(&|stop| (attack.run)(address, stop), bystander, span);
+        crowd.must_be_answered();
         assert!(broker.is_running(), "the broker ended under {}", attack.name);
         let row = Self {
             name: attack.name,
@@ -156,8 +180,12 @@ impl Row {
     }
 }
 
+/// Each test wants the machine, and its descriptors, for itself.
+static MACHINE: Mutex<()> = Mutex::new(());
 /// What the broker is granted: the least that two shards take.
 const MEMORY: u64 = 320 << 20;
+/// What all of the process may take with ten thousand connections, in a debug build as well.
+const IDLE_MEMORY: u64 = 100_000_000;
 /// The attackers, the shards that they keep busy and the client that is measured share a few cores, and it passes two
 /// of these shards: each may cost it a slice of the scheduler's. Where nothing is optimized a shard takes as long for
 /// one request of a megabyte as it does for ten otherwise, and others use the machine as well.
