@@ -1,5 +1,6 @@
 //! Groups on a simulated ring: what they are asked, and how they come and go.
 
+mod consumer_pace;
 mod durable;
 mod failing;
 mod pace;

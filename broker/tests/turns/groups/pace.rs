@@ -4,61 +4,111 @@ use std::time::Duration;
 
 use super::*;
 
+/// A member of the classic protocol.
+struct Member {
+    client: Client,
+    id: String,
+    leader: String,
+}
+
+impl Member {
+    fn new(broker: &SimBroker) -> Self {
+        Self {
+            client: broker.connect(),
+            id: String::new(),
+            leader: String::new(),
+        }
+    }
+
+    fn joins(&mut self, broker: &mut SimBroker) {
+        self.client
+            .send(broker, ApiKey::JoinGroup, 3, &join_body("g", &self.id));
+    }
+
+    /// How many members it is told of: all where it leads, or none.
+    fn has_joined(&mut self, broker: &mut SimBroker, generation: i32) -> usize {
+        let frame = self.client.receive(broker);
+        let (_, members) = response(&frame, ApiKey::JoinGroup, 3, |r| {
+            let answer = decoded::<JoinGroupResponse<'_>>(r, 3);
+            assert_eq!((answer.error_code, answer.generation_id), (0, generation));
+            answer.member_id.clone_into(&mut self.id);
+            answer.leader.clone_into(&mut self.leader);
+            answer.members.len()
+        });
+        members
+    }
+
+    fn syncs(&mut self, broker: &mut SimBroker, generation_id: i32, ids: &[String]) {
+        let ids = ids.iter().filter(|_| self.id == self.leader);
+        let assignments = ids.map(|id| SyncGroupRequestAssignment {
+            member_id: id,
+            assignment: id.as_bytes(),
+        });
+        let body = SyncGroupRequest {
+            group_id: "g",
+            generation_id,
+            member_id: &self.id,
+            assignments: assignments.collect(),
+            ..SyncGroupRequest::default()
+        };
+        self.client.send(broker, ApiKey::SyncGroup, 3, &body);
+    }
+
+    fn has_synced(&mut self, broker: &mut SimBroker) {
+        let frame = self.client.receive(broker);
+        let (_, assignment) = response(&frame, ApiKey::SyncGroup, 3, |r| {
+            decoded::<SyncGroupResponse<'_>>(r, 3).assignment.to_vec()
+        });
+        assert_eq!(assignment, self.id.as_bytes());
+    }
+}
+
+/// From the answers to all JoinGroups, which are on their way, to those to all SyncGroups.
+fn share_out(members: &mut [Member], broker: &mut SimBroker, generation: i32) {
+    let told: usize = members
+        .iter_mut()
+        .map(|member| member.has_joined(broker, generation))
+        .sum();
+    assert_eq!(told, members.len(), "the leader sees all");
+    let ids: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
+    for member in members.iter_mut() {
+        member.syncs(broker, generation, &ids);
+    }
+    for member in members {
+        member.has_synced(broker);
+    }
+}
+
+/// From the last JoinGroup to the last answer to a SyncGroup. What is before that is the clients': each learns by its
+/// next heartbeat that it has to join again.
 #[test]
-fn a_hundred_members_are_together_soon_after_the_last_one() {
+fn a_hundred_members_are_together_soon_after_the_last_join() {
     let mut broker = SimBroker::start(Setup {
         settings: vec![("group.initial.rebalance.delay.ms", "500")],
         ..setup(2, 7)
     });
-    let mut clients: Vec<Client> = (0..100).map(|_| broker.connect()).collect();
-    for client in &mut clients {
-        client.send(&mut broker, ApiKey::JoinGroup, 3, &join_body("g", ""));
+    let mut members: Vec<Member> = (1..100).map(|_| Member::new(&broker)).collect();
+    for member in &mut members {
+        member.joins(&mut broker);
     }
-    let joined: Vec<(String, String, usize)> = clients
-        .iter_mut()
-        .map(|client| {
-            let frame = client.receive(&mut broker);
-            let (_, found) = response(&frame, ApiKey::JoinGroup, 3, |r| {
-                let answer = decoded::<JoinGroupResponse<'_>>(r, 3);
-                assert_eq!((answer.error_code, answer.generation_id), (0, 1));
-                (
-                    answer.member_id.to_owned(),
-                    answer.leader.to_owned(),
-                    answer.members.len(),
-                )
-            });
-            found
-        })
-        .collect();
-    let begun = broker.world.now();
-    assert_eq!(
-        joined.iter().map(|(_, _, members)| members).sum::<usize>(),
-        100,
-        "the leader sees all"
-    );
-    for (client, (member_id, leader, _)) in clients.iter_mut().zip(&joined) {
-        let assignments = joined.iter().filter(|_| member_id == leader);
-        let assignments = assignments.map(|(member_id, _, _)| SyncGroupRequestAssignment {
-            member_id,
-            assignment: member_id.as_bytes(),
-        });
-        let body = SyncGroupRequest {
-            group_id: "g",
-            generation_id: 1,
-            member_id,
-            assignments: assignments.collect(),
-            ..SyncGroupRequest::default()
-        };
-        client.send(&mut broker, ApiKey::SyncGroup, 3, &body);
+    share_out(&mut members, &mut broker, 1);
+    let mut hundredth = Member::new(&broker);
+    hundredth.joins(&mut broker);
+    broker.run_for(Duration::from_millis(20));
+    for member in &mut members {
+        let code = heartbeat(&mut member.client, &mut broker, &member.id, 1);
+        assert_eq!(code, ErrorCode::RebalanceInProgress as i16);
     }
-    for (client, (member_id, _, _)) in clients.iter_mut().zip(&joined) {
-        let frame = client.receive(&mut broker);
-        let (_, assignment) = response(&frame, ApiKey::SyncGroup, 3, |r| {
-            decoded::<SyncGroupResponse<'_>>(r, 3).assignment.to_vec()
-        });
-        assert_eq!(assignment, member_id.as_bytes());
+    members.push(hundredth);
+    let (_, others) = members.split_last_mut().expect("a hundred");
+    let mut last_join = broker.world.now();
+    for member in others {
+        last_join = broker.world.now();
+        member.joins(&mut broker);
     }
-    let took = broker.world.now() - begun;
+    share_out(&mut members, &mut broker, 2);
+    let took = broker.world.now() - last_join;
+    println!("{took:?} after the last join");
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
