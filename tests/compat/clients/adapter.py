@@ -77,7 +77,7 @@ class Adapter:
     def join(self, member, topic, group, protocol="classic", commit="manual", instance=None):
         """A consumer under this name begins to join. Protocol: classic, cooperative or consumer; commit: manual, auto,
         which is done every 200 ms and by leaving, or any, which is manual where the client has that; instance: the
-        name of a static member. Members of the classic protocol may be silent for six seconds."""
+        name of a static member. Members may be silent for six seconds."""
         self.call("join", member=member, topic=topic, group=group, protocol=protocol, commit=commit, instance=instance)
 
     def poll(self, member, ms=100):

@@ -39,7 +39,10 @@ CLIENTS = [
     Client("Java", java("4.3.1")),
     Client("Java", java("3.9.2")),
     Client("confluent-kafka-go", go("confluent")),
-    Client("franz-go", go("franz-go")),
+    Client("franz-go", go("franz-go"), {
+        "group: a static member comes back to its partitions, KIP-848":
+            "its leave does not name the instance and is refused, so that the name is not free, by Apache Kafka as well",
+    }),
     Client("sarama", go("sarama")),
     Client("segmentio/kafka-go", go("segmentio"), {
         "null values, empty values": "its reader gives an empty value as null, from Apache Kafka as well",

@@ -249,9 +249,8 @@ def rolled(rig):
         group.leave(member)
 
 
-@feature("group: a member is killed, and others have its partitions")
-def killed(rig):
-    group = Group(rig, 4)
+def killed(rig, protocol):
+    group = Group(rig, 4, protocol)
     stays = group.join("stays")
     with rig.another() as other:
         killed = group.join("killed", other)
@@ -262,9 +261,18 @@ def killed(rig):
     group.leave(stays)
 
 
-@feature("group: a static member comes back to its partitions")
-def static_member(rig):
-    group = Group(rig, 4)
+@feature("group: a member is killed, and others have its partitions")
+def killed_classic(rig):
+    killed(rig, "classic")
+
+
+@feature("group: a member is killed, and others have its partitions, KIP-848")
+def killed_consumer(rig):
+    killed(rig, "consumer")
+
+
+def static_member(rig, protocol):
+    group = Group(rig, 4, protocol)
     stays, goes = group.join("stays", instance="stays"), group.join("goes", instance="goes")
     group.settle()
     given = group.read(group.send(4))
@@ -282,6 +290,16 @@ def static_member(rig):
     same(sorted(group.read(waits)[back]), sorted(waits), "what waited")
     for member in (stays, back):
         group.leave(member)
+
+
+@feature("group: a static member comes back to its partitions")
+def static_classic(rig):
+    static_member(rig, "classic")
+
+
+@feature("group: a static member comes back to its partitions, KIP-848")
+def static_consumer(rig):
+    static_member(rig, "consumer")
 
 
 @feature("manual commits")

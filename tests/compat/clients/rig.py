@@ -11,10 +11,11 @@ from confluent_kafka.admin import AdminClient
 from kafka import Kafka
 from proxy import Proxy
 
-# Groups of either protocol settle in less time than by default.
+# Groups of either protocol settle, and miss who is gone, in less time than by default.
 SETTINGS = {
     "group.initial.rebalance.delay.ms": "200",
     "group.consumer.heartbeat.interval.ms": "300",
+    "group.consumer.session.timeout.ms": "6000",
 }
 
 
@@ -89,6 +90,7 @@ def start(folder, proxy):
 
 
 def start_kafka(folder, proxy):
-    broker = Kafka(folder, proxy.address, {**SETTINGS, "group.consumer.min.heartbeat.interval.ms": "300"})
+    least = {"group.consumer.min.heartbeat.interval.ms": "300", "group.consumer.min.session.timeout.ms": "6000"}
+    broker = Kafka(folder, proxy.address, {**SETTINGS, **least})
     proxy.upstream = broker.port
     return broker.start()

@@ -7,11 +7,9 @@ import confluent_kafka
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
                                    ResourceType)
-from wire import Absent, data, gather, serve, told
+from wire import data, gather, serve, told
 
 SECONDS = 20
-# From this one on librdkafka speaks the consumer protocol for good.
-CONSUMER_PROTOCOL_SINCE = 0x020C0000
 
 
 class Confluent:
@@ -68,8 +66,6 @@ class Confluent:
         if instance:
             config["group.instance.id"] = instance
         if protocol == "consumer":
-            if confluent_kafka.libversion()[1] < CONSUMER_PROTOCOL_SINCE:
-                raise Absent("a preview only; for good from 2.12 on")
             config["group.protocol"] = "consumer"
         else:
             assignor = "cooperative-sticky" if protocol == "cooperative" else "range"

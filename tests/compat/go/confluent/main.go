@@ -133,16 +133,12 @@ func (it *adapter) join(call wire.Call) (any, error) {
 	config := kafka.ConfigMap{
 		"bootstrap.servers": it.address, "group.id": call.Group, "auto.offset.reset": "earliest",
 		"enable.auto.commit": call.Commit == "auto", "auto.commit.interval.ms": 200,
-		"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "partition.assignment.strategy": "range",
 	}
 	if call.Instance != "" {
 		config["group.instance.id"] = call.Instance
 	}
-	switch call.Protocol {
-	case "cooperative":
-		config["partition.assignment.strategy"] = "cooperative-sticky"
-	case "consumer":
-		return nil, wire.Absent("a preview only; for good from librdkafka 2.12 on")
+	for name, value := range protocol(call.Protocol) {
+		config[name] = value
 	}
 	consumer, err := kafka.NewConsumer(&config)
 	if err != nil {
@@ -150,6 +146,18 @@ func (it *adapter) join(call wire.Call) (any, error) {
 	}
 	it.members[call.Member] = consumer
 	return nil, consumer.Subscribe(call.Topic, nil)
+}
+
+func protocol(name string) kafka.ConfigMap {
+	if name == "consumer" {
+		return kafka.ConfigMap{"group.protocol": "consumer"}
+	}
+	assignor := "range"
+	if name == "cooperative" {
+		assignor = "cooperative-sticky"
+	}
+	return kafka.ConfigMap{
+		"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "partition.assignment.strategy": assignor}
 }
 
 func (it *adapter) poll(call wire.Call) (any, error) {
