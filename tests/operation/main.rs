@@ -6,6 +6,7 @@ mod client_metrics;
 mod damage;
 mod described;
 mod full_disk;
+mod group_pace;
 mod levels;
 mod listeners;
 mod orphans;
