@@ -9,6 +9,7 @@ mod broker_configs;
 mod committed;
 mod compare;
 mod configs;
+mod consumer_table;
 mod consumers;
 #[path = "../wire/debug.rs"]
 mod debug;
@@ -46,6 +47,7 @@ const AREAS: &[(&str, Area)] = &[
     ("committed", committed::ask),
     ("members", members::ask),
     ("consumers", consumers::ask),
+    ("consumer_table", consumer_table::ask),
     ("migrations", migrations::ask),
     ("admin", admin::ask),
     ("quotas", quotas::ask),

@@ -97,8 +97,13 @@ impl GroupCoordinator {
             });
         }
         let joined = self.with_group(&group_id, now, effects, |group, turn| {
+            let was_consumer = group.consumer.is_some();
             if !group.become_classic(turn) {
                 return Some(group.join_consumers(&request, turn));
+            }
+            if was_consumer && !request.member_id.is_empty() {
+                // It is a new group, which knows nobody: nothing else of the request is looked at.
+                return Some(request.refused(ErrorCode::UnknownMemberId));
             }
             group.classic.join(ticket, request, turn);
             None

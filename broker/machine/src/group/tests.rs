@@ -1,6 +1,7 @@
 //! The coordinator as its shell sees it: one behaviour a file.
 
 mod classic_peer;
+mod consumer_table;
 mod consumers;
 mod limits;
 mod migrating;

@@ -1,12 +1,12 @@
-//! Every request of the classic protocol in every state of a group of members of both protocols: the answer that Kafka
-//! gives.
+//! Every request of the classic protocol, and the heartbeat of the consumer protocol, in every state of a group of
+//! members of both: the answer that Kafka gives.
 
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
 use super::classic_peer::*;
-use super::consumers::{Consumer, world};
+use super::consumers::{Consumer, partition, world};
 use super::world::*;
 use crate::group::*;
 
@@ -28,59 +28,86 @@ const STATES: [State; 4] = [State::Settled, State::Behind, State::Revoking, Stat
 /// By request and asker: the answers where the member is settled, behind, revoking, waiting. A code stands with its
 /// beginning.
 const TABLE: &str = "
-join       nobody    MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED
-join       old       NONE               NONE               NONE               NONE
-join       stranger  NONE               NONE               NONE               NONE
-join       member    NONE               NONE               NONE               NONE
-join       consumer  NONE               NONE               NONE               NONE
-join       fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-changed    member    NONE               NONE               NONE               NONE
-alien      member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
-other-type member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
-no-names   member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
-malformed  member    UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER
-short      member    INVALID_SESSION    INVALID_SESSION    INVALID_SESSION    INVALID_SESSION
-sync       member    NONE               REBALANCE          NONE               NONE
-sync       stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
-sync       stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-sync       consumer  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-sync       fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-sync-as-x  member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
-sync-by-x  member    INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
-heartbeat  member    NONE               REBALANCE          REBALANCE          NONE
-heartbeat  stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
-heartbeat  stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-heartbeat  consumer  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-heartbeat  fenced    UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-leave      member    NONE               NONE               NONE               NONE
-leave      consumer  NONE               NONE               NONE               NONE
-leave      stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-commit     member    NONE               NONE               NONE               NONE
-commit     stale     ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
-commit     stranger  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
-describe   member    GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND
-delete     member    NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP
+join               nobody   MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED MEMBER_ID_REQUIRED
+join               old      NONE               NONE               NONE               NONE
+join               stranger NONE               NONE               NONE               NONE
+join               member   NONE               NONE               NONE               NONE
+join               consumer NONE               NONE               NONE               NONE
+join               fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+changed            member   NONE               NONE               NONE               NONE
+alien              member   INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+other-type         member   INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+no-names           member   INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+malformed          member   UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER     UNKNOWN_SERVER
+short              member   INVALID_SESSION    INVALID_SESSION    INVALID_SESSION    INVALID_SESSION
+sync               member   NONE               REBALANCE          NONE               NONE
+sync               stale    ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+sync               stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync               consumer UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync               fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+sync-as-x          member   INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+sync-by-x          member   INCONSISTENT       INCONSISTENT       INCONSISTENT       INCONSISTENT
+heartbeat          member   NONE               REBALANCE          REBALANCE          NONE
+heartbeat          stale    ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+heartbeat          stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+heartbeat          consumer UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+heartbeat          fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+leave              member   NONE               NONE               NONE               NONE
+leave              consumer NONE               NONE               NONE               NONE
+leave              stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+commit             member   NONE               NONE               NONE               NONE
+commit             stale    ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION ILLEGAL_GENERATION
+commit             stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+describe           member   GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND GROUP_ID_NOT_FOUND
+delete             member   NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP    NON_EMPTY_GROUP
+as-consumer        nobody   INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST
+as-consumer        stranger NONE               NONE               NONE               NONE
+as-consumer        member   NONE               NONE               NONE               NONE
+as-consumer        consumer NONE               NONE               NONE               NONE
+as-consumer        fenced   NONE               NONE               NONE               NONE
+beat               stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+beat               member   NONE               NONE               NONE               NONE
+beat               consumer NONE               NONE               NONE               NONE
+beat               fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+beat-before        consumer FENCED_MEMBER      FENCED_MEMBER      FENCED_MEMBER      FENCED_MEMBER
+beat-after         consumer FENCED_MEMBER      FENCED_MEMBER      FENCED_MEMBER      FENCED_MEMBER
+beat-greedy        consumer NONE               NONE               NONE               NONE
+beat-greedy        member   NONE               NONE               NONE               NONE
+go                 stranger UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+go                 member   NONE               NONE               NONE               NONE
+go                 consumer NONE               NONE               NONE               NONE
+go                 fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+go-away            member   INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST
+go-away            consumer INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST    INVALID_REQUEST
+go-away            fenced   UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID  UNKNOWN_MEMBER_ID
+describe-consumers consumer NONE               NONE               NONE               NONE
 ";
 
 #[test]
-fn every_classic_request_in_every_state_of_a_mixed_group() {
+fn every_request_in_every_state_of_a_mixed_group() {
+    let mut wrong = String::new();
     for line in TABLE.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         for (state, expected) in STATES.into_iter().zip(&words[2..]) {
-            let (mut world, member) = group(state);
-            let request = request(&mut world, &member, words[0], words[1]);
-            let answer = error_of(&world.told(request));
-            assert!(
-                answer.name().starts_with(expected),
-                "{} of {} where {state:?}: {answer:?}",
-                words[0],
-                words[1]
-            );
+            let (mut world, member, consumer) = group(state);
+            let request = match consumer_request(&member, &consumer, words[0], words[1]) {
+                Some(request) => request,
+                None => request(&mut world, &member, words[0], words[1]),
+            };
+            let got = error_of(&world.told(request)).name();
+            if !got.starts_with(expected) {
+                wrong += &std::format!(
+                    "{} by {} in {state:?}: {got}, not {expected}\n",
+                    words[0],
+                    words[1]
+                );
+            }
         }
     }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-fn group(state: State) -> (World, ClassicPeer) {
+fn group(state: State) -> (World, ClassicPeer, Consumer) {
     let mut world = world();
     let mut member = ClassicPeer {
         is_eager: false,
@@ -106,7 +133,50 @@ fn group(state: State) -> (World, ClassicPeer) {
             member.joins(&mut world, &["t"]);
         }
     }
-    (world, member)
+    (world, member, consumer)
+}
+
+/// A request of the consumer protocol; `None` where `kind` is none.
+fn consumer_request(
+    member: &ClassicPeer,
+    consumer: &Consumer,
+    kind: &str,
+    who: &str,
+) -> Option<GroupRequest> {
+    let of_member = Consumer {
+        epoch: member.generation,
+        has: member.has.clone(),
+        ..Consumer::new(&member.member_id)
+    };
+    let asker = match who {
+        "nobody" => Consumer::new(""),
+        "stranger" => Consumer {
+            epoch: consumer.epoch,
+            ..Consumer::new("who")
+        },
+        "member" => of_member,
+        "fenced" => Consumer {
+            instance_id: Some("nobody's".into()),
+            ..of_member
+        },
+        _ => consumer.clone(),
+    };
+    let mut request = asker.request();
+    match kind {
+        "as-consumer" => request = asker.joining(&["t"]),
+        "beat" => {}
+        "beat-before" => request.member_epoch -= 1,
+        "beat-after" => request.member_epoch += 1,
+        "beat-greedy" => request.topic_partitions = Some((0..6).map(|index| partition(1, index)).collect()),
+        "go" => request.member_epoch = -1,
+        "go-away" => request.member_epoch = -2,
+        "describe-consumers" => {
+            let group_id = "g".into();
+            return Some(GroupRequest::ConsumerDescribe(DescribeRequest { group_id }));
+        }
+        _ => return None,
+    }
+    Some(GroupRequest::ConsumerHeartbeat(request))
 }
 
 fn request(world: &mut World, member: &ClassicPeer, kind: &str, who: &str) -> GroupRequest {
