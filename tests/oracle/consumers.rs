@@ -247,7 +247,11 @@ fn shared(talk: &mut Talk) {
 
 /// Two members under the assignor that nobody has to name, which looks at all topics together.
 fn even(talk: &mut Talk) {
-    let [wide, narrow] = ["wide", "narrow"].map(|name| topic_id(talk, name));
+    // Ids that brokers make up are told apart by who is seen first, so that it must be the same one.
+    let [wide, narrow] = ["wide", "narrow"].map(|name| {
+        talk.ask(format!("even: {name}"), &one_topic(name), 12);
+        topic_id(talk, name)
+    });
     let joining = |member| ConsumerGroupHeartbeatRequest {
         subscribed_topic_names: Some(vec!["wide", "narrow"]),
         server_assignor: Some("uniform"),
@@ -411,15 +415,18 @@ pub fn describe<'a>(group_ids: &[&'a str]) -> ConsumerGroupDescribeRequest<'a> {
 }
 
 pub fn topic_id(talk: &mut Talk, name: &str) -> TopicId {
-    let request = MetadataRequest {
+    let reply = talk.aside(&one_topic(name), 12);
+    reply.read::<MetadataRequest<'_>>().topics[0].topic_id
+}
+
+fn one_topic(name: &str) -> MetadataRequest<'_> {
+    MetadataRequest {
         topics: Some(vec![MetadataRequestTopic {
             name: Some(name),
             ..MetadataRequestTopic::default()
         }]),
         ..MetadataRequest::default()
-    };
-    let reply = talk.aside(&request, 12);
-    reply.read::<MetadataRequest<'_>>().topics[0].topic_id
+    }
 }
 
 /// Members make their own ids from version 1 on.
