@@ -221,7 +221,7 @@ fn go_round(members: &mut [Member], group: &str) {
     members.iter_mut().for_each(Member::hears);
 }
 
-/// Whether all have come to the same target, and every partition has one of them.
+/// Whether all have come to the same target, nobody went without, and every partition has one of them.
 fn is_settled(members: &[Member]) -> bool {
     let of = |member: &Member| -> Vec<(TopicId, i32)> {
         let topics = member.has.iter();
@@ -233,7 +233,11 @@ fn is_settled(members: &[Member]) -> bool {
     let count = all.len();
     all.sort_unstable();
     all.dedup();
-    count == PARTITIONS && all.len() == count && members.iter().all(|it| it.epoch == members[0].epoch)
+    count == PARTITIONS
+        && all.len() == count
+        && members
+            .iter()
+            .all(|it| it.epoch == members[0].epoch && !it.has.is_empty())
 }
 
 fn wait_for_coordinator(broker: &Broker, group: &str) {

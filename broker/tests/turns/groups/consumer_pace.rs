@@ -85,12 +85,13 @@ fn go_round(members: &mut [Consumer], broker: &mut SimBroker, interval: Duration
     }
 }
 
-/// Whether all have come to the same target, and every partition has one of them.
+/// Whether all have come to the same target, nobody went without, and every partition has one of them.
 fn is_settled(members: &[Consumer]) -> bool {
     let all: BTreeSet<_> = members.iter().flat_map(|member| &member.has).collect();
     let count: usize = members.iter().map(|member| member.has.len()).sum();
     let epochs: BTreeSet<i32> = members.iter().map(|member| member.epoch).collect();
-    epochs.len() == 1 && all.len() == PARTITIONS as usize && count == all.len()
+    let all_have = members.iter().all(|member| !member.has.is_empty());
+    epochs.len() == 1 && all_have && all.len() == PARTITIONS as usize && count == all.len()
 }
 
 fn state(broker: &mut SimBroker) -> String {
