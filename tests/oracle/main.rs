@@ -14,6 +14,7 @@ mod consumers;
 #[path = "../wire/debug.rs"]
 mod debug;
 mod fetch;
+mod group_configs;
 mod kafka;
 mod members;
 mod metadata;
@@ -53,6 +54,7 @@ const AREAS: &[(&str, Area)] = &[
     ("quotas", quotas::ask),
     ("telemetry", telemetry::ask),
     ("broker_configs", broker_configs::ask),
+    ("group_configs", group_configs::ask),
 ];
 
 #[test]

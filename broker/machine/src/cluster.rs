@@ -6,11 +6,13 @@
 
 pub mod alter_client_quotas;
 pub mod alter_configs;
+pub mod config_resource;
 mod config_rules;
 pub mod controller;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
+pub mod group_configs;
 pub mod image;
 pub mod internal_topic;
 pub mod record;

@@ -3,8 +3,8 @@
 //! Place: driven only by the broker's coordinator runtime, on the shard that owns the partition. The call order is
 //! [`GroupCoordinator::new`], [`GroupCoordinator::replay`] for every record of the partition,
 //! [`GroupCoordinator::loaded`]; then [`GroupCoordinator::handle`] for each request and
-//! [`GroupCoordinator::expire`] whenever [`GroupCoordinator::next_deadline`] has come. The cluster's topics come by
-//! [`GroupCoordinator::set_image`], before `loaded` and whenever they change.
+//! [`GroupCoordinator::expire`] whenever [`GroupCoordinator::next_deadline`] has come. The cluster's topics and
+//! groups' configurations come by [`GroupCoordinator::set_image`], before `loaded` and whenever they change.
 //!
 //! What a call changes, it changes at once. Its records have to be appended in their order, and its replies, like all
 //! that come after them, held until those records are durable: then nobody sees what a crash takes away. Where an
@@ -64,7 +64,7 @@ pub use consumer::record::{
 pub use member::MemberProtocol;
 pub use record::{CommittedOffset, GroupMember, GroupMetadata, GroupRecord};
 pub use request::*;
-pub use settings::{GroupSettings, MigrationPolicy};
+pub use settings::{ConsumerTimes, GroupSettings, MigrationPolicy};
 pub use snapshot::SnapshotCursor;
 pub use state::GroupState;
 
@@ -150,7 +150,7 @@ impl GroupCoordinator {
 
     /// `group.consumer.assignment.interval.ms` as it is now.
     pub fn set_assignment_interval(&mut self, interval: Duration) {
-        self.settings.consumer_assignment_interval = interval;
+        self.settings.consumer.assignment_interval = interval;
     }
 
     pub fn settings(&self) -> &GroupSettings {
@@ -162,7 +162,8 @@ impl GroupCoordinator {
         self.settings.state_bytes_max = bytes;
     }
 
-    /// The topics changed: what members of the consumer protocol are to have follows with their next heartbeats.
+    /// Topics or groups' configurations changed: what members of the consumer protocol are to have and to be told
+    /// follows with their next heartbeats, as in Kafka.
     pub fn set_image(&mut self, image: Arc<ClusterImage>) {
         self.image = image;
     }

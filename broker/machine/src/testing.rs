@@ -127,5 +127,12 @@ pub fn one_of_each_record() -> Vec<MetadataRecord> {
                 value: Some(text("*")),
             }],
         },
+        MetadataRecord::GroupConfigChanged {
+            group: text("g"),
+            changes: vec![ConfigChange {
+                name: text("consumer.session.timeout.ms"),
+                value: Some(text("50000")),
+            }],
+        },
     ]
 }

@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 
 use millstream_log::planted::{self, Bug};
 use millstream_machine::cluster::alter_client_quotas::AlterQuotas;
-use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource, ConfigResource};
+use millstream_machine::cluster::alter_configs::{AlterConfig, AlterResource};
+use millstream_machine::cluster::config_resource::ConfigResource;
 use millstream_machine::cluster::controller::{Controller, Decision, Refusal};
 use millstream_machine::cluster::create_partitions::GrowTopic;
 use millstream_machine::cluster::create_topics::{CreatedTopic, NewTopic};

@@ -113,7 +113,7 @@ impl Shard {
             self.coordinators.topic = id;
         }
         let interval = assignment_interval(&self.image, &self.options);
-        self.coordinators.settings.consumer_assignment_interval = interval;
+        self.coordinators.settings.consumer.assignment_interval = interval;
         for index in self.coordinators.indexes() {
             if let Some((_, ready)) = self.coordinators.ready(index) {
                 ready.machine.set_image(Arc::clone(&self.image));

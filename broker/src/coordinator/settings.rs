@@ -2,7 +2,7 @@
 
 use millstream_machine::cluster::image::ClusterImage;
 use millstream_machine::config::settings::BrokerSettings;
-use millstream_machine::group::{GroupSettings, MigrationPolicy};
+use millstream_machine::group::{ConsumerTimes, GroupSettings, MigrationPolicy};
 use millstream_protocol::record::batch::HEADER_LEN;
 use millstream_protocol::time::Duration;
 use millstream_protocol::types::BrokerId;
@@ -15,15 +15,29 @@ pub fn group_settings(settings: &BrokerSettings, memory_bytes: usize) -> GroupSe
     let number = |name| u64::try_from(settings.number(name)).unwrap_or(0);
     let millis = |name| Duration::from_millis(number(name));
     let policy = settings.value("group.consumer.migration.policy").to_text();
+    // Some of Kafka's bounds cannot be set here.
+    let fixed = GroupSettings::default();
     GroupSettings {
         min_session_timeout: millis("group.min.session.timeout.ms"),
         max_session_timeout: millis("group.max.session.timeout.ms"),
         initial_rebalance_delay: millis("group.initial.rebalance.delay.ms"),
         group_max_size: u32::try_from(number("group.max.size")).expect("an INT"),
-        consumer_session_timeout: millis("group.consumer.session.timeout.ms"),
-        consumer_heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
+        consumer: ConsumerTimes {
+            session_timeout: millis("group.consumer.session.timeout.ms"),
+            heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
+            assignment_interval: millis("group.consumer.assignment.interval.ms"),
+        },
+        consumer_min: ConsumerTimes {
+            session_timeout: millis("group.consumer.min.session.timeout.ms"),
+            heartbeat_interval: millis("group.consumer.min.heartbeat.interval.ms"),
+            assignment_interval: fixed.consumer_min.assignment_interval,
+        },
+        consumer_max: ConsumerTimes {
+            session_timeout: millis("group.consumer.max.session.timeout.ms"),
+            heartbeat_interval: millis("group.consumer.max.heartbeat.interval.ms"),
+            assignment_interval: fixed.consumer_max.assignment_interval,
+        },
         consumer_group_max_size: u32::try_from(number("group.consumer.max.size")).expect("an INT"),
-        consumer_assignment_interval: millis("group.consumer.assignment.interval.ms"),
         migration: MigrationPolicy::find(&policy).expect("one of those that the setting may be"),
         offset_metadata_max_bytes: number("offset.metadata.max.bytes") as usize,
         offsets_retention: Duration::from_millis(number("offsets.retention.minutes") * 60_000),

@@ -193,7 +193,7 @@ impl SimBroker {
         let controller = ControllerThread::new(ControllerParts {
             store,
             image,
-            settings: Arc::new(BrokerSettings::new()),
+            settings: Arc::new(settings(&setup.settings)),
             node: BrokerId::new(1),
             limits: ClusterLimits::default(),
             shards: lines.clone(),

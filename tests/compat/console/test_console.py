@@ -161,6 +161,26 @@ def test_configs_of_loggers(broker):
     assert "Invalid broker logger(s): none" in unknown
 
 
+def test_configs_of_groups(broker, topic):
+    group, entity = f"g-{topic}", ("--entity-type", "groups")
+
+    def alter(*arguments, code=0):
+        return tool(CONFIGS, broker, "--alter", *entity, "--entity-name", group, *arguments, code=code)
+
+    def described(*arguments):
+        return tool(CONFIGS, broker, "--describe", *entity, *arguments)
+
+    alter("--add-config", "consumer.session.timeout.ms=50000,share.auto.offset.reset=earliest")
+    of_one = described("--entity-name", group)
+    assert "consumer.session.timeout.ms=50000" in of_one and "share.auto.offset.reset=earliest" in of_one
+    assert "DEFAULT_CONFIG:group.consumer.session.timeout.ms=45000" in of_one
+    assert group in described()
+    refused = alter("--add-config", "consumer.session.timeout.ms=1000", code=1)
+    assert "group.consumer.min.session.timeout.ms" in refused
+    alter("--delete-config", "consumer.session.timeout.ms,share.auto.offset.reset")
+    assert group not in described()
+
+
 def test_client_metrics(broker, topic):
     command = TOOLS + "ClientMetricsCommand"
     subscription = ("--name", topic, "--metrics", "org.apache.kafka.", "--interval", "200", "--match",

@@ -102,6 +102,13 @@ fn metadata_records() -> Vec<MetadataRecord> {
                 value: Some("*".into()),
             }],
         },
+        MetadataRecord::GroupConfigChanged {
+            group: "g".into(),
+            changes: vec![ConfigChange {
+                name: "consumer.session.timeout.ms".into(),
+                value: Some("50000".into()),
+            }],
+        },
     ]
 }
 

@@ -11,10 +11,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use millstream_protocol::error::ErrorCode;
-use millstream_protocol::types::{BrokerId, TopicId};
+use millstream_protocol::types::TopicId;
 
+use super::config_resource::{BROKER, ConfigResource};
 use super::config_rules::{
-    check_broker_configs, check_client_metrics, check_thread_counts, check_topic_configs,
+    check_broker_configs, check_client_metrics, check_group_configs, check_thread_counts, check_topic_configs,
 };
 use super::controller::{Controller, Decider, Decision, Refusal, duplicates, refuse};
 use super::record::{ConfigChange, MetadataRecord};
@@ -23,14 +24,13 @@ use crate::config::definition::{ConfigDefinition, ConfigType, find, split_list};
 use crate::config::effective::ConfigLayers;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
-use crate::telemetry::subscriptions::metadata_bytes;
 
 /// One resource of a request, as on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct AlterResource<'a> {
-    /// 2 is a topic, 4 a broker, 16 a subscription to clients' metrics.
+    /// 2 is a topic, 4 a broker, 16 a subscription to clients' metrics, 32 a group.
     pub resource_type: i8,
-    /// A topic's or a subscription's name, a broker's id, or nothing for all brokers.
+    /// A topic's, a subscription's or a group's name, a broker's id, or nothing for all brokers.
     pub resource_name: &'a str,
     pub changes: &'a [AlterConfig<'a>],
 }
@@ -42,41 +42,6 @@ pub struct AlterConfig<'a> {
     /// 0 sets, 1 deletes, 2 appends, 3 subtracts.
     pub operation: i8,
     pub value: Option<&'a str>,
-}
-
-/// What has configurations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ConfigResource<'a> {
-    Topic(&'a str),
-    /// `None` is all brokers.
-    Broker(Option<BrokerId>),
-    /// A subscription to clients' metrics, by its name.
-    ClientMetrics(&'a str),
-}
-
-impl<'a> ConfigResource<'a> {
-    /// Reads a resource as DescribeConfigs and both kinds of alteration name it; `broker` is the one there
-    /// is.
-    pub fn from_wire(resource_type: i8, name: &'a str, broker: BrokerId) -> Result<Self, Refusal> {
-        let invalid = |message: String| refuse(ErrorCode::InvalidRequest, message);
-        match (resource_type, name) {
-            (TOPIC, "") => Err(invalid("Default topic resources are not allowed.".to_string())),
-            (TOPIC, name) => Ok(ConfigResource::Topic(name)),
-            (BROKER, "") => Ok(ConfigResource::Broker(None)),
-            (BROKER, name) => match name.parse::<i32>() {
-                Ok(id) if id == broker.get() => Ok(ConfigResource::Broker(Some(broker))),
-                Ok(id) => Err(invalid(format!(
-                    "Unexpected broker id, expected {broker}, but received {id}"
-                ))),
-                Err(_) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
-            },
-            (CLIENT_METRICS, "") => Err(invalid(
-                "Client metrics subscription name must not be empty".to_string(),
-            )),
-            (CLIENT_METRICS, name) => Ok(ConfigResource::ClientMetrics(name)),
-            _ => Err(invalid(format!("Unknown resource type {resource_type}"))),
-        }
-    }
 }
 
 impl Controller<'_> {
@@ -168,9 +133,22 @@ impl Controller<'_> {
                 let after = change(resource, before, |_| None)?;
                 check_client_metrics(&after, self.limits)?;
                 self.check_client_metrics_room(before, &after)?;
-                self.check_metadata_bytes(metadata_bytes(name, before), metadata_bytes(name, &after))?;
+                self.check_metadata_bytes(before.metadata_bytes_with(name), after.metadata_bytes_with(name))?;
                 let (name, changes) = (name.to_string(), differences(before, &after));
                 (!changes.is_empty()).then_some(MetadataRecord::ClientMetricsChanged { name, changes })
+            }
+            ConfigResource::Group(group) => {
+                let before = self.image.group_configs().of(group);
+                // None of them is a list.
+                let after = change(resource, before, |_| None)?;
+                let layers = self.image.config_layers(self.broker, self.settings);
+                check_group_configs(&after, &layers, self.limits)?;
+                self.check_metadata_bytes(
+                    before.metadata_bytes_with(group),
+                    after.metadata_bytes_with(group),
+                )?;
+                let (group, changes) = (group.to_string(), differences(before, &after));
+                (!changes.is_empty()).then_some(MetadataRecord::GroupConfigChanged { group, changes })
             }
         };
         Ok((altered, record))
@@ -275,10 +253,6 @@ fn differences(before: &ConfigMap, after: &ConfigMap) -> Vec<ConfigChange> {
         .collect()
 }
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const CLIENT_METRICS: i8 = 16;
-
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -287,6 +261,7 @@ const SUBTRACT: i8 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::config_resource::TOPIC;
     use crate::cluster::controller::testing::World;
     use crate::limits::CONFIG_ENTRY_BYTES;
     use crate::testing::topic_created;
@@ -535,7 +510,7 @@ mod tests {
             refused(&[
                 resource(TOPIC, "z"),
                 resource(TOPIC, ""),
-                resource(32, "g"),
+                resource(64, "g"),
                 resource(BROKER, "x")
             ]),
             [
@@ -544,7 +519,7 @@ mod tests {
                     "The topic 'z' does not exist.".to_string()
                 ),
                 invalid("Default topic resources are not allowed."),
-                invalid("Unknown resource type 32"),
+                invalid("Unknown resource type 64"),
                 invalid("Node id must be an integer, but it is: x"),
             ]
         );

@@ -1,4 +1,4 @@
-//! What configurations a topic, a broker that runs, or a subscription to clients' metrics may have.
+//! What configurations a topic, a broker that runs, a subscription to clients' metrics or a group may have.
 //!
 //! Place: asked by the decisions on new topics and on alterations.
 
@@ -14,6 +14,7 @@ use crate::config::client_metrics::{
 };
 use crate::config::definition::{ConfigValue, find};
 use crate::config::effective::ConfigLayers;
+use crate::config::group::{BOUNDS, GROUP_CONFIGS, LONGER, number};
 use crate::config::lacking::LACKING_CONFIGS;
 use crate::config::map::ConfigMap;
 use crate::config::topic::TOPIC_CONFIGS;
@@ -121,6 +122,44 @@ pub(super) fn check_client_metrics(configs: &ConfigMap, limits: &ClusterLimits) 
     selectors.try_for_each(|selector| selector.map(drop).map_err(invalid))
 }
 
+/// Whether a group may have just these, under a broker with `layers`.
+pub(super) fn check_group_configs(
+    configs: &ConfigMap,
+    layers: &ConfigLayers<'_>,
+    limits: &ClusterLimits,
+) -> Result<(), Refusal> {
+    let invalid = |message: String| refuse(ErrorCode::InvalidConfig, message);
+    check_sizes(configs, limits)?;
+    let is_unknown = |(name, _): &(&str, &str)| find(GROUP_CONFIGS, name).is_none();
+    if let Some((name, _)) = configs.iter().find(is_unknown) {
+        return Err(invalid(format!("Unknown group config name: {name}")));
+    }
+    for (name, value) in configs.iter() {
+        let definition = find(GROUP_CONFIGS, name).expect("looked up above");
+        definition.parse(value).map_err(|error| invalid(error.message))?;
+    }
+    for bounds in BOUNDS {
+        let Some(value) = number(configs, bounds.name) else {
+            continue;
+        };
+        let problem = if let Some(min) = bounds.min.filter(|min| value < layers.broker_number(min)) {
+            format!("{} must be greater than or equal to {min}", bounds.name)
+        } else if let Some(max) = bounds.max.filter(|max| value > layers.broker_number(max)) {
+            format!("{} must be less than or equal to {max}", bounds.name)
+        } else {
+            continue;
+        };
+        return Err(invalid(problem));
+    }
+    for (longer, shorter) in LONGER {
+        let set = [longer, shorter].iter().any(|name| configs.get(name).is_some());
+        if set && layers.group_number(configs, longer) <= layers.group_number(configs, shorter) {
+            return Err(invalid(format!("{longer} must be greater than {shorter}")));
+        }
+    }
+    Ok(())
+}
+
 fn check_sizes(configs: &ConfigMap, limits: &ClusterLimits) -> Result<(), Refusal> {
     let max = limits.config_value_bytes_max;
     if configs.iter().all(|(_, value)| value.len() <= max) {
@@ -138,10 +177,39 @@ mod tests {
     use std::vec::Vec;
 
     use crate::cluster::alter_configs::{AlterConfig, AlterResource};
+    use crate::cluster::config_resource::{CLIENT_METRICS, GROUP};
     use crate::cluster::controller::testing::World;
 
     /// What is answered to a change of the subscription `name`, and what it has then, as `name=value` in order.
     fn alter(world: &mut World, name: &str, changes: &[(&str, i8, &str)]) -> Result<String, ErrorCode> {
+        alter_resource(world, CLIENT_METRICS, name, changes).map_err(|refusal| refusal.code)?;
+        Ok(shown(world.image.client_metrics().configs(name)))
+    }
+
+    /// The same of the group `name`, with the words of a refusal.
+    fn alter_group(
+        world: &mut World,
+        name: &str,
+        changes: &[(&str, i8, &str)],
+    ) -> Result<String, (ErrorCode, String)> {
+        alter_resource(world, GROUP, name, changes).map_err(|refusal| (refusal.code, refusal.message))?;
+        Ok(shown(world.image.group_configs().of(name)))
+    }
+
+    fn shown(configs: &ConfigMap) -> String {
+        let shown: Vec<_> = configs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        shown.join(" ")
+    }
+
+    fn alter_resource(
+        world: &mut World,
+        resource_type: i8,
+        name: &str,
+        changes: &[(&str, i8, &str)],
+    ) -> Result<(), Refusal> {
         let changes = changes.iter().map(|(name, operation, value)| AlterConfig {
             name,
             operation: *operation,
@@ -149,16 +217,13 @@ mod tests {
         });
         let changes: Vec<_> = changes.collect();
         let resource = AlterResource {
-            resource_type: 16,
+            resource_type,
             resource_name: name,
             changes: &changes,
         };
         let mut decision = world.controller().incremental_alter_configs(&[resource]);
         world.image = world.image.apply(&decision.records);
-        decision.answers.remove(0).map_err(|refusal| refusal.code)?;
-        let configs = world.image.client_metrics().configs(name).iter();
-        let shown: Vec<_> = configs.map(|(name, value)| format!("{name}={value}")).collect();
-        Ok(shown.join(" "))
+        decision.answers.remove(0).map(drop)
     }
 
     #[test]
@@ -231,5 +296,105 @@ mod tests {
             alter(&mut world, "u", &[("metrics", 0, "a-longer-one")]),
             Err(ErrorCode::PolicyViolation)
         );
+    }
+
+    #[test]
+    fn configurations_of_groups_come_and_go() {
+        let mut world = World::new(&[]);
+        let none = world.image.metadata_bytes();
+        let set = [
+            ("consumer.session.timeout.ms", 0, "50000"),
+            ("share.auto.offset.reset", 0, "by_duration:PT1H"),
+        ];
+        let all = "consumer.session.timeout.ms=50000 share.auto.offset.reset=by_duration:PT1H";
+        assert_eq!(alter_group(&mut world, "g", &set), Ok(all.to_string()));
+        assert!(world.image.metadata_bytes() > none + all.len() as u64);
+        world.limits.metadata_bytes_max = world.image.metadata_bytes() + 10;
+        let full = alter_group(&mut world, "h", &set[..1]).unwrap_err();
+        assert_eq!(full.0, ErrorCode::PolicyViolation);
+        let back = set.map(|(name, _, _)| (name, 1, ""));
+        assert_eq!(alter_group(&mut world, "g", &back), Ok(String::new()));
+        assert!(world.image.group_configs().is_empty());
+        assert_eq!(world.image.metadata_bytes(), none);
+        assert!(alter_group(&mut world, "h", &set[..1]).is_ok());
+    }
+
+    /// The words are Kafka's.
+    #[test]
+    fn what_no_group_can_have_is_refused() {
+        let refused = |changes: &[(&str, i8, &str)]| {
+            let mut world = World::new(&[]);
+            let settings = [
+                ("group.consumer.max.session.timeout.ms", "90000"),
+                ("group.consumer.heartbeat.interval.ms", "7000"),
+            ];
+            for (name, value) in settings {
+                world.settings.set(name, value).unwrap();
+            }
+            let answer = alter_group(&mut world, "g", changes);
+            answer.map_err(|(code, message)| {
+                assert_eq!(code, ErrorCode::InvalidConfig);
+                message
+            })
+        };
+        for (name, value, words) in [
+            ("retention.ms", "1", "Unknown group config name: retention.ms"),
+            (
+                "consumer.session.timeout.ms",
+                "44999",
+                "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms",
+            ),
+            (
+                "consumer.session.timeout.ms",
+                "90001",
+                "consumer.session.timeout.ms must be less than or equal to group.consumer.max.session.timeout.ms",
+            ),
+            (
+                "consumer.session.timeout.ms",
+                "0",
+                "Invalid value 0 for configuration consumer.session.timeout.ms: Value must be at least 1",
+            ),
+            (
+                "streams.num.standby.replicas",
+                "3",
+                "streams.num.standby.replicas must be less than or equal to group.streams.max.standby.replicas",
+            ),
+            (
+                "share.auto.offset.reset",
+                "none",
+                "Invalid value none for configuration share.auto.offset.reset: Invalid value `none` for configuration \
+                 share.auto.offset.reset. The value must be either 'earliest', 'latest' or of the format \
+                 'by_duration:<PnDTnHnMn.nS>'.",
+            ),
+        ] {
+            assert_eq!(
+                refused(&[(name, 0, value)]),
+                Err(words.to_string()),
+                "{name}={value}"
+            );
+        }
+        for (name, value) in [
+            ("consumer.session.timeout.ms", "90000"),
+            ("share.isolation.level", "read_committed"),
+        ] {
+            assert!(refused(&[(name, 0, value)]).is_ok(), "{name}={value}");
+        }
+        let mut world = World::new(&[]);
+        for (name, value) in [
+            ("group.consumer.min.session.timeout.ms", "7000"),
+            ("group.consumer.heartbeat.interval.ms", "7000"),
+        ] {
+            world.settings.set(name, value).unwrap();
+        }
+        let as_short = alter_group(&mut world, "g", &[("consumer.session.timeout.ms", 0, "7000")]);
+        let words = "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms";
+        assert_eq!(as_short, Err((ErrorCode::InvalidConfig, words.to_string())));
+        let both = [
+            ("consumer.session.timeout.ms", 0, "7000"),
+            ("consumer.heartbeat.interval.ms", 0, "6999"),
+        ];
+        assert!(alter_group(&mut world, "g", &both).is_ok());
+        let nobody = alter_group(&mut world, "", &both).unwrap_err();
+        assert_eq!(nobody.0, ErrorCode::InvalidRequest);
     }
 }

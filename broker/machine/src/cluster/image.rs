@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use millstream_protocol::types::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
 use rpds::RedBlackTreeMapSync;
 
+use super::group_configs::GroupConfigs;
 use super::record::{ConfigChange, MetadataRecord};
 use super::topic_name;
 use crate::config::effective::{ConfigLayers, NOTHING_SET};
@@ -37,6 +38,7 @@ pub struct ClusterImage {
     pub(super) deleted: RedBlackTreeMapSync<TopicId, Arc<str>>,
     quotas: Quotas,
     client_metrics: Subscriptions,
+    group_configs: GroupConfigs,
     partitions: u64,
     /// Of topics, those that are being deleted included.
     topic_bytes: u64,
@@ -87,6 +89,7 @@ impl ClusterImage {
             deleted: RedBlackTreeMapSync::new_sync(),
             quotas: Quotas::default(),
             client_metrics: Subscriptions::default(),
+            group_configs: GroupConfigs::default(),
             partitions: 0,
             topic_bytes: 0,
         }
@@ -134,7 +137,7 @@ impl ClusterImage {
     }
 
     /// Bytes of what clients choose: names and configurations of topics, of those that are being deleted the names,
-    /// and what was set for brokers, clients and subscriptions. A configuration counts with
+    /// and what was set for brokers, clients, subscriptions and groups. A configuration counts with
     /// [`crate::limits::CONFIG_ENTRY_BYTES`] for its place.
     pub fn metadata_bytes(&self) -> u64 {
         let of_brokers = self
@@ -142,7 +145,8 @@ impl ClusterImage {
             .values()
             .map(|configs| configs.metadata_bytes());
         let configs = self.cluster_configs.metadata_bytes() + of_brokers.sum::<u64>();
-        self.topic_bytes + configs + self.quotas.metadata_bytes() + self.client_metrics.metadata_bytes()
+        let of_others = self.client_metrics.metadata_bytes() + self.group_configs.metadata_bytes();
+        self.topic_bytes + configs + self.quotas.metadata_bytes() + of_others
     }
 
     /// The epoch of every partition of `topic`, a topic of this image.
@@ -194,6 +198,11 @@ impl ClusterImage {
     /// What is asked of clients' metrics.
     pub fn client_metrics(&self) -> &Subscriptions {
         &self.client_metrics
+    }
+
+    /// What groups have configured.
+    pub fn group_configs(&self) -> &GroupConfigs {
+        &self.group_configs
     }
 
     /// Everything below the topics' own configurations, as `broker` sees it.
@@ -293,12 +302,21 @@ impl ClusterImage {
                 change_configs(&mut configs, changes);
                 self.put_client_metrics(name, configs);
             }
+            MetadataRecord::GroupConfigChanged { group, changes } => {
+                let mut configs = self.group_configs.of(group).clone();
+                change_configs(&mut configs, changes);
+                self.put_group_configs(group, configs);
+            }
         }
     }
 
     /// As of the present record.
     pub(super) fn put_client_metrics(&mut self, name: &str, configs: ConfigMap) {
         self.client_metrics.set(name, configs, self.records);
+    }
+
+    pub(super) fn put_group_configs(&mut self, group: &str, configs: ConfigMap) {
+        self.group_configs.set(group, configs);
     }
 
     pub(super) fn put_quota(&mut self, entity: &QuotaEntity, key: &str, value: Option<Rate>) {

@@ -78,6 +78,10 @@ pub enum MetadataRecord {
         name: String,
         changes: Vec<ConfigChange>,
     },
+    GroupConfigChanged {
+        group: String,
+        changes: Vec<ConfigChange>,
+    },
 }
 
 /// A value that was set, or (`None`) taken back.
@@ -129,7 +133,7 @@ fn decode_record(r: &mut Reader<'_>) -> Result<MetadataRecord, RecordError> {
     let mut header = || Ok((r.u8()?, r.u8()?, r.u32()? as usize));
     let (kind, version, len) = header().map_err(|_: DecodeError| RecordError::Truncated)?;
     let payload = r.bytes(len).map_err(|_| RecordError::Truncated)?;
-    if !(CLUSTER_CREATED..=CLIENT_METRICS_CHANGED).contains(&kind) {
+    if !(CLUSTER_CREATED..=GROUP_CONFIG_CHANGED).contains(&kind) {
         return Err(RecordError::UnknownKind { kind });
     }
     if version != RECORD_VERSION {
@@ -152,6 +156,7 @@ impl MetadataRecord {
             MetadataRecord::ProducerIdBlock { .. } => PRODUCER_ID_BLOCK,
             MetadataRecord::ClientQuotaChanged { .. } => CLIENT_QUOTA_CHANGED,
             MetadataRecord::ClientMetricsChanged { .. } => CLIENT_METRICS_CHANGED,
+            MetadataRecord::GroupConfigChanged { .. } => GROUP_CONFIG_CHANGED,
         }
     }
 
@@ -196,7 +201,8 @@ impl MetadataRecord {
                     write_rate(&mut w, *value);
                 }
             }
-            MetadataRecord::ClientMetricsChanged { name, changes } => {
+            MetadataRecord::ClientMetricsChanged { name, changes }
+            | MetadataRecord::GroupConfigChanged { group: name, changes } => {
                 write_string(&mut w, name);
                 write_changes(&mut w, changes);
             }
@@ -249,6 +255,10 @@ impl MetadataRecord {
             }
             CLIENT_METRICS_CHANGED => MetadataRecord::ClientMetricsChanged {
                 name: read_string(&mut r)?,
+                changes: read_changes(&mut r)?,
+            },
+            GROUP_CONFIG_CHANGED => MetadataRecord::GroupConfigChanged {
+                group: read_string(&mut r)?,
                 changes: read_changes(&mut r)?,
             },
             _ => MetadataRecord::ClientQuotaChanged {
@@ -392,6 +402,7 @@ const UNCLEAN_START: u8 = 8;
 const PRODUCER_ID_BLOCK: u8 = 9;
 const CLIENT_QUOTA_CHANGED: u8 = 10;
 const CLIENT_METRICS_CHANGED: u8 = 11;
+const GROUP_CONFIG_CHANGED: u8 = 12;
 
 #[cfg(test)]
 mod tests {
@@ -432,6 +443,14 @@ mod tests {
                 }]
                 .to_vec(),
             },
+            MetadataRecord::GroupConfigChanged {
+                group: "g".to_string(),
+                changes: [ConfigChange {
+                    name: "k".to_string(),
+                    value: None,
+                }]
+                .to_vec(),
+            },
         ];
         let expect = [
             &[0, 2, 0, 0, 0, 0, 28][..],
@@ -439,6 +458,7 @@ mod tests {
             &[2, b'a', b'b', 0, 0, 0, 3, 1, 1, b'k', 1, b'v'],
             &[7, 0, 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff, 1, 1, b'k', 0],
             &[11, 0, 0, 0, 0, 8, 1, b's', 1, 1, b'k', 1, 1, b'v'],
+            &[12, 0, 0, 0, 0, 6, 1, b'g', 1, 1, b'k', 0],
         ];
         assert_eq!(encode_batch(&records), expect.concat());
     }
@@ -448,8 +468,8 @@ mod tests {
         let unknown = |bytes: &[u8]| decode_batch(bytes).unwrap_err();
         assert_eq!(unknown(&[1]), RecordError::UnknownEnvelope { version: 1 });
         assert_eq!(
-            unknown(&[0, 12, 0, 0, 0, 0, 0]),
-            RecordError::UnknownKind { kind: 12 }
+            unknown(&[0, 13, 0, 0, 0, 0, 0]),
+            RecordError::UnknownKind { kind: 13 }
         );
         assert_eq!(
             unknown(&[0, 4, 1, 0, 0, 0, 0]),
@@ -462,7 +482,7 @@ mod tests {
         };
         assert_eq!(unknown(&[0, 8, 0, 0, 0, 0, 5, 0, 0, 0, 1, 9]), too_long);
         assert!(
-            unknown(&[0, 12, 0, 0, 0, 0, 0])
+            unknown(&[0, 13, 0, 0, 0, 0, 0])
                 .to_string()
                 .contains("newer version")
         );

@@ -34,10 +34,14 @@ impl ClusterImage {
     pub fn encode_snapshot(&self) -> Vec<u8> {
         let mut w = Writer::new();
         // Who has none of them can go back to a version that knows none.
-        let version = match (self.quotas().is_empty(), self.client_metrics().is_empty()) {
-            (true, true) => WITHOUT_QUOTAS,
-            (false, true) => WITH_QUOTAS,
-            (_, false) => WITH_CLIENT_METRICS,
+        let version = if !self.group_configs().is_empty() {
+            WITH_GROUP_CONFIGS
+        } else if !self.client_metrics().is_empty() {
+            WITH_CLIENT_METRICS
+        } else if !self.quotas().is_empty() {
+            WITH_QUOTAS
+        } else {
+            WITHOUT_QUOTAS
         };
         w.u8(version);
         w.i64(i64::try_from(self.records).expect("fewer than 2^63 records"));
@@ -73,6 +77,13 @@ impl ClusterImage {
                 write_configs(&mut w, configs);
             }
         }
+        if version >= WITH_GROUP_CONFIGS {
+            write_count(&mut w, self.group_configs().iter().len());
+            for (group, configs) in self.group_configs().iter() {
+                write_string(&mut w, group);
+                write_configs(&mut w, configs);
+            }
+        }
         w.into_parts().0
     }
 
@@ -80,7 +91,7 @@ impl ClusterImage {
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut r = Reader::new(bytes);
         match r.u8()? {
-            version @ WITHOUT_QUOTAS..=WITH_CLIENT_METRICS => decode(&mut r, version),
+            version @ WITHOUT_QUOTAS..=WITH_GROUP_CONFIGS => decode(&mut r, version),
             version => Err(SnapshotError::UnknownVersion { version }),
         }
     }
@@ -135,6 +146,12 @@ fn decode(r: &mut Reader<'_>, version: u8) -> Result<ClusterImage, SnapshotError
             image.put_client_metrics(&name, read_configs(r)?);
         }
     }
+    if version >= WITH_GROUP_CONFIGS {
+        for _ in 0..r.uvarint()? {
+            let group = read_string(r)?;
+            image.put_group_configs(&group, read_configs(r)?);
+        }
+    }
     r.finish()?;
     Ok(image)
 }
@@ -181,6 +198,7 @@ impl core::error::Error for SnapshotError {}
 const WITHOUT_QUOTAS: u8 = 0;
 const WITH_QUOTAS: u8 = 1;
 const WITH_CLIENT_METRICS: u8 = 2;
+const WITH_GROUP_CONFIGS: u8 = 3;
 
 #[cfg(test)]
 mod tests {

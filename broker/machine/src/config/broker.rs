@@ -83,11 +83,23 @@ configs! {
     /// How often members of the consumer protocol are told to be heard of, in milliseconds.
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), acted_on;
 
+    /// The longest group.consumer.heartbeat.interval.ms that a group may have of its own.
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), acted_on;
+
+    /// The longest group.consumer.session.timeout.ms that a group may have of its own.
+    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), acted_on;
+
     /// The most members of one group of the consumer protocol.
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), acted_on;
 
     /// Which way groups with members may go between the classic protocol and the consumer protocol.
     "group.consumer.migration.policy": String = "bidirectional", OneOfInAnyCase(MIGRATION_POLICIES), acted_on;
+
+    /// The shortest group.consumer.heartbeat.interval.ms that a group may have of its own.
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), acted_on;
+
+    /// The shortest group.consumer.session.timeout.ms that a group may have of its own.
+    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;
 
     /// How long a member of the consumer protocol may be silent, in milliseconds.
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), acted_on;

@@ -11,6 +11,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::iso_duration;
+
 /// One configuration. The tables are constants; two definitions are the same where their names are.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigDefinition {
@@ -79,6 +81,8 @@ pub enum Validator {
     Items,
     /// Items like `address:count`.
     CountsOfAddresses,
+    /// `earliest`, `latest`, or `by_duration:` and a duration like `PT1H`.
+    ResetStrategy,
     /// `*`, or items like `partition:broker`.
     ThrottledReplicas,
 }
@@ -189,6 +193,14 @@ impl ConfigDefinition {
                 Some(_) => Ok(()),
                 None => Err(self.invalid(text, "It is a list of address:count")),
             },
+            (Validator::ResetStrategy, ConfigValue::Text(text)) if !is_reset_strategy(text) => {
+                let reason = format!(
+                    "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of \
+                     the format 'by_duration:<PnDTnHnMn.nS>'.",
+                    self.name
+                );
+                Err(self.invalid(text, &reason))
+            }
             (Validator::ListOf(known), ConfigValue::List(items)) => {
                 self.check_items(items)?;
                 items.iter().try_for_each(|item| self.check_one_of(item, known))
@@ -282,6 +294,13 @@ pub fn find(table: &'static [ConfigDefinition], name: &str) -> Option<&'static C
         .binary_search_by(|definition| definition.name.cmp(name))
         .ok()?;
     Some(&table[at])
+}
+
+fn is_reset_strategy(text: &str) -> bool {
+    match text.strip_prefix("by_duration:") {
+        Some(duration) => iso_duration::is_not_negative(duration),
+        None => ["earliest", "latest"].contains(&text),
+    }
 }
 
 fn are_throttled_replicas(items: &[String]) -> bool {

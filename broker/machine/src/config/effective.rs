@@ -29,6 +29,7 @@ pub enum ConfigSource {
     StaticBroker = 4,
     Default = 5,
     DynamicClientMetrics = 7,
+    DynamicGroup = 8,
 }
 
 /// Everything below a topic's own values, nearest first.
@@ -90,7 +91,7 @@ impl<'a> ConfigLayers<'a> {
     /// no value at all.
     #[track_caller]
     pub fn broker_number(&self, name: &'static str) -> i64 {
-        let definition = find(BROKER_CONFIGS, name).expect("a broker configuration");
+        let definition = find_of_broker(name).expect("a broker configuration");
         let itself = [Synonym { name, scale: 1 }];
         let (_, text, _) = self.values(&itself).next().expect("a value, if only the default");
         match definition.parse(text) {
@@ -236,9 +237,9 @@ impl<'a> ConfigLayers<'a> {
         described(definition, value, source, !is_dynamic(definition.name), synonyms)
     }
 
-    fn synonyms(&self, names: &[Synonym]) -> Vec<ConfigSynonym> {
+    pub(super) fn synonyms(&self, names: &[Synonym]) -> Vec<ConfigSynonym> {
         let read = |(synonym, value, source): (&Synonym, &str, ConfigSource)| {
-            let definition = find(BROKER_CONFIGS, synonym.name).expect("a synonym is a broker configuration");
+            let definition = find_of_broker(synonym.name).expect("a synonym is a broker configuration");
             let shown = || match source {
                 // As it was given.
                 ConfigSource::DynamicBroker | ConfigSource::DynamicDefaultBroker => value.to_owned(),
@@ -282,10 +283,13 @@ impl<'a> ConfigLayers<'a> {
         .chain(of(ConfigSource::StaticBroker, |layers, name| {
             layers.settings.get(name)
         }))
-        .chain(of(ConfigSource::Default, |_, name| {
-            find(BROKER_CONFIGS, name)?.default
-        }))
+        .chain(of(ConfigSource::Default, |_, name| find_of_broker(name)?.default))
     }
+}
+
+/// Those that are only reported included.
+fn find_of_broker(name: &str) -> Option<&'static ConfigDefinition> {
+    find(BROKER_CONFIGS, name).or_else(|| find(LACKING_CONFIGS, name))
 }
 
 /// Leaves out what comes before the first value under this name, and all where there is none: as Kafka does.

@@ -71,14 +71,8 @@ lacking! {
         "How partitions can be assigned to members of the consumer protocol";
     "group.consumer.max.assignment.interval.ms": Int = "15000",
         "The longest interval between assignments that a group may have";
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000",
-        "The longest heartbeat interval that a group may have";
-    "group.consumer.max.session.timeout.ms": Int = "60000", "The longest session timeout that a group may have";
     "group.consumer.min.assignment.interval.ms": Int = "0",
         "The shortest interval between assignments that a group may have";
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000",
-        "The shortest heartbeat interval that a group may have";
-    "group.consumer.min.session.timeout.ms": Int = "45000", "The shortest session timeout that a group may have";
     "group.coordinator.append.linger.ms": Int = "-1",
         "How long decisions of groups wait for company; here they share a flush anyway";
     "group.coordinator.background.threads": Int = "2",

@@ -1,4 +1,4 @@
-//! Values that somebody set explicitly: one topic's, one broker's, or those for all brokers.
+//! Values that somebody set explicitly: of one topic, broker, group or subscription, or for all brokers.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -40,6 +40,14 @@ impl ConfigMap {
     pub fn metadata_bytes(&self) -> u64 {
         let entry = |(name, value): (&str, &str)| (name.len() + value.len()) as u64 + CONFIG_ENTRY_BYTES;
         self.iter().map(entry).sum()
+    }
+
+    /// [`Self::metadata_bytes`] of a resource that is there only because something is set, with its name.
+    pub fn metadata_bytes_with(&self, name: &str) -> u64 {
+        match self.is_empty() {
+            true => 0,
+            false => name.len() as u64 + CONFIG_ENTRY_BYTES + self.metadata_bytes(),
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -294,8 +294,8 @@ impl SyncAnswer {
 }
 
 impl ConsumerHeartbeatAnswer {
-    pub(super) fn to(member_id: Arc<str>, turn: &Turn) -> Self {
-        let interval = turn.settings.consumer_heartbeat_interval.as_millis();
+    pub(super) fn to(group_id: &str, member_id: Arc<str>, turn: &Turn) -> Self {
+        let interval = turn.consumer_times(group_id).heartbeat_interval.as_millis();
         Self {
             error: ErrorCode::None,
             error_message: None,

@@ -9,6 +9,7 @@ mod migrations;
 mod mixed_table;
 mod model;
 mod offsets;
+mod own_times;
 mod rebalances;
 mod static_members;
 mod table;

@@ -3,7 +3,7 @@
 use millstream_protocol::time::{Duration, Instant};
 
 use super::answer::GroupAnswer;
-use super::settings::GroupSettings;
+use super::settings::{ConsumerTimes, GroupSettings};
 use super::timers::Timers;
 use super::topics::Topics;
 use super::{Effects, Now, Ticket};
@@ -15,7 +15,7 @@ pub(super) struct Turn<'a> {
     pub timers: &'a mut Timers,
     pub topics: &'a mut Topics,
     pub effects: &'a mut Effects,
-    /// The topics that there are.
+    /// The topics that there are, and what groups have configured.
     pub image: &'a ClusterImage,
     /// Bytes that the group may grow by in this turn.
     pub room: u64,
@@ -24,6 +24,11 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     pub fn answer(&mut self, ticket: Ticket, answer: GroupAnswer) {
         self.effects.replies.push((ticket, answer));
+    }
+
+    /// What members of the group that speak the consumer protocol are held to.
+    pub fn consumer_times(&self, group_id: &str) -> ConsumerTimes {
+        self.settings.of_group(self.image.group_configs().of(group_id))
     }
 
     /// So many milliseconds from now; from a client, so perhaps negative, and then now.

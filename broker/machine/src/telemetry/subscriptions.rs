@@ -17,7 +17,6 @@ use super::selector::{Client, Selector};
 use crate::config::client_metrics::{INTERVAL_MS_DEFAULT, interval_ms, items};
 use crate::config::effective::NOTHING_SET;
 use crate::config::map::ConfigMap;
-use crate::limits::CONFIG_ENTRY_BYTES;
 
 /// All of them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +76,9 @@ impl Subscriptions {
 
     /// Bytes of names and configurations, and of the places that they take.
     pub fn metadata_bytes(&self) -> u64 {
-        let each = self.iter().map(|(name, configs)| metadata_bytes(name, configs));
+        let each = self
+            .iter()
+            .map(|(name, configs)| configs.metadata_bytes_with(name));
         each.sum()
     }
 
@@ -103,14 +104,6 @@ impl Subscriptions {
             metrics,
             push_interval: Duration::from_millis(interval.into()),
         }
-    }
-}
-
-/// What a subscription counts for in the cluster's metadata.
-pub fn metadata_bytes(name: &str, configs: &ConfigMap) -> u64 {
-    match configs.is_empty() {
-        true => 0,
-        false => name.len() as u64 + CONFIG_ENTRY_BYTES + configs.metadata_bytes(),
     }
 }
 

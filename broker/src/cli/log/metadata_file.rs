@@ -209,6 +209,9 @@ fn show_record(record: &MetadataRecord) -> String {
         MetadataRecord::ClientMetricsChanged { name, changes } => {
             format!("clientMetricsChanged name: {name} {}", changed(changes))
         }
+        MetadataRecord::GroupConfigChanged { group, changes } => {
+            format!("groupConfigChanged group: {group} {}", changed(changes))
+        }
         MetadataRecord::UncleanStart { broker } => format!("uncleanStart broker: {}", broker.get()),
         MetadataRecord::ProducerIdBlock { first, count } => {
             format!("producerIdBlock first: {} count: {count}", first.get())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use millstream_machine::cluster::alter_configs::ConfigResource;
+use millstream_machine::cluster::config_resource::{ConfigResource, GROUP, TOPIC};
 use millstream_machine::cluster::controller::Refusal;
 use millstream_machine::cluster::topic_name;
 use millstream_machine::config::client_metrics;
@@ -97,6 +97,12 @@ fn describe_configs(
             message,
         })?;
     }
+    if resource.resource_type == GROUP && resource.resource_name.is_empty() {
+        return Err(Refusal {
+            code: ErrorCode::InvalidRequest,
+            message: "Group name must not be empty".to_owned(),
+        });
+    }
     match ConfigResource::from_wire(resource.resource_type, resource.resource_name, node)? {
         ConfigResource::Topic(name) => match shard.image.topic_by_name(name) {
             Some(topic) => Ok(layers.describe_topic(&topic.configs, names)),
@@ -118,6 +124,9 @@ fn describe_configs(
             shard.image.client_metrics().configs(name),
             names,
         )),
+        ConfigResource::Group(group) => {
+            Ok(layers.describe_group(shard.image.group_configs().of(group), names))
+        }
     }
 }
 
@@ -193,6 +202,3 @@ fn level_result<'a>((name, level): &'a (String, &'static str)) -> DescribeConfig
         ..Default::default()
     }
 }
-
-/// The resource type of topics.
-const TOPIC: i8 = 2;

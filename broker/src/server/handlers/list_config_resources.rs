@@ -1,5 +1,6 @@
 //! ListConfigResources: what has configs that can be described.
 
+use millstream_machine::cluster::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
 use millstream_protocol::error::{DecodeError, ErrorCode};
 use millstream_protocol::message::Decode;
 use millstream_protocol::message::list_config_resources::{
@@ -26,6 +27,11 @@ pub fn handle(shard: &mut Shard, request: Request<'_>, reader: &mut Reader<'_>) 
         answer.error_code = ErrorCode::UnsupportedVersion as i16;
         shard.reply(request.to, &answer);
         return Ok(());
+    }
+    if asked(GROUP) {
+        let groups = image.group_configs().iter();
+        let groups = groups.map(|(group, _)| resource(group, GROUP));
+        answer.config_resources.extend(groups);
     }
     if asked(CLIENT_METRICS) {
         let subscriptions = image.client_metrics().iter();
@@ -54,8 +60,4 @@ fn resource(resource_name: &str, resource_type: i8) -> ConfigResource<'_> {
 
 /// Before, nothing but subscriptions to clients' metrics was asked for.
 const TYPES_SINCE: i16 = 1;
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 const TYPES: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];

@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+use millstream_protocol::message::consumer_group_describe::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+};
+use millstream_protocol::message::consumer_group_heartbeat::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+};
+use millstream_protocol::message::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+
 use super::*;
 
 /// A member of the classic protocol.
@@ -147,4 +157,87 @@ fn a_member_that_is_silent_is_missed_when_its_session_ends() {
         broker.run_for(Duration::from_millis(100));
     };
     assert!((session..session + session / 10).contains(&missed), "{missed:?}");
+}
+
+#[test]
+fn a_group_misses_a_silent_member_as_soon_as_it_has_configured() {
+    let mut broker = SimBroker::start(Setup {
+        settings: vec![("group.consumer.min.session.timeout.ms", "6000")],
+        ..setup(2, 9)
+    });
+    let mut client = broker.connect();
+    let groups = ["g", "other"];
+    let epochs = groups.map(|group| beats(&mut client, &mut broker, group, 0));
+    alter_group(
+        &mut client,
+        &mut broker,
+        "g",
+        "consumer.session.timeout.ms",
+        "6000",
+    );
+    for (group, epoch) in groups.into_iter().zip(epochs) {
+        beats(&mut client, &mut broker, group, epoch);
+    }
+    let silent_since = broker.world.now();
+    let session = Duration::from_secs(6);
+    while members(&mut client, &mut broker, "g") == 1 {
+        let silent = broker.world.now() - silent_since;
+        assert!(silent < session * 2, "never missed");
+        broker.run_for(Duration::from_millis(100));
+    }
+    let missed = broker.world.now() - silent_since;
+    assert!((session..session + session / 10).contains(&missed), "{missed:?}");
+    assert_eq!(members(&mut client, &mut broker, "other"), 1);
+}
+
+/// A heartbeat of the consumer protocol, which joins at epoch 0: the epoch that it is answered.
+fn beats(client: &mut Client, broker: &mut SimBroker, group_id: &str, member_epoch: i32) -> i32 {
+    let body = ConsumerGroupHeartbeatRequest {
+        group_id,
+        member_id: "a",
+        member_epoch,
+        rebalance_timeout_ms: 10_000,
+        subscribed_topic_names: Some(vec!["t"]),
+        topic_partitions: (member_epoch == 0).then(Vec::new),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    let epoch = loading(client, broker, ApiKey::ConsumerGroupHeartbeat, 1, &body, |r| {
+        let answer = decoded::<ConsumerGroupHeartbeatResponse<'_>>(r, 1);
+        match answer.error_code {
+            0 => Ok(answer.member_epoch),
+            code => Err(code),
+        }
+    });
+    epoch.unwrap()
+}
+
+fn members(client: &mut Client, broker: &mut SimBroker, group: &str) -> usize {
+    let body = ConsumerGroupDescribeRequest {
+        group_ids: vec![group],
+        ..ConsumerGroupDescribeRequest::default()
+    };
+    client.call(broker, ApiKey::ConsumerGroupDescribe, 1, &body, |r| {
+        let answer = decoded::<ConsumerGroupDescribeResponse<'_>>(r, 1);
+        assert_eq!(answer.groups[0].error_code, 0);
+        answer.groups[0].members.len()
+    })
+}
+
+fn alter_group(client: &mut Client, broker: &mut SimBroker, group: &str, name: &str, value: &str) {
+    let body = IncrementalAlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type: 32,
+            resource_name: group,
+            configs: vec![AlterableConfig {
+                name,
+                config_operation: 0,
+                value: Some(value),
+            }],
+        }],
+        validate_only: false,
+    };
+    let code = client.call(broker, ApiKey::IncrementalAlterConfigs, 1, &body, |r| {
+        decoded::<IncrementalAlterConfigsResponse<'_>>(r, 1).responses[0].error_code
+    });
+    assert_eq!(code, 0);
 }

@@ -43,7 +43,7 @@ impl ConsumerGroup {
         Ok(ConsumerHeartbeatAnswer {
             member_epoch: current.member_epoch,
             assignment: (tells_all || changed).then(|| current.assigned.keys().copied().collect()),
-            ..ConsumerHeartbeatAnswer::to(member_id, turn)
+            ..ConsumerHeartbeatAnswer::to(&self.group_id, member_id, turn)
         })
     }
 
@@ -52,7 +52,7 @@ impl ConsumerGroup {
         let member = self.members.get_mut(member_id).expect("a member of the group");
         let due = match member.classic() {
             Some(classic) => turn.in_ms(classic.session_timeout_ms),
-            None => turn.now.monotonic + turn.settings.consumer_session_timeout,
+            None => turn.now.monotonic + turn.consumer_times(&self.group_id).session_timeout,
         };
         let kind = TimerKind::Session(Arc::clone(member_id));
         turn.timers.arm(&mut member.session, due, &self.group_id, kind);

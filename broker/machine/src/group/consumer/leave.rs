@@ -36,7 +36,7 @@ impl ConsumerGroup {
         let answer = ConsumerHeartbeatAnswer {
             member_epoch: request.member_epoch,
             heartbeat_interval_ms: 0,
-            ..ConsumerHeartbeatAnswer::to(Arc::clone(&member_id), turn)
+            ..ConsumerHeartbeatAnswer::to(&self.group_id, Arc::clone(&member_id), turn)
         };
         Ok((answer, (!is_away).then_some(member_id)))
     }

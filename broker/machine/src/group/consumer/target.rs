@@ -56,7 +56,10 @@ impl ConsumerGroup {
         if self.target_epoch() >= epoch {
             return Ok(());
         }
-        let interval = turn.settings.consumer_assignment_interval.as_millis() as i64;
+        let interval = turn
+            .consumer_times(&self.group_id)
+            .assignment_interval
+            .as_millis() as i64;
         let last = self.target_epoch.map(|it| it.timestamp.get());
         if last.is_some_and(|last| turn.now.wall.get() - last < interval) {
             return Ok(());

@@ -104,10 +104,7 @@ pub fn partition(topic: u8, index: i32) -> TopicPartition {
 
 /// A world with topics `t` of six and `u` of two partitions.
 pub fn world() -> World {
-    let mut world = World::with(GroupSettings {
-        consumer_assignment_interval: millstream_protocol::time::Duration::ZERO,
-        ..GroupSettings::default()
-    });
+    let mut world = World::with(assigning_every(Duration::ZERO, GroupSettings::default()));
     world.has_topics(&[("t", 6), ("u", 2)]);
     world
 }
@@ -357,10 +354,7 @@ fn new_partitions_and_topics_are_assigned_with_the_next_heartbeat() {
 
 #[test]
 fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
-    let mut world = World::with(GroupSettings {
-        consumer_assignment_interval: millstream_protocol::time::Duration::from_secs(10),
-        ..GroupSettings::default()
-    });
+    let mut world = World::with(assigning_every(Duration::from_secs(10), GroupSettings::default()));
     world.has_topics(&[("t", 6), ("u", 2)]);
     let mut first = Consumer::new("a");
     first.joins(&mut world, &["t", "u"]);
@@ -393,16 +387,14 @@ fn what_is_not_wanted_any_more_is_given_up_before_the_next_target() {
 #[test]
 fn the_pause_between_targets_may_be_altered() {
     let pause = |altered: Option<u64>| {
-        let mut world = World::with(GroupSettings {
-            consumer_assignment_interval: millstream_protocol::time::Duration::from_secs(10),
-            ..GroupSettings::default()
-        });
+        let mut world = World::with(assigning_every(Duration::from_secs(10), GroupSettings::default()));
         world.has_topics(&[("t", 6)]);
         let mut first = Consumer::new("a");
         first.joins(&mut world, &["t"]);
         if let Some(seconds) = altered {
-            let interval = millstream_protocol::time::Duration::from_secs(seconds);
-            world.machine.set_assignment_interval(interval);
+            world
+                .machine
+                .set_assignment_interval(Duration::from_secs(seconds));
         }
         world.pass(1_000);
         let mut second = Consumer::new("b");

@@ -47,11 +47,11 @@ impl Run {
             _ => MigrationPolicy::Bidirectional,
         };
         let settings = GroupSettings {
-            consumer_assignment_interval: Duration::from_millis(random.below(2) * 2_000),
             migration,
             ..GroupSettings::default()
         };
-        let mut world = World::with(settings);
+        let pause = Duration::from_millis(random.below(2) * 2_000);
+        let mut world = World::with(assigning_every(pause, settings));
         world.has_topics(&[("t", 6), ("u", 2)]);
         let peers = (0..5).map(|index| {
             let instance_id = (index < 2).then(|| std::format!("i{index}"));

@@ -16,10 +16,7 @@ const REBALANCE: ErrorCode = ErrorCode::RebalanceInProgress;
 const NONE: Option<ErrorCode> = Some(ErrorCode::None);
 
 fn world_with(settings: GroupSettings) -> World {
-    let mut world = World::with(GroupSettings {
-        consumer_assignment_interval: Duration::ZERO,
-        ..settings
-    });
+    let mut world = World::with(assigning_every(Duration::ZERO, settings));
     world.has_topics(&[("t", 6), ("u", 2)]);
     world
 }

@@ -170,7 +170,10 @@ fn the_retention_of_a_group_that_had_members_counts_from_its_end() {
 #[test]
 fn the_retention_of_a_group_of_consumers_counts_from_each_commit() {
     let mut world = World::with(GroupSettings {
-        consumer_session_timeout: Duration::from_secs(3_600),
+        consumer: ConsumerTimes {
+            session_timeout: Duration::from_secs(3_600),
+            ..GroupSettings::default().consumer
+        },
         ..GroupSettings::default()
     });
     world.has_topics(&[("t", 1)]);

@@ -10,7 +10,7 @@ use millstream_protocol::error::ErrorCode;
 use millstream_protocol::time::{Duration, Instant};
 use millstream_protocol::types::{PartitionIndex, TimestampMs, TopicId};
 
-use crate::cluster::record::MetadataRecord;
+use crate::cluster::record::{ConfigChange, MetadataRecord};
 use crate::group::state::ClassicState;
 use crate::group::timers::{Timer, TimerKind};
 use crate::group::*;
@@ -28,6 +28,17 @@ pub struct World {
     /// As far as they got since the start.
     generations: BTreeMap<Arc<str>, i32>,
     next: u64,
+}
+
+/// Targets may follow one another after so long.
+pub fn assigning_every(assignment_interval: Duration, settings: GroupSettings) -> GroupSettings {
+    GroupSettings {
+        consumer: ConsumerTimes {
+            assignment_interval,
+            ..settings.consumer
+        },
+        ..settings
+    }
 }
 
 impl World {
@@ -109,7 +120,6 @@ impl World {
         self.take(effects);
     }
 
-    /// The topic is deleted.
     /// The cluster has these topics, with so many partitions each.
     pub fn has_topics(&mut self, topics: &[(&str, u32)]) {
         let records: Vec<MetadataRecord> = (1..)
@@ -120,6 +130,21 @@ impl World {
             .set_image(Arc::new(ClusterImage::empty().apply(&records)));
     }
 
+    /// The group has this configured, or no more.
+    pub fn configures(&mut self, name: &str, value: Option<&str>) {
+        let change = ConfigChange {
+            name: name.to_string(),
+            value: value.map(str::to_string),
+        };
+        let record = MetadataRecord::GroupConfigChanged {
+            group: "g".to_string(),
+            changes: vec![change],
+        };
+        let image = self.machine.image.apply(&[record]);
+        self.machine.set_image(Arc::new(image));
+    }
+
+    /// The topic is deleted.
     pub fn forget(&mut self, name: &str) {
         self.forget_id(name, TopicId::ZERO);
     }
