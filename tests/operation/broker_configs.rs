@@ -1,5 +1,5 @@
-//! What brokers have configured while they run: it acts at once, on what exists as well, in Kafka's precedence, and
-//! outlives the process.
+//! What brokers and groups have configured while they run: it acts at once, on what exists as well, in Kafka's
+//! precedence, and outlives the process.
 
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,42 @@ fn connections_of_one_address_may_be_excepted() {
         &["config", "alter", "--unset", "max.connections.per.ip.overrides"],
     );
     assert_eq!(open(), 8);
+}
+
+/// What its members are told from then on is held against Kafka's by `tests/oracle`.
+#[test]
+fn a_group_has_its_own_configs_until_they_are_taken_back() {
+    let mut broker = Broker::start(&["--cores", "2", "--set", "group.consumer.heartbeat.interval.ms=7s"]);
+    let alter = ["config", "alter", "--group", "readers"];
+    let described = |broker: &Broker| tool(broker, &["config", "describe", "--group", "readers"]);
+    let set = [
+        "--set",
+        "consumer.session.timeout.ms=50s",
+        "--set",
+        "share.isolation.level=read_committed",
+    ];
+    tool(&broker, &[&alter[..], &set].concat());
+    broker.kill();
+    broker.restart();
+    let shown = described(&broker);
+    assert!(
+        shown.contains("consumer.session.timeout.ms") && shown.contains("50000"),
+        "{shown}"
+    );
+    assert!(shown.contains("7000") && shown.contains("file"), "{shown}");
+    assert!(!tool(&broker, &["config", "describe", "--group", "others"]).contains("50000"));
+    let take_back = [
+        "--unset",
+        "consumer.session.timeout.ms",
+        "--unset",
+        "share.isolation.level",
+    ];
+    tool(&broker, &[&alter[..], &take_back].concat());
+    let shown = described(&broker);
+    assert!(
+        !shown.contains("50000") && !shown.contains("read_committed"),
+        "{shown}"
+    );
 }
 
 #[test]

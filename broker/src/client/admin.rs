@@ -38,7 +38,7 @@ pub struct NewTopic<'a> {
     pub dry_run: bool,
 }
 
-/// One config of a topic or a broker.
+/// One config of whoever has some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigEntry {
     pub name: String,
@@ -59,6 +59,7 @@ pub enum ConfigSource {
     Static,
     Default,
     ClientMetrics,
+    Group,
     Other(i8),
 }
 
@@ -70,6 +71,7 @@ pub enum ConfigOwner<'a> {
     AllBrokers,
     /// A subscription to clients' metrics.
     ClientMetrics(&'a str),
+    Group(&'a str),
 }
 
 /// A partition's readable range.
@@ -216,7 +218,7 @@ impl Cluster {
     fn of(&mut self, owner: ConfigOwner<'_>) -> Result<&mut Connection, ClientError> {
         match owner {
             ConfigOwner::Broker(id) => self.connection(id),
-            ConfigOwner::Topic(_) | ConfigOwner::AllBrokers | ConfigOwner::ClientMetrics(_) => Ok(self.any()),
+            _ => Ok(self.any()),
         }
     }
 
@@ -370,6 +372,7 @@ impl ConfigOwner<'_> {
             ConfigOwner::Broker(id) => (RESOURCE_BROKER, id.to_string()),
             ConfigOwner::AllBrokers => (RESOURCE_BROKER, String::new()),
             ConfigOwner::ClientMetrics(name) => (RESOURCE_CLIENT_METRICS, name.to_owned()),
+            ConfigOwner::Group(name) => (RESOURCE_GROUP, name.to_owned()),
         }
     }
 }
@@ -381,6 +384,7 @@ impl fmt::Display for ConfigOwner<'_> {
             ConfigOwner::Broker(id) => write!(f, "the broker {id}"),
             ConfigOwner::AllBrokers => f.write_str("all brokers"),
             ConfigOwner::ClientMetrics(name) => write!(f, "the subscription `{name}`"),
+            ConfigOwner::Group(name) => write!(f, "the group `{name}`"),
         }
     }
 }
@@ -394,6 +398,7 @@ impl ConfigSource {
             ConfigSource::Static => "file",
             ConfigSource::Default => "default",
             ConfigSource::ClientMetrics => "subscription",
+            ConfigSource::Group => "group",
             ConfigSource::Other(_) => "other",
         }
     }
@@ -406,6 +411,7 @@ impl ConfigSource {
             4 => ConfigSource::Static,
             5 => ConfigSource::Default,
             7 => ConfigSource::ClientMetrics,
+            8 => ConfigSource::Group,
             other => ConfigSource::Other(other),
         }
     }
@@ -432,3 +438,4 @@ fn millis(duration: Duration) -> i32 {
 const RESOURCE_TOPIC: i8 = 2;
 const RESOURCE_BROKER: i8 = 4;
 const RESOURCE_CLIENT_METRICS: i8 = 16;
+const RESOURCE_GROUP: i8 = 32;

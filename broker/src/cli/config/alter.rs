@@ -6,7 +6,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
 use crate::client::{Cluster, ConfigOwner};
 
-/// Change configs: of all brokers, unless a topic, a broker or a subscription is named
+/// Change configs: of all brokers, unless a topic, a broker, a group or a subscription is named
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct AlterArgs {
@@ -60,7 +60,7 @@ fn check_names(
     let broker = match owner {
         ConfigOwner::Broker(id) => Some(id),
         ConfigOwner::AllBrokers => cluster.nodes().next().map(|node| node.id),
-        ConfigOwner::Topic(_) | ConfigOwner::ClientMetrics(_) => None,
+        ConfigOwner::Topic(_) | ConfigOwner::ClientMetrics(_) | ConfigOwner::Group(_) => None,
     };
     let Some(broker) = broker else { return Ok(()) };
     let known = cluster.configs(ConfigOwner::Broker(broker))?;
@@ -79,4 +79,5 @@ Examples:
   millstream config alter --set log.retention.ms=7d --set message.max.bytes=4MiB
   millstream config alter --broker 1 --unset log.retention.ms
   millstream config alter --topic orders --set retention.ms=1d --dry-run
+  millstream config alter --group readers --set consumer.session.timeout.ms=50s
   millstream config alter --client-metrics some --set metrics=org.apache.kafka. --set match=client_id=orders-.*";

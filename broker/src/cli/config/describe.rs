@@ -5,7 +5,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Page, print_json};
 use crate::client::{Cluster, ConfigOwner, ConfigSource};
 
-/// Show configs: of a broker, unless a topic or a subscription is named
+/// Show configs: of a broker, unless a topic, a group or a subscription is named
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct DescribeArgs {

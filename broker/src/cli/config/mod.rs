@@ -1,5 +1,5 @@
-//! `millstream config …`: look at the configs of brokers, topics and subscriptions to clients' metrics, and change
-//! them while the broker runs.
+//! `millstream config …`: look at the configs of brokers, topics, groups and subscriptions to clients' metrics, and
+//! change them while the broker runs.
 
 mod alter;
 mod describe;
@@ -10,7 +10,7 @@ use super::Failure;
 use super::args::ClientArgs;
 use crate::client::{Cluster, ConfigEntry, ConfigOwner};
 
-/// Look at configs of brokers and topics, and change them
+/// Look at configs of brokers, topics and groups, and change them
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConfigCommandArgs {
@@ -46,6 +46,10 @@ struct OwnerArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["topic", "broker"])]
     client_metrics: Option<String>,
 
+    /// Those of a group, such as consumer.session.timeout.ms
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["topic", "broker", "client_metrics"])]
+    group: Option<String>,
+
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -55,7 +59,9 @@ impl OwnerArgs {
     fn named(&self) -> Option<ConfigOwner<'_>> {
         let topic = self.topic.as_deref().map(ConfigOwner::Topic);
         let metrics = self.client_metrics.as_deref().map(ConfigOwner::ClientMetrics);
-        topic.or(self.broker.map(ConfigOwner::Broker)).or(metrics)
+        let group = self.group.as_deref().map(ConfigOwner::Group);
+        let broker = self.broker.map(ConfigOwner::Broker);
+        topic.or(broker).or(metrics).or(group)
     }
 
     fn connect(&self) -> Result<Cluster, Failure> {
