@@ -103,7 +103,8 @@ impl World {
         }
     }
 
-    /// The disk as the power cut finds it: operations that had not met the cache yet may have, all the same.
+    /// The disk as the end of everything in flight finds it, by a power cut or a kill: operations that had not met the
+    /// cache yet may have, all the same; no flush has come to its end.
     pub(super) fn interrupted_disk(&self, prng: &mut Prng) -> Disk {
         let mut disk = self.disk.clone();
         for (op, pending) in &self.ops {
@@ -113,7 +114,7 @@ impl World {
                     work,
                     outcome: None,
                     ..
-                } if prng.coin() => interrupt(&mut disk, *op, *ino, work),
+                } if prng.coin() => interrupt(&mut disk, *op, *ino, work, prng),
                 Work::Names { work, outcome: None } if prng.coin() => interrupt_names(&mut disk, work),
                 _ => {}
             }
@@ -136,13 +137,25 @@ impl World {
             }
             FileWork::Write { at, slices, len, .. } => {
                 let slices = slices.take().expect("one effect");
-                self.fail(OpKind::Write, path, *at, *len)?;
+                if let Err(error) = self.fail(OpKind::Write, path, *at, *len) {
+                    // A write that is refused has not begun.
+                    if error.errno == libc::EIO {
+                        let bytes = joined(&slices);
+                        let len = sectors_begun(bytes.len(), &mut self.fault_prng);
+                        put(&mut self.disk, op, ino, *at, &bytes[..len]);
+                    }
+                    return Err(error);
+                }
                 let n = self.write(op, ino, path, *at, &slices)?;
                 Ok(Done::Written { n, slices })
             }
-            FileWork::Datasync { .. } => {
-                self.fail(OpKind::Datasync, path, 0, 0)?;
-                Ok(Done::Synced)
+            FileWork::Datasync { horizon, open } => {
+                let failed = self.fail(OpKind::Datasync, path, 0, 0);
+                if failed.is_err() {
+                    let file = self.disk.files.get_mut(&ino).expect("an open file");
+                    file.fail_flush(|other| other < *horizon && !open.contains(&other));
+                }
+                failed.map(|()| Done::Synced)
             }
             FileWork::Allocate { at, len } => {
                 self.fail(OpKind::Allocate, path, *at, *len)?;
@@ -177,7 +190,10 @@ impl World {
             }
             // Takes effect when it completes, between two boundaries.
             NameWork::SyncDir { path } => {
-                self.fail(OpKind::SyncDir, path, 0, 0)?;
+                if let Err(error) = self.fail(OpKind::SyncDir, path, 0, 0) {
+                    self.disk.fail_sync_dir(path);
+                    return Err(error);
+                }
                 self.disk.list(path)?;
             }
             NameWork::List { path } => {
@@ -336,15 +352,32 @@ fn joined(slices: &[Slice]) -> Vec<u8> {
     bytes
 }
 
+/// Bytes that a write that stopped somewhere has put into the cache: whole sectors, maybe none.
+fn sectors_begun(len: usize, prng: &mut Prng) -> usize {
+    (SECTOR * prng.index(len.div_ceil(SECTOR) + 1)).min(len)
+}
+
+/// What nobody is told of.
+fn put(disk: &mut Disk, op: OpNumber, ino: Ino, at: u64, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        let _ = disk.write(op, ino, at, bytes);
+    }
+}
+
 /// An interrupted operation may fail, as it may have done nothing: nobody was told.
-fn interrupt(disk: &mut Disk, op: OpNumber, ino: Ino, work: &FileWork) {
+fn interrupt(disk: &mut Disk, op: OpNumber, ino: Ino, work: &FileWork, prng: &mut Prng) {
     match work {
         FileWork::Write {
             at,
             slices: Some(slices),
             ..
         } => {
-            let _ = disk.write(op, ino, *at, &joined(slices));
+            let bytes = joined(slices);
+            let len = match prng.coin() {
+                true => bytes.len(),
+                false => sectors_begun(bytes.len(), prng),
+            };
+            put(disk, op, ino, *at, &bytes[..len]);
         }
         FileWork::Allocate { at, len } => drop(disk.allocate(op, ino, *at, *len)),
         FileWork::Truncate { len } => disk.truncate(op, ino, *len),
@@ -360,8 +393,7 @@ fn interrupt_names(disk: &mut Disk, work: &NameWork) {
         NameWork::Rename { from, to } => disk.rename(from, to),
         NameWork::Unlink { path } => disk.unlink(path),
         NameWork::MakeDir { path } => disk.make_dir(path),
-        NameWork::SyncDir { path } => disk.sync_dir(path),
-        NameWork::List { .. } => Ok(()),
+        NameWork::SyncDir { .. } | NameWork::List { .. } => Ok(()),
     };
 }
 

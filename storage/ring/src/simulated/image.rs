@@ -1,4 +1,4 @@
-//! What lies on a simulated disk when the power is off.
+//! What lies on a simulated disk when the power is off, or the process is gone.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,8 @@ use super::disk::Disk;
 use super::inode::SECTOR;
 use super::options::Lie;
 
-/// The durable state that a power cut left. Cheap to clone; a world begins from it with `SimWorld::restart`.
+/// What a power cut, a kill or a stop left: durable, but for what a killed process had not flushed. Cheap to clone; a
+/// world begins from it with `SimWorld::restart`.
 #[derive(Clone, Debug)]
 pub struct DiskImage {
     pub(super) disk: Disk,

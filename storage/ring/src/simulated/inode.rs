@@ -168,6 +168,33 @@ impl Inode {
         }
     }
 
+    /// A flush failed. What it was to cover is taken for written by the host, and is not: no later flush covers it.
+    pub(super) fn fail_flush(&mut self, covered: impl Fn(OpNumber) -> bool) {
+        let versions = self.dirty.values_mut().flat_map(|dirty| &mut dirty.versions);
+        let ops = versions.map(|(op, _)| op);
+        let ops = ops.chain(self.sizes.iter_mut().map(|(op, _)| op));
+        ops.chain(self.fresh.values_mut())
+            .filter(|op| covered(**op))
+            .for_each(|op| *op = LOST);
+    }
+
+    /// Whoever wrote it is gone: what is not durable is there for any flush of the next process to cover. That one
+    /// reads what the device has, which a flush that failed may have left behind.
+    pub(super) fn leave(&mut self, prng: &mut Prng) {
+        for (sector, dirty) in &mut self.dirty {
+            if dirty.versions.iter().any(|(op, _)| *op == LOST) && prng.coin() {
+                dirty.versions.retain(|(op, _)| *op != LOST);
+                let newest = dirty.versions.last();
+                let content = newest.map_or(dirty.durable, |(_, content)| *content);
+                place(&mut self.pages, *sector).copy_from_slice(&content);
+            }
+            dirty.versions.iter_mut().for_each(|(op, _)| *op = PREDECESSOR);
+        }
+        self.dirty.retain(|_, dirty| !dirty.versions.is_empty());
+        self.sizes.iter_mut().for_each(|(op, _)| *op = PREDECESSOR);
+        self.fresh.values_mut().for_each(|op| *op = PREDECESSOR);
+    }
+
     /// From now on the sector cannot be read, until it is written again.
     pub(super) fn spoil(&mut self, sector: u64) {
         self.lies.note(sector, self.sector(sector));
@@ -245,11 +272,7 @@ impl Inode {
         let mut lies = self.lies.clone();
         for (sector, dirty) in &self.dirty {
             let content = survivor(dirty, prng);
-            let page = pages
-                .get_mut(&(sector / SECTORS))
-                .expect("a dirty sector has a page");
-            let start = (sector % SECTORS) as usize * SECTOR;
-            Arc::make_mut(page)[start..start + SECTOR].copy_from_slice(&content);
+            place(&mut pages, *sector).copy_from_slice(&content);
         }
         for number in self.fresh.keys() {
             match prng.below(3) {
@@ -289,12 +312,13 @@ impl Inode {
                 ZEROES.with(Arc::clone)
             });
         }
+        let lost = self.fresh.range_mut(pages_of(at, len));
+        lost.filter(|(_, taken_by)| **taken_by == LOST)
+            .for_each(|(_, taken_by)| *taken_by = op);
     }
 
     fn write_sector(&mut self, op: OpNumber, sector: u64, within: usize, bytes: &[u8]) {
-        let page = Arc::make_mut(self.pages.get_mut(&(sector / SECTORS)).expect("space was taken"));
-        let start = (sector % SECTORS) as usize * SECTOR;
-        let place: &mut Sector = (&mut page[start..start + SECTOR]).try_into().expect("a sector");
+        let place = place(&mut self.pages, sector);
         let dirty = self.dirty.entry(sector);
         let dirty = dirty.or_insert_with(|| Dirty {
             durable: *place,
@@ -316,11 +340,20 @@ impl Inode {
     }
 
     fn grow(&mut self, op: OpNumber, end: u64) {
-        if end > self.size {
-            self.size = end;
-            self.sizes.push((op, end));
+        let is_lost = end > self.durable_size && self.sizes.last().is_some_and(|(op, _)| *op == LOST);
+        if end > self.size || is_lost {
+            self.size = self.size.max(end);
+            self.sizes.push((op, self.size));
         }
     }
+}
+
+/// Where a sector lies whose page has space.
+fn place(pages: &mut BTreeMap<u64, Page>, sector: u64) -> &mut Sector {
+    let page = pages.get_mut(&(sector / SECTORS)).expect("space was taken");
+    let start = (sector % SECTORS) as usize * SECTOR;
+    let place = &mut Arc::make_mut(page)[start..start + SECTOR];
+    place.try_into().expect("a sector")
 }
 
 fn sector_of(pages: &BTreeMap<u64, Page>, sector: u64) -> Sector {
@@ -364,6 +397,11 @@ thread_local! {
     /// Shared by all pages that nobody has written.
     static ZEROES: Page = Arc::new([0; PAGE]);
 }
+
+/// Before all operations of a world.
+const PREDECESSOR: OpNumber = 0;
+/// After all operations of a world, so that no flush covers it.
+const LOST: OpNumber = OpNumber::MAX;
 
 /// Undurable sectors of 1,000 that a power cut tears inside. Devices promise that none are; few logs need it.
 const TORN_SECTORS: u32 = 50;

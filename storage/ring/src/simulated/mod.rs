@@ -7,7 +7,8 @@
 //! The disk: writes go to a volatile cache per 512-byte sector; a durable write covers its own bytes, a datasync
 //! what was complete when it was submitted; names wait for a sync of their directory, sizes and space for a flush
 //! of their file. [`SimWorld::crash`] lets every sector, size and name that is not durable survive or not on its
-//! own, tears some, and fills lost space with zeroes, noise or pages of files that are gone.
+//! own, tears some, and fills lost space with zeroes, noise or pages of files that are gone. [`SimWorld::kill`] ends
+//! the process and not the machine: the next one sees all of it, and none of it is more durable than it was.
 //!
 //! Not modelled: the page cache (a file without `direct` behaves as one with it, save for alignment), rights,
 //! and paths with `..`. A cut by `Truncate` that a power cut undoes leaves zeroes where the old bytes were.
@@ -31,7 +32,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use image::DiskImage;
-pub use options::{Faults, Lie, Meddling, OpKind, OpView, PowerCut, SimOptions};
+pub use options::{Faults, Lie, Meddling, Met, OpKind, OpView, PowerCut, SimOptions};
 pub use prng::Prng;
 
 use crate::error::IoError;
@@ -57,7 +58,8 @@ impl SimWorld {
         }
     }
 
-    /// A world that begins with what a power cut left. The image's capacity prevails over that of `options`.
+    /// A world that begins with what a power cut, a kill or a stop left. The image's capacity prevails over that of
+    /// `options`.
     pub fn restart(image: &DiskImage, seed: u64, options: SimOptions) -> SimWorld {
         SimWorld {
             world: Rc::new(RefCell::new(World::new(seed, options, image.disk.clone()))),
@@ -102,7 +104,9 @@ impl SimWorld {
         world.run(until, Who::Anybody);
     }
 
-    /// Asks `hook` about every file operation as it meets the disk; an error makes it fail without effect.
+    /// Asks `hook` about every file operation as it meets the disk; an error makes it fail. A write that fails with
+    /// `EIO` may have put its first sectors into the cache, and of what a failed flush was to make durable no later one
+    /// takes care until it is written again; all others fail without effect.
     pub fn fail_when(&self, hook: impl FnMut(&OpView<'_>) -> Option<IoError> + 'static) {
         self.world.borrow_mut().hook = Some(Box::new(hook));
     }
@@ -153,6 +157,11 @@ impl SimWorld {
         self.world.borrow().events
     }
 
+    /// What operations on files have met so far.
+    pub fn met(&self) -> Met {
+        self.world.borrow().met
+    }
+
     /// A number that stands for all that the rings were told so far, and when.
     pub fn trace(&self) -> u64 {
         self.world.borrow().trace
@@ -175,6 +184,15 @@ impl SimWorld {
         let mut prng = Prng::new(seed, 4);
         DiskImage {
             disk: world.interrupted_disk(&mut prng).crashed(&mut prng),
+        }
+    }
+
+    /// What a kill of the process now would leave to the next one: operations in flight end with their effect in the
+    /// cache, with some of it, or without; nothing is flushed that was not before. The world goes on unharmed.
+    pub fn kill(&self, seed: u64) -> DiskImage {
+        let mut prng = Prng::new(seed, 4);
+        DiskImage {
+            disk: self.world.borrow().interrupted_disk(&mut prng).left(&mut prng),
         }
     }
 

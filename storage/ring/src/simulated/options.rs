@@ -100,6 +100,15 @@ pub struct Lie {
     pub at: u64,
 }
 
+/// What operations on files have met so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Operations that ended because the disk was full.
+    pub full: u64,
+    /// Operations that took [`SimOptions::slow_latency`].
+    pub slow: u64,
+}
+
 /// When the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerCut {

@@ -13,7 +13,7 @@ use super::disk::{Disk, Ino};
 use super::image::DiskImage;
 use super::inode::OpNumber;
 use super::net::{EndpointId, Net};
-use super::options::{Meddling, OpKind, OpView, PowerCut, SimOptions};
+use super::options::{Meddling, Met, OpKind, OpView, PowerCut, SimOptions};
 use super::prng::{Prng, mix};
 use crate::buffer::RecvPool;
 use crate::error::IoError;
@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) boundaries: u64,
     cut: Option<PowerCut>,
     pub(super) off: bool,
+    pub(super) met: Met,
     pub(super) trace: u64,
     pub(super) disk_prng: Prng,
     pub(super) net_prng: Prng,
@@ -135,6 +136,7 @@ impl World {
             boundaries: 0,
             cut: None,
             off: false,
+            met: Met::default(),
             trace: 0,
             disk_prng: Prng::new(seed, 1),
             net_prng: Prng::new(seed, 2),
@@ -211,6 +213,7 @@ impl World {
 
     pub(super) fn disk_delay(&mut self) -> u64 {
         if self.fault_prng.per_mille(self.options.faults.slow_operations) {
+            self.met.slow += 1;
             return draw(&mut self.fault_prng, &self.options.slow_latency);
         }
         draw(&mut self.disk_prng, &self.options.disk_latency)
@@ -259,6 +262,7 @@ impl World {
     /// Delivers an operation's one completion.
     pub(super) fn finish(&mut self, op: OpNumber, result: Result<Done, IoError>) {
         let Pending { ring, token, .. } = self.ops.remove(&op).expect("an operation in flight");
+        self.met.full += u64::from(matches!(&result, Err(error) if error.errno == libc::ENOSPC));
         self.rings[ring].begun -= 1;
         self.deliver(ring, token, result, false);
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 
 mod calls;
+mod kept;
 mod meddling;
 
 use std::collections::BTreeSet;
@@ -171,7 +172,7 @@ fn writes_in_flight_may_be_partly_there() {
 }
 
 #[test]
-fn chosen_operations_fail_without_effect() {
+fn chosen_operations_fail_and_promise_nothing() {
     let world = SimWorld::new(3, SimOptions::default());
     let mut ring = world.ring();
     let file = new_file(&mut ring);
@@ -195,7 +196,8 @@ fn chosen_operations_fail_without_effect() {
         .map(|seed| world.crash(seed).read(Path::new("/log")).unwrap()[0])
         .collect();
     assert_eq!(firsts, [2, 3].into(), "a failed sync promises nothing");
-    assert_eq!(world.image().read(Path::new("/log")).unwrap().len(), BLOCK);
+    let len = world.image().read(Path::new("/log")).unwrap().len();
+    assert!((BLOCK..=2 * BLOCK).contains(&len), "as much as was begun: {len}");
 }
 
 #[test]
