@@ -75,10 +75,12 @@ pub enum Bug {
     UnknownSegmentDeleted,
     /// An unreadable entry of the metadata log is cut off with all that follow.
     MetadataDamageCut,
+    /// What a start finds in its files is trusted without a flush.
+    FoundNotFlushed,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 33] = [
+    pub const ALL: [Bug; 34] = [
         Bug::RoundNotFlushed,
         Bug::DirectWriteNotFlushed,
         Bug::DirectWritesInFlightCovered,
@@ -112,6 +114,7 @@ impl Bug {
         Bug::FailedWriteBelieved,
         Bug::UnknownSegmentDeleted,
         Bug::MetadataDamageCut,
+        Bug::FoundNotFlushed,
     ];
 
     /// The rule that it breaks.
@@ -150,6 +153,7 @@ impl Bug {
             Bug::FailedWriteBelieved => "a failed write fences and is never taken for done",
             Bug::UnknownSegmentDeleted => "unknown segment files are put aside",
             Bug::MetadataDamageCut => "what the metadata lost is not taken for a torn end",
+            Bug::FoundNotFlushed => "what a start trusts is made durable first",
         }
     }
 }

@@ -155,7 +155,10 @@ impl SegmentFiles {
                     events.push(FileEvent::Removed(segment));
                 }
                 // The name is gone and may come back with a power cut: the segment stays on the list of what is
-                // to be removed.
+                // to be removed. Another sync may be believed although one failed: names are not data pages, which
+                // the kernel calls clean after a failed write. A file system with a journal (ext4, XFS, btrfs) still
+                // has them to write, or takes nothing any more and says so to every later sync. Should a name come
+                // back all the same, it is that of a segment that nothing knows, and the next start puts it aside.
                 (NameChange::Removed, Some(error)) => {
                     self.unsynced.push(segment);
                     self.removal_failed(segment, *error, events);

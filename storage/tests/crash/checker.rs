@@ -66,6 +66,27 @@ pub fn check_image(
     Ok(())
 }
 
+/// Checks what a kill of the process left: what a start finds there and serves is there after a power cut, too.
+pub fn check_killed(
+    image: &DiskImage,
+    model: &Model,
+    start: &Start,
+    prng: &mut Prng,
+    eyes: &Eyes,
+) -> Result<(), String> {
+    let (world, mut host) = restart(image, model, start, prng, None)?;
+    let found = verify(&mut host, model)?;
+    let cut = world.crash(prng.next());
+    let (_, mut host) = restart(&cut, model, start, prng, None)?;
+    same(
+        &found,
+        &verify(&mut host, model)?,
+        "after a kill, a start and a power cut",
+    )?;
+    let (_, mut host) = restart(image, model, start, prng, Some(eyes))?;
+    verify(&mut host, model).map(drop)
+}
+
 /// Starts from an image; with `eyes`, the power goes during the start, up to three times, before one succeeds.
 pub fn restart(
     image: &DiskImage,

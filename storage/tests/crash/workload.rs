@@ -9,7 +9,7 @@ use millstream_ring::Ring;
 use millstream_ring::simulated::{OpKind, PowerCut, Prng, SimOptions, SimWorld};
 use millstream_storage::{AppendError, LogEvent, ReadError, StorageOptions};
 
-use crate::checker::{CAPACITY, Start, check_image, check_rot, restart, verify};
+use crate::checker::{CAPACITY, Start, check_image, check_killed, check_rot, restart, verify};
 use crate::eyes::{Armed, EIO, Eyes, Place};
 use crate::host::{Host, Unread};
 use crate::model::{Fresh, Model};
@@ -628,24 +628,27 @@ impl Run {
             orderly = !self.stopped && !self.model.partitions.iter().any(|partition| partition.hurt);
             self.eyes.mark("orderly end");
         } else if way < 4 && !world.is_off() {
-            drop(host.take());
-            world.advance(Duration::from_secs(1));
             self.eyes.mark("killed without a power cut");
         }
         drop(host);
         if world.is_off() && self.length.cut_at.is_some() {
             self.eyes.mark("power cut at a boundary");
         }
-        let mut image = match way < 4 && !world.is_off() {
-            true => world.image(),
-            false => world.crash(self.prng.next()),
+        let mut image = match way {
+            0..2 if !world.is_off() => world.image(),
+            2..4 if !world.is_off() => world.kill(self.prng.next()),
+            _ => world.crash(self.prng.next()),
         };
         image.set_capacity(CAPACITY);
         if self.prng.one_in(4) {
             self.start.shards = 3 - self.start.shards;
             self.eyes.mark("number of shards changed");
         }
-        check_image(&image, &self.model, &self.start, &mut self.prng, &self.eyes)?;
+        let check = match way {
+            2..4 if !world.is_off() => check_killed,
+            _ => check_image,
+        };
+        check(&image, &self.model, &self.start, &mut self.prng, &self.eyes)?;
         let eyes = self.eyes.clone();
         let interrupted = (!orderly && self.prng.one_in(3)).then_some(&eyes);
         let (world, mut host) = restart(&image, &self.model, &self.start, &mut self.prng, interrupted)?;

@@ -40,6 +40,25 @@ fn a_short_life_survives_a_cut_at_every_flush() {
     }
 }
 
+/// A killed process leaves in the cache what it had not flushed. The next one finds it and serves it, so a power cut
+/// after that start takes none of it.
+#[test]
+fn what_a_start_finds_after_a_kill_survives_a_power_cut() {
+    for seed in seeds(2000..2030) {
+        let mut random = Prng::new(seed, LIFE_SALT);
+        let mut model = Model::default();
+        let world = world_on(&None, seed);
+        live(&world, &mut model, &mut random, 60, seed);
+        let mut image = world.kill(seed);
+        for _ in 0..2 {
+            let world = world_on(&Some(image), seed + 1);
+            let mut host = open(&world, &model).expect("a start without faults");
+            model.check(&mut host);
+            image = world.crash(seed);
+        }
+    }
+}
+
 /// Several lives on one disk, each cut at a random moment; starts are cut as well.
 fn lives(seed: u64) {
     let _note = OnPanic(format!("MILLSTREAM_CRASH={seed}"));

@@ -56,7 +56,14 @@ fn a_failed_write_behind_loses_nothing_and_never_stops_the_ring() {
 
 #[test]
 fn an_orderly_end_that_cannot_be_marked_ends_all_the_same() {
-    let world = world();
+    // The device may have taken the mark and failed all the same: then it is there, and true.
+    let unclean = (0..40).filter(|seed| ends_without_its_mark(*seed)).count();
+    assert!((1..40).contains(&unclean), "{unclean}");
+}
+
+/// Whether the next start finds no mark.
+fn ends_without_its_mark(seed: u64) -> bool {
+    let world = SimWorld::new(seed, SimOptions::default());
     let mut host = open(&world);
     let log = host.create(0);
     host.append(log, &batch(&[b"kept"])).unwrap();
@@ -70,9 +77,9 @@ fn an_orderly_end_that_cannot_be_marked_ends_all_the_same() {
     world.fail_when(|_| None);
     drop(host);
     let mut host = open(&world);
-    assert!(host.unclean);
     let log = host.logs().lookup(key(0)).unwrap();
     assert_eq!(host.read_all(log, 0, 100).unwrap(), [(0, b"kept".to_vec())]);
+    host.unclean
 }
 
 #[test]
