@@ -203,6 +203,15 @@ impl<D: MetadataDisk> MetadataLog<D> {
         let _ = self.disk.write(&self.file, self.bytes, &mark(self.last));
     }
 
+    /// Cuts off what an entry has left that could not be written, or says that this is still to be done. The broker may
+    /// end in good order yet, and after that a torn end is one that was lost.
+    fn take_back(&mut self) {
+        self.torn = self.disk.truncate(&self.file, self.bytes).is_err();
+        if !self.torn && self.bytes > LOG_HEADER as u64 {
+            self.mark();
+        }
+    }
+
     /// Makes a snapshot and the log behind it, whose name is `file`.
     fn prepare_snapshot(&mut self, snapshot: &[u8], file: &str) -> io::Result<()> {
         self.disk.create(UNFINISHED_SNAPSHOT, snapshot)?;
@@ -235,14 +244,14 @@ impl<D: MetadataDisk> MetadataStore for MetadataLog<D> {
                 log.disk.truncate(&log.file, log.bytes)?;
                 log.torn = false;
             }
-            match log.disk.write(&log.file, log.bytes, &entry) {
-                Err(error) if is_full(&error) => {
-                    log.torn = true;
-                    return Ok(Err(error));
-                }
-                written => written?,
+            if let Err(error) = log.disk.write(&log.file, log.bytes, &entry) {
+                log.take_back();
+                return match is_full(&error) {
+                    true => Ok(Err(error)),
+                    false => Err(error),
+                };
             }
-            log.disk.sync(&log.file)?;
+            log.disk.sync(&log.file).inspect_err(|_| log.take_back())?;
             log.last += 1;
             log.bytes += entry.len() as u64;
             log.mark();
@@ -532,6 +541,8 @@ mod tests {
         /// Written and not synced: file, place and bytes.
         dirty: Vec<(String, u64, Vec<u8>)>,
         syncs_fail: bool,
+        /// They stop in the middle.
+        writes_fail: bool,
         /// Bytes that files may have together.
         room: usize,
     }
@@ -543,6 +554,7 @@ mod tests {
                 shown: Files::new(),
                 dirty: Vec::new(),
                 syncs_fail: false,
+                writes_fail: false,
                 room: usize::MAX,
             }
         }
@@ -583,10 +595,11 @@ mod tests {
         fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
             let longer = (at as usize + bytes.len()).saturating_sub(self.shown[name].len());
             let short = longer.saturating_sub(self.room.saturating_sub(self.used()));
-            let written = &bytes[..bytes.len() - short];
+            let written = &bytes[..(bytes.len() - short) / (1 + usize::from(self.writes_fail))];
             put(&mut self.shown, name, at, written);
             self.dirty.push((name.to_owned(), at, written.to_vec()));
             match short {
+                _ if self.writes_fail => Err(io::Error::from_raw_os_error(5)),
                 0 => Ok(()),
                 _ => Err(io::ErrorKind::StorageFull.into()),
             }
@@ -604,6 +617,9 @@ mod tests {
         }
 
         fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+            if self.syncs_fail {
+                return Err(io::Error::from_raw_os_error(5));
+            }
             for files in [&mut self.shown, &mut self.durable] {
                 files.get_mut(name).unwrap().truncate(len as usize);
             }
@@ -646,6 +662,23 @@ mod tests {
         assert_eq!(contents.entries, [b"first".to_vec(), b"second".to_vec()]);
     }
 
+    /// After an orderly end nobody would take such an end for one that a power cut tore.
+    #[test]
+    fn what_a_failed_write_left_is_cut_off() {
+        let open = |disk: &Cached| MetadataLog::open_on(disk.clone(), Path::new("metadata")).unwrap();
+        let (mut log, _) = open(&Cached::default());
+        log.append(b"first").unwrap();
+        log.disk.writes_fail = true;
+        log.append(&[7; 200]).unwrap_err();
+        log.disk.writes_fail = false;
+        log.append(b"second").unwrap_err();
+        let (mut log, contents) = open(&log.disk);
+        assert_eq!((contents.entries.len(), contents.torn_bytes), (1, 0));
+        log.append(b"second").unwrap();
+        let (_, contents) = open(&log.disk);
+        assert_eq!(contents.entries, [b"first".to_vec(), b"second".to_vec()]);
+    }
+
     #[test]
     fn a_disk_without_room_refuses_and_goes_on_once_there_is_some() {
         let open = |disk: &Cached| MetadataLog::open_on(disk.clone(), Path::new("metadata")).unwrap();
@@ -663,6 +696,7 @@ mod tests {
             let snapshot = log.replace(b"state");
             assert!(snapshot.is_ok() || is_full(snapshot), "{room}");
             let (_, contents) = open(&log.disk);
+            assert_eq!(contents.torn_bytes, 0, "{room}");
             let is_snapshot = contents.snapshot.is_some();
             assert_eq!(contents.entries.len(), usize::from(!is_snapshot), "{room}");
             log.disk.room = usize::MAX;
