@@ -11,12 +11,12 @@ use millstream_log::{Checkpoint, Record, Round, layout};
 use millstream_ring::IoError;
 use millstream_ring::simulated::{DiskImage, Meddling, OpKind, OpView, SimWorld};
 
-use crate::media::{Place, place_of};
+use crate::media::{Place, place_of, place_of_names};
 
 /// Everything that a search must meet.
 pub const MARKS: &[&str] = &[
     "journal wrapped",
-    "settled round used",
+    "round that only tells what is settled",
     "direct write",
     "direct write torn, log cut",
     "block written again after padding",
@@ -25,8 +25,8 @@ pub const MARKS: &[&str] = &[
     "segment sealed",
     "segment removed",
     "cold read",
-    "full disk",
-    "full disk got over",
+    "operation refused by a full disk",
+    "append acknowledged after a full disk",
     "recovery crashed",
     "recovery crashed, and the same found as without",
     "life crashed at every boundary",
@@ -51,9 +51,13 @@ pub const MARKS: &[&str] = &[
     "batch sent again after a crash",
     "unacknowledged suffix gone",
     "unacknowledged suffix kept",
-    "device error",
+    "device error of a write",
+    "device error of a read",
+    "device error of a flush",
+    "device error of names",
+    "device error of an open",
     "partition refused after an error",
-    "slow device",
+    "slow operation",
     "write forgotten by the device",
     "write put elsewhere by the device",
     "sector gone bad",
@@ -170,7 +174,7 @@ impl Eyes {
                     self.mark("checkpoint slot lost");
                 }
                 layout::FileName::Journal(_) if bytes.chunks(4096).any(is_settle) => {
-                    self.mark("settled round used");
+                    self.mark("round that only tells what is settled");
                 }
                 _ => {}
             }
@@ -191,7 +195,10 @@ impl Seen {
         if op.kind == OpKind::Read {
             self.read += op.len;
         }
-        let place = place_of(op.path)?;
+        let place = match op.kind {
+            OpKind::SyncDir => place_of_names(op.path),
+            _ => place_of(op.path),
+        }?;
         if let Some(armed) = &mut self.armed
             && armed.kind == op.kind
             && armed.place == place
@@ -204,7 +211,7 @@ impl Seen {
                     self.mark("no descriptor");
                 } else {
                     self.fired += 1;
-                    self.mark("device error");
+                    self.mark(device_error(op.kind));
                 }
                 return Some(error);
             }
@@ -273,6 +280,18 @@ impl Seen {
 
     fn mark(&mut self, mark: &'static str) {
         *self.marks.entry(mark).or_default() += 1;
+    }
+}
+
+/// The mark of an operation that a device failed.
+fn device_error(kind: OpKind) -> &'static str {
+    match kind {
+        OpKind::Write => "device error of a write",
+        OpKind::Read => "device error of a read",
+        OpKind::Datasync => "device error of a flush",
+        OpKind::SyncDir => "device error of names",
+        OpKind::Open => "device error of an open",
+        other => unreachable!("nobody lets {other:?} fail"),
     }
 }
 

@@ -17,6 +17,7 @@ use millstream_log::{
 };
 use millstream_ring::simulated::{DiskImage, Lie};
 
+use crate::machine::DIR;
 use crate::prng::Prng;
 
 /// What the lies of a disk concern.
@@ -47,7 +48,7 @@ impl Concerned {
                 }
                 Some(Place::Metadata | Place::Identity) => concerned.all = true,
                 // It can be made again.
-                Some(Place::Sidecar) | None => {}
+                Some(Place::Sidecar | Place::Directory) | None => {}
             }
         }
         concerned
@@ -86,6 +87,8 @@ pub enum Place {
     Sidecar,
     Metadata,
     Identity,
+    /// The data directory itself, of which only names are synced.
+    Directory,
 }
 
 pub fn place_of(path: &Path) -> Option<Place> {
@@ -103,6 +106,17 @@ pub fn place_of(path: &Path) -> Option<Place> {
         layout::FileName::Segment(_) => Place::Segment,
         layout::FileName::Sidecar(_) => Place::Sidecar,
     })
+}
+
+/// Of which files a directory holds the names.
+pub fn place_of_names(path: &Path) -> Option<Place> {
+    let is_folder = |path: &Path| path.ends_with(layout::SEGMENTS);
+    match path {
+        _ if path == Path::new(DIR) => Some(Place::Directory),
+        _ if path.ends_with("metadata") => Some(Place::Metadata),
+        _ if path.parent().is_some_and(is_folder) => Some(Place::Segment),
+        _ => None,
+    }
 }
 
 /// Changes some bytes at rest; tells whether there were any.

@@ -58,6 +58,10 @@ pub struct Run {
     is_full: bool,
     /// Since when.
     full_since: Duration,
+    /// Operations of this machine that had found the disk full before it was.
+    refused_before: u64,
+    /// There is room again; so many batches had been acknowledged before.
+    room_since: Option<u64>,
     /// Of a life that is crashed at every boundary.
     boundaries: Option<Boundaries>,
 }
@@ -82,6 +86,8 @@ impl Run {
             may_refuse: false,
             is_full: false,
             full_since: Duration::ZERO,
+            refused_before: 0,
+            room_since: None,
             boundaries: None,
         }
     }
@@ -193,7 +199,15 @@ impl Run {
             ));
         }
         self.note_lies(&machine.world);
-        self.work.listen(machine.world.now())
+        self.work.listen(machine.world.now())?;
+        if self
+            .room_since
+            .is_some_and(|before| self.work.acknowledged > before)
+        {
+            self.room_since = None;
+            self.eyes.mark("append acknowledged after a full disk");
+        }
+        Ok(())
     }
 
     /// Images of the boundaries that were passed since the last look. What clients know is what they knew before.
@@ -247,32 +261,18 @@ impl Run {
                 self.is_full = true;
                 self.full_since = machine.world.now();
                 self.work.full_until = Duration::MAX;
-                self.eyes.mark("full disk");
+                self.refused_before = machine.world.met().full;
             }
             Trouble::DeviceErrors => {
-                let kinds = [
-                    OpKind::Write,
-                    OpKind::Write,
-                    OpKind::Read,
-                    OpKind::Datasync,
-                    OpKind::Open,
-                    OpKind::SyncDir,
-                ];
-                let places = [
-                    Place::Journal,
-                    Place::Checkpoint,
-                    Place::Segment,
-                    Place::Segment,
-                    Place::Metadata,
-                ];
+                let (kind, place) = FAILING[self.prng.index(FAILING.len())];
                 self.eyes.arm(Some(Armed {
-                    kind: kinds[self.prng.index(kinds.len())],
-                    place: places[self.prng.index(places.len())],
+                    kind,
+                    place,
                     errno: EIO,
                     after: self.prng.range(0, 6),
                 }));
             }
-            Trouble::SlowDevice => self.eyes.mark("slow device"),
+            Trouble::SlowDevice => {}
             Trouble::Media => self.arm_lie(),
             Trouble::Shortage => self.arm_shortage(),
         }
@@ -290,8 +290,9 @@ impl Run {
     fn make_room(&mut self, machine: &Machine, _probe: &SimRing) {
         machine.world.set_capacity(CAPACITY);
         if self.is_full {
-            self.eyes.mark("full disk got over");
             self.work.full_until = machine.world.now() + ROOM_UNNOTICED_MAX;
+            let was_met = machine.world.met().full > self.refused_before;
+            self.room_since = was_met.then_some(self.work.acknowledged);
         }
         self.is_full = false;
     }
@@ -303,6 +304,7 @@ impl Run {
         // The power may have gone with the fault.
         self.work.model.hurt |= self.eyes.fired() > self.fired;
         self.look_at_boundaries(machine.wall())?;
+        self.note_met(&machine.world);
         if self.boundaries.take().is_some() {
             self.eyes.mark("life crashed at every boundary");
         }
@@ -335,15 +337,13 @@ impl Run {
         self.work.disconnect_all();
         drop(machine);
         self.change_build();
-        if draw == 2 {
-            // What the process had under way ends without it.
-            world.advance(Duration::from_secs(5));
-            spare_power(&world);
-        }
         let world = match draw {
-            2 if !world.is_off() && self.work.swarm.trouble != Trouble::Media => world,
             2 | 3 if !world.is_off() => {
-                let mut image = world.image();
+                // Whoever ended in good order left nothing to a power cut.
+                let mut image = match orderly && self.prng.one_in(2) {
+                    true => world.crash(self.prng.next()),
+                    false => world.kill(self.prng.next()),
+                };
                 self.spoil(&mut image);
                 self.restarted(&image)
             }
@@ -361,6 +361,18 @@ impl Run {
         };
         self.watch(&world);
         self.begin_life(world, orderly)
+    }
+
+    /// What this life's operations met.
+    fn note_met(&mut self, world: &SimWorld) {
+        let met = world.met();
+        if met.full > 0 {
+            self.eyes.mark("operation refused by a full disk");
+        }
+        if met.slow > 0 {
+            self.eyes.mark("slow operation");
+        }
+        self.room_since = None;
     }
 
     /// A machine with this disk.
@@ -531,6 +543,26 @@ fn used_bytes(probe: &mut SimRing) -> u64 {
     space.total - space.free
 }
 
+/// What a failing device may fail.
+const FAILING: [(OpKind, Place); 17] = [
+    (OpKind::Write, Place::Journal),
+    (OpKind::Write, Place::Checkpoint),
+    (OpKind::Write, Place::Segment),
+    (OpKind::Write, Place::Segment),
+    (OpKind::Write, Place::Sidecar),
+    (OpKind::Write, Place::Metadata),
+    (OpKind::Read, Place::Segment),
+    (OpKind::Read, Place::Sidecar),
+    (OpKind::Datasync, Place::Segment),
+    (OpKind::Datasync, Place::Segment),
+    (OpKind::Datasync, Place::Metadata),
+    (OpKind::Open, Place::Segment),
+    (OpKind::Open, Place::Metadata),
+    (OpKind::SyncDir, Place::Segment),
+    (OpKind::SyncDir, Place::Segment),
+    (OpKind::SyncDir, Place::Metadata),
+    (OpKind::SyncDir, Place::Directory),
+];
 /// As the ring's errors name it.
 const EIO: i32 = 5;
 /// One seed in so many has its crashes looked at below what is served, too.
