@@ -22,7 +22,7 @@ pub(super) struct Disk {
     /// Directories as they are seen, by their own number.
     dirs: BTreeMap<Ino, Directory>,
     /// Changes of names that no sync has made durable yet, in order.
-    changes: Vec<Change>,
+    changes: Vec<Vec<Assignment>>,
     next: Ino,
     pub(super) capacity: u64,
     /// Open descriptors of each file.
@@ -43,13 +43,6 @@ struct Directory {
 enum Node {
     File(Ino),
     Dir(Ino),
-}
-
-#[derive(Clone, Debug)]
-struct Change {
-    assignments: Vec<Assignment>,
-    /// A sync of it failed: the host takes it for written, and no later sync covers it.
-    is_lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -209,31 +202,16 @@ impl Disk {
     /// Makes the changes of names durable that touch this directory.
     pub(super) fn sync_dir(&mut self, path: &Path) -> Result<(), IoError> {
         let dir = self.directory(path)?;
-        for change in std::mem::take(&mut self.changes) {
-            if change.is_lost || !change.touches(dir) {
-                self.changes.push(change);
-                continue;
-            }
-            self.make_durable(&change);
-            // What was lost of these names before is of no account any more.
-            let names = change.assignments;
-            for lost in self.changes.iter_mut().filter(|change| change.is_lost) {
-                lost.assignments
-                    .retain(|old| !names.iter().any(|new| old.names_as(new)));
-            }
-        }
+        let changes = std::mem::take(&mut self.changes);
+        let (durable, open): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| change.iter().any(|assignment| assignment.dir == dir));
+        self.changes = open;
+        durable.iter().for_each(|change| self.make_durable(change));
         if !self.unnamed.is_empty() {
             self.bury_unnamed();
         }
         Ok(())
-    }
-
-    /// A sync of this directory failed.
-    pub(super) fn fail_sync_dir(&mut self, path: &Path) {
-        if let Ok(dir) = self.directory(path) {
-            let touched = self.changes.iter_mut().filter(|change| change.touches(dir));
-            touched.for_each(|change| change.is_lost = true);
-        }
     }
 
     pub(super) fn list(&self, path: &Path) -> Result<Vec<Entry>, IoError> {
@@ -357,10 +335,8 @@ impl Disk {
     }
 
     /// As a process that ends leaves it to the next one: as it is seen, no more durable than it was, nothing open.
-    /// Names that a sync failed for are the file system's to write still, or it takes nothing any more.
     pub(super) fn left(mut self, prng: &mut Prng) -> Disk {
         self.opened.clear();
-        self.changes.iter_mut().for_each(|change| change.is_lost = false);
         self.files.values_mut().for_each(|file| file.leave(prng));
         self.bury_unnamed();
         self
@@ -392,8 +368,8 @@ impl Disk {
         self.next - 1
     }
 
-    fn change(&mut self, assignments: Vec<Assignment>) {
-        for Assignment { dir, name, node } in &assignments {
+    fn change(&mut self, change: Vec<Assignment>) {
+        for Assignment { dir, name, node } in &change {
             let seen = &mut self.dirs.get_mut(dir).expect("a directory").seen;
             let old = match node {
                 Some(node) => seen.insert(name.clone(), *node),
@@ -403,14 +379,11 @@ impl Disk {
                 self.unnamed.insert(ino);
             }
         }
-        self.changes.push(Change {
-            assignments,
-            is_lost: false,
-        });
+        self.changes.push(change);
     }
 
-    fn make_durable(&mut self, change: &Change) {
-        for Assignment { dir, name, node } in &change.assignments {
+    fn make_durable(&mut self, change: &[Assignment]) {
+        for Assignment { dir, name, node } in change {
             let durable = &mut self.dirs.get_mut(dir).expect("a directory").durable;
             match node {
                 Some(node) => durable.insert(name.clone(), *node),
@@ -428,7 +401,7 @@ impl Disk {
         let changing = self
             .changes
             .iter()
-            .flat_map(|change| &change.assignments)
+            .flatten()
             .filter_map(|assignment| assignment.node.as_ref());
         let held: BTreeSet<Ino> = named
             .chain(changing)
@@ -477,18 +450,6 @@ impl Disk {
         let name = path.file_name().ok_or(IoError::new(libc::EINVAL))?;
         let dir = self.directory(path.parent().unwrap_or(Path::new("/")))?;
         Ok((dir, text(name)?.to_owned()))
-    }
-}
-
-impl Change {
-    fn touches(&self, dir: Ino) -> bool {
-        self.assignments.iter().any(|assignment| assignment.dir == dir)
-    }
-}
-
-impl Assignment {
-    fn names_as(&self, other: &Assignment) -> bool {
-        (self.dir, &self.name) == (other.dir, &other.name)
     }
 }
 

@@ -106,7 +106,7 @@ impl SimWorld {
 
     /// Asks `hook` about every file operation as it meets the disk; an error makes it fail. A write that fails with
     /// `EIO` may have put its first sectors into the cache, and of what a failed flush was to make durable no later one
-    /// takes care until it is written again; all others fail without effect.
+    /// takes care until it is written again; names are covered by the next sync; all others fail without effect.
     pub fn fail_when(&self, hook: impl FnMut(&OpView<'_>) -> Option<IoError> + 'static) {
         self.world.borrow_mut().hook = Some(Box::new(hook));
     }
