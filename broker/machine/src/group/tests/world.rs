@@ -443,3 +443,28 @@ pub fn subscription(topics: &[&str]) -> Vec<u8> {
     bytes.extend(b"\xff\xff\xff\xff");
     bytes
 }
+
+/// Holds a table of requests to what is answered: a line for each request and asker, with an answer for each state; a
+/// code stands with its beginning.
+pub fn hold_table<S: Copy + core::fmt::Debug>(
+    table: &str,
+    states: &[S],
+    answer: impl Fn(S, &str, &str) -> String,
+) {
+    let mut wrong = String::new();
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words.len(), 2 + states.len(), "{line}");
+        for (state, expected) in states.iter().zip(&words[2..]) {
+            let got = answer(*state, words[0], words[1]);
+            if !got.starts_with(expected) {
+                wrong += &std::format!(
+                    "{} by {} in {state:?}: {got}, not {expected}\n",
+                    words[0],
+                    words[1]
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
