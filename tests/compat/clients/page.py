@@ -1,4 +1,4 @@
-"""docs/clients.md: which client was seen to do what, as the run found it."""
+"""docs/clients.md: which client was seen to do what, as the run found it; and docs/clients-kafka.md, the same of Kafka."""
 
 from features import FEATURES
 
@@ -12,10 +12,16 @@ this page is not what it found. ✓ passed, ✗ failed, – the client has no su
 [tests/compat](../tests/compat).
 """
 
+HEAD_OF_KAFKA = """# Clients with Apache Kafka
 
-def render(columns):
+What [clients.md](clients.md) asks, asked of Apache Kafka 4.3.1: written by `tests/compat/run --kafka`, which fails when
+something passes that does not pass with Millstream.
+"""
+
+
+def render(columns, head=HEAD):
     """Columns: name, version and the outcomes by title, each a mark and a word."""
-    lines = [HEAD]
+    lines = [head]
     lines += table(["", *(f"{name} {version}".strip() for name, version, _ in columns)],
                    [[title, *(outcomes[title][0] for _, _, outcomes in columns)] for title, _ in FEATURES])
     for mark, heading in ((FAILED, "What failed"), (ABSENT, "What clients do not have")):
