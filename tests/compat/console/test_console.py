@@ -273,8 +273,10 @@ def test_a_group_with_live_members(broker, topic, protocol):
         strategy = "range" if protocol == "classic" else "uniform"
         describes(broker, group, ["--state"], rf"{group} +{broker.address} +\(1\) +{strategy} +Stable.* 2 *\n")
         send(broker, topic, ["one", "two", "three"])
-        # The rows have the offset that was committed, the end, the lag, and who reads.
-        describes(broker, group, [], rf"{topic} +0 .*console-consumer", rf"{topic} +1 .*console-consumer")
+        # The rows have the offset that was committed, the end, the lag, and who reads. What a member of a group of
+        # consumers commits while it leaves may come too late: another one left before, and the epoch has risen.
+        describes(broker, group, [], rf"{topic} +0 .*console-consumer", rf"{topic} +1 .*console-consumer",
+                  rf"{topic} +[01] +[1-3] +[1-3] +0 .*console-consumer")
         assert re.search(f"{group} +Stable", tool(GROUPS, broker, "--list", "--state"))
         in_use = tool(GROUPS, broker, "--delete-offsets", "--group", group, "--topic", topic)
         assert "GroupSubscribedToTopicException" in in_use
