@@ -9,7 +9,7 @@ HEAD = """# Clients
 What every client library did against a real broker, written by `tests/compat/run` and by nobody else; the run fails when
 this page is not what it found. ✓ passed, ✗ failed, – the client has no such thing. What each row asks is in
 [tests/compat/clients/features.py](../tests/compat/clients/features.py); how a client is asked, in its folder of
-[tests/compat](../tests/compat).
+[tests/compat](../tests/compat). The same clients were asked the same with [Apache Kafka](clients-kafka.md).
 """
 
 HEAD_OF_KAFKA = """# Clients with Apache Kafka
