@@ -169,7 +169,7 @@ fn alter_one_by_one(talk: &mut Talk) {
     talk.ask("all brokers, altered", &described(BROKER, "", None, true), 4);
 }
 
-fn described<'a>(
+pub fn described<'a>(
     resource_type: i8,
     resource_name: &'a str,
     configuration_keys: Option<Vec<&'a str>>,

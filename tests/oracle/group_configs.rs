@@ -2,13 +2,13 @@
 
 use millstream_protocol::message::alter_configs::{self, AlterConfigsRequest};
 use millstream_protocol::message::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
-use millstream_protocol::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use millstream_protocol::message::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use millstream_protocol::message::list_config_resources::ListConfigResourcesRequest;
 
 use super::committed::awake;
+use super::configs::described;
 use super::talk::Talk;
 
 pub fn ask(talk: &mut Talk) {
@@ -19,7 +19,7 @@ pub fn ask(talk: &mut Talk) {
         Some(vec![SESSION, "share.auto.offset.reset", "no.such"]),
     );
     describe(talk, "none", Some(vec![]));
-    talk.ask_in_all("groups: no name", &described("", None, true));
+    talk.ask_in_all("groups: no name", &described(TYPE, "", None, true));
     what_cannot_be(talk);
     what_may_be(talk);
     replaced(talk);
@@ -213,24 +213,8 @@ fn alteration<'a>(
 
 fn describe(talk: &mut Talk, case: &str, configuration_keys: Option<Vec<&str>>) {
     for include_synonyms in [false, true] {
-        let request = described(GROUP, configuration_keys.clone(), include_synonyms);
+        let request = described(TYPE, GROUP, configuration_keys.clone(), include_synonyms);
         talk.ask_in_all(format!("groups: {case}, synonyms {include_synonyms}"), &request);
-    }
-}
-
-fn described<'a>(
-    resource_name: &'a str,
-    configuration_keys: Option<Vec<&'a str>>,
-    include_synonyms: bool,
-) -> DescribeConfigsRequest<'a> {
-    DescribeConfigsRequest {
-        resources: vec![DescribeConfigsResource {
-            resource_type: TYPE,
-            resource_name,
-            configuration_keys,
-        }],
-        include_synonyms,
-        include_documentation: include_synonyms,
     }
 }
 
