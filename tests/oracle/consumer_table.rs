@@ -322,18 +322,26 @@ impl Cast {
             "describe" => {
                 talk.ask(case, &describe(&[group]), 1);
             }
-            "describe-old" => {
-                let request = DescribeGroupsRequest {
-                    groups: vec![group],
-                    ..DescribeGroupsRequest::default()
-                };
-                talk.ask(case, &request, 6);
-            }
+            "describe-old" => self.describe_classic(talk, case),
             _ => match what.strip_prefix("classic-") {
-                Some(what) => self.classic(talk, &asker, what),
+                Some(what) => {
+                    self.classic(talk, &asker, what);
+                    // The group of its first member to come has just begun.
+                    if case.starts_with("Empty") && who != "nobody" {
+                        self.describe_classic(talk, &format!("{case}, and then"));
+                    }
+                }
                 None => self.heartbeat(talk, topic, &asker, what),
             },
         }
+    }
+
+    fn describe_classic(&self, talk: &mut Talk, case: &str) {
+        let request = DescribeGroupsRequest {
+            groups: vec![&self.group],
+            ..DescribeGroupsRequest::default()
+        };
+        talk.ask(case, &request, 6);
     }
 
     fn commits(&self, talk: &mut Talk, asker: &Consumer, what: &str) {

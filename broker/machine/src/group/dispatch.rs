@@ -96,6 +96,7 @@ impl GroupCoordinator {
                 group.classic.write(Some(metadata), turn);
             });
         }
+        let mut is_over = false;
         let joined = self.with_group(&group_id, now, effects, |group, turn| {
             let was_consumer = group.consumer.is_some();
             if !group.become_classic(turn) {
@@ -103,11 +104,15 @@ impl GroupCoordinator {
             }
             if was_consumer && !request.member_id.is_empty() {
                 // It is a new group, which knows nobody: nothing else of the request is looked at.
+                is_over = group.is_forgotten();
                 return Some(request.refused(ErrorCode::UnknownMemberId));
             }
             group.classic.join(ticket, request, turn);
             None
         });
+        if is_over {
+            self.remove(&group_id);
+        }
         joined.flatten().map(GroupAnswer::Join)
     }
 

@@ -660,6 +660,25 @@ fn an_empty_group_changes_its_protocol_and_keeps_its_offsets() {
 }
 
 #[test]
+fn an_empty_group_without_offsets_ends_with_a_classic_member_that_it_does_not_know() {
+    for (has_offsets, left) in [(false, ErrorCode::GroupIdNotFound), (true, ErrorCode::None)] {
+        let mut world = world();
+        Consumer::new("a").joins(&mut world, &["t"]);
+        world.told(GroupRequest::Leave(leave("a", None)));
+        if has_offsets {
+            world.told(GroupRequest::CommitOffsets(commit("", -1, "t", 3)));
+        }
+        let stranger = join(&mut world, "who", &[("range", b"")]);
+        let refused = world.told(GroupRequest::Join(stranger));
+        assert_eq!(error_of(&refused), ErrorCode::UnknownMemberId);
+        assert_eq!(world.describe("g").error, left);
+        world.restart();
+        assert_eq!(world.describe("g").error, left);
+        world.check();
+    }
+}
+
+#[test]
 fn a_restart_changes_nothing_but_the_sessions() {
     let mut world = world();
     let (mut first, mut second) = (Consumer::new("a"), Consumer::new("b"));
