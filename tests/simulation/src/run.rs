@@ -55,6 +55,8 @@ pub struct Run {
     lies_seen: u64,
     /// What lies is of the kind for which the next start may refuse the directory.
     may_refuse: bool,
+    /// A start since the last life ended may have written down what it found.
+    judged: bool,
     is_full: bool,
     /// Since when.
     full_since: Duration,
@@ -84,6 +86,7 @@ impl Run {
             lies: 0,
             lies_seen: eyes.lies(),
             may_refuse: false,
+            judged: false,
             is_full: false,
             full_since: Duration::ZERO,
             refused_before: 0,
@@ -463,16 +466,18 @@ impl Run {
         }
         match self.start(&world) {
             Err(_) if world.is_off() => {
+                self.judged = true;
                 self.eyes.mark("recovery crashed");
             }
             // A full disk may have no room for what a start writes: it says so, and harms nothing.
             Err(error) if self.is_full && error.contains("No space left") => {}
             Err(_) if self.may_refuse => {}
             Err(error) => return Err(format!("the directory does not open: {error}")),
-            Ok(_) => {}
+            Ok(_) => self.judged = true,
         }
         self.ended.crashes += 1;
-        let image = world.crash(self.prng.next());
+        let mut image = world.crash(self.prng.next());
+        self.judge_lies(&mut image);
         Ok(self.restarted(&image))
     }
 

@@ -85,10 +85,17 @@ impl Run {
             return;
         }
         self.count_lies();
+        self.judged = false;
         if self.prng.one_in(2) && rot(image, &mut self.prng) {
             self.eyes.mark("bytes changed at rest");
             self.lies += 1;
         }
+        self.judge_lies(image);
+    }
+
+    /// Takes back the lies that nothing gives away, and notes whom the others concern. A power cut may bring one back
+    /// that a write had hidden, with what the write was to take the place of.
+    pub(super) fn judge_lies(&mut self, image: &mut DiskImage) {
         if self.lies > 0 {
             forgive(image);
             self.note_concerned(image);
@@ -110,7 +117,11 @@ impl Run {
             Some(bytes)
         });
         let model = &mut self.work.model;
-        model.sound = concerned.held_by_others(image);
+        model.sound = match (model.sound.take(), concerned.held_by_others(image)) {
+            (Some(before), Some(now)) if self.judged => Some(before.intersection(&now).copied().collect()),
+            (Some(before), None) if self.judged => Some(before),
+            (_, now) => now,
+        };
         model.touched.extend(concerned.partitions());
         self.may_refuse = concerned.may_refuse();
     }
@@ -136,7 +147,7 @@ impl Run {
     }
 
     /// A start refused what the device did to the directory. Once everything is as it should be, nothing is lost: the
-    /// refusal did no harm.
+    /// refusal did no harm. What an earlier start has taken out of service stays so.
     pub(super) fn put_right(&mut self, world: SimWorld, error: String) -> Result<Machine, String> {
         if self.work.swarm.trouble == Trouble::Shortage && self.eyes.starved() > self.starved {
             self.eyes.mark("start refused for want of a descriptor");
@@ -149,7 +160,9 @@ impl Run {
         let mut image = world.image();
         image.lies().iter().for_each(|lie| image.heal(lie));
         self.may_refuse = false;
-        self.work.model.sound = None;
+        if !self.judged {
+            self.work.model.sound = None;
+        }
         let world = SimWorld::restart(&image, self.prng.next(), self.work.swarm.disk.clone());
         self.watch(&world);
         match self.start(&world) {
