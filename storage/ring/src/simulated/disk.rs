@@ -394,22 +394,20 @@ impl Disk {
 
     /// Gives back the space of files that no name, no change and no descriptor holds.
     fn bury_unnamed(&mut self) {
-        let named = self
-            .dirs
-            .values()
-            .flat_map(|dir| dir.seen.values().chain(dir.durable.values()));
+        let files = |node: &Node| match node {
+            Node::File(ino) => Some(*ino),
+            Node::Dir(_) => None,
+        };
+        let seen = self.dirs.values().flat_map(|dir| dir.seen.values());
+        let seen: BTreeSet<Ino> = seen.filter_map(files).collect();
+        let durable = self.dirs.values().flat_map(|dir| dir.durable.values());
         let changing = self
             .changes
             .iter()
             .flatten()
             .filter_map(|assignment| assignment.node.as_ref());
-        let held: BTreeSet<Ino> = named
-            .chain(changing)
-            .filter_map(|node| match node {
-                Node::File(ino) => Some(*ino),
-                Node::Dir(_) => None,
-            })
-            .collect();
+        self.unnamed.retain(|ino| !seen.contains(ino));
+        let held: BTreeSet<Ino> = durable.chain(changing).filter_map(files).collect();
         let is_held = |ino: &Ino| held.contains(ino) || self.opened.contains_key(ino);
         let (kept, gone): (BTreeSet<_>, BTreeSet<_>) = self.unnamed.iter().partition(|ino| is_held(ino));
         self.unnamed = kept;
