@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{CLIENT_BUSY_SHARE, LATENCY_NANOS_MAX};
 
@@ -115,7 +115,7 @@ impl Recorder {
 }
 
 /// Percentiles in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {
     pub p50_us: f64,
     pub p99_us: f64,
@@ -135,7 +135,7 @@ impl Latency {
 }
 
 /// What the window cost. Shares are of one core: 1.0 is one core busy all the time.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
     pub client_cpu_share: f64,
     /// Time that the client thread was ready to run and had no core.
@@ -146,7 +146,7 @@ pub struct Cost {
 }
 
 /// One finished window.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     pub seconds: f64,
     pub requests: u64,

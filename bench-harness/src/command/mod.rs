@@ -11,9 +11,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::client::driver::Load;
-use crate::host::Host;
 use crate::recorder::Outcome;
 use crate::report::outcome_table;
+use crate::result::Stamp;
 use crate::scenario::{Arena, Timing};
 use crate::target::{Target, attach};
 
@@ -88,25 +88,6 @@ struct Report {
     rounds: Vec<Outcome>,
     /// Ctrl-C came before the end: the last round is shorter than asked for.
     interrupted: bool,
-}
-
-/// What every JSON report begins with: where it was measured, and by what.
-#[derive(Debug, Serialize)]
-pub struct Stamp {
-    pub host: Host,
-    pub version: &'static str,
-    /// The command line, the program left out.
-    pub arguments: Vec<String>,
-}
-
-impl Stamp {
-    pub fn read() -> Self {
-        Stamp {
-            host: Host::read(),
-            version: env!("CARGO_PKG_VERSION"),
-            arguments: std::env::args().skip(1).collect(),
-        }
-    }
 }
 
 impl RunArgs {

@@ -8,9 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::command::suite::select;
-use crate::command::{ScenarioArgs, Stamp, print, stop_flag};
+use crate::command::{ScenarioArgs, print, stop_flag};
 use crate::compare::{self, Leg};
 use crate::report::{finding_tables, host_line, leg_table};
+use crate::result::Stamp;
 use crate::scenario::{Finding, Scenario};
 
 /// Load the bare loop: receive, check CRC-32C, one direct durable write, answer. No broker, no log.

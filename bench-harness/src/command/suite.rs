@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::command::{ScenarioArgs, Stamp, print, stop_flag};
+use crate::command::{ScenarioArgs, print, stop_flag};
 use crate::report::{finding_tables, host_line};
+use crate::result::Stamp;
 use crate::scenario::{Arena, Finding, SCENARIOS, Scenario, Timing};
 use crate::target::{Broker, BrokerCommand, attach};
 
