@@ -64,11 +64,7 @@ impl Recorder {
     /// Note an answer. `due` is the intended sending time in an open loop and the sending time in a closed
     /// one.
     pub fn answered(&mut self, due: Instant, now: Instant, work: Work) {
-        if self.window.holds(now) {
-            self.requests += 1;
-            self.work.records += work.records;
-            self.work.bytes += work.bytes;
-        }
+        self.received(now, work);
         // An open loop owes an answer to everything that was due in the window, however late it comes.
         let counts = if self.open_loop {
             self.window.holds(due)
@@ -77,6 +73,24 @@ impl Recorder {
         };
         if counts {
             record(&mut self.latency, now.saturating_duration_since(due));
+        }
+    }
+
+    /// Note an answer whose latency is not that of its request: see [`Self::delivered`].
+    pub fn received(&mut self, now: Instant, work: Work) {
+        if self.window.holds(now) {
+            self.requests += 1;
+            self.work.records += work.records;
+            self.work.bytes += work.bytes;
+        }
+    }
+
+    /// Note records that have come all the way to a consumer. They count when they were meant to be sent in the
+    /// window, however late they come.
+    pub fn delivered(&mut self, due: Instant, now: Instant, records: u64) {
+        if self.window.holds(due) {
+            let nanos = nanos(now.saturating_duration_since(due));
+            self.latency.saturating_record_n(nanos, records);
         }
     }
 
@@ -181,8 +195,12 @@ fn nanos_histogram() -> Histogram<u64> {
 }
 
 fn record(histogram: &mut Histogram<u64>, elapsed: Duration) {
+    histogram.saturating_record(nanos(elapsed));
+}
+
+fn nanos(elapsed: Duration) -> u64 {
     let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-    histogram.saturating_record(nanos.clamp(1, LATENCY_NANOS_MAX));
+    nanos.clamp(1, LATENCY_NANOS_MAX)
 }
 
 fn micros(nanos: u64) -> f64 {
@@ -268,6 +286,30 @@ mod tests {
         );
         let outcome = recorder.finish(now, Cost::default(), 0);
         assert!((outcome.records_per_second - 200.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_delivery_is_as_slow_as_the_way_from_its_producer_and_counts_where_it_was_meant_to_be_sent() {
+        let window = window();
+        let mut recorder = Recorder::new(window, false);
+        let early = window.start - Duration::from_millis(1);
+        recorder.delivered(early, window.start + Duration::from_secs(1), 100);
+        let late = window.end - Duration::from_millis(1);
+        recorder.delivered(late, window.end + Duration::from_millis(2), 100);
+        recorder.received(
+            window.start,
+            Work {
+                records: 200,
+                bytes: 1,
+            },
+        );
+        let outcome = recorder.finish(window.end, Cost::default(), 0);
+        assert_eq!((outcome.requests, outcome.records), (1, 200));
+        assert!(
+            (outcome.latency.max_us - 3_000.0).abs() < 20.0,
+            "{:?}",
+            outcome.latency
+        );
     }
 
     #[test]

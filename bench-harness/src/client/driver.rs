@@ -1,13 +1,14 @@
 //! The load generator's loop: one thread, one epoll, all of its connections.
 //! Place: a `Workload` says what to send and judges the answers; this loop decides when, and measures.
 //! Invariants: a closed loop keeps every connection full; an open loop never sends before a request is due
-//! and times it from then; the run ends by its deadline even if the server stalls.
+//! and times it from then; the run ends by its deadline even if the server stalls; loads of one round have one
+//! window.
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -17,14 +18,16 @@ use rustix::time::Timespec;
 
 use crate::client::connection::{Connection, Request};
 use crate::client::pace::Pace;
+use crate::client::together::{Member, Together};
 use crate::host::{ProcessSample, ThreadSample};
 use crate::limits::{DRAIN_SECONDS, EVENTS_MAX};
 use crate::recorder::{Cost, Outcome, Recorder, Window, Work};
 
 /// What a run sends, and what an answer is worth.
 pub trait Workload {
-    /// The next request of `connection`; `None` when that connection has nothing more to send.
-    fn next(&mut self, connection: usize) -> Option<Request>;
+    /// The next request of `connection`; `None` when that connection has nothing more to send. `due`: when it is
+    /// meant to be sent.
+    fn next(&mut self, connection: usize, due: Instant) -> Option<Request>;
 
     /// Judge an answer: `payload` starts after the correlation id.
     fn answer(&mut self, connection: usize, payload: &[u8]) -> Result<Work, String>;
@@ -34,6 +37,26 @@ pub trait Workload {
     fn verified(&self) -> Option<u64> {
         None
     }
+
+    /// What the last answer brought, where records are timed from when they were meant to be sent; `None` where
+    /// requests are timed.
+    fn deliveries(&self) -> Option<&[Delivery]> {
+        None
+    }
+
+    /// The window is over. True: requests go on until [`Self::next`] has none, as what was sent in the window is
+    /// still on its way.
+    fn wind_down(&mut self) -> bool {
+        false
+    }
+}
+
+/// Records that came together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// When they were meant to be sent.
+    pub due: Instant,
+    pub records: u64,
 }
 
 /// How a run loads the server.
@@ -58,17 +81,32 @@ pub enum DriveError {
     Socket { during: &'static str, error: io::Error },
     /// The server answered something that the workload does not accept.
     Answer(String),
+    /// Another load of the same round failed.
+    Abandoned,
 }
 
 /// Run once. An interrupt (`stop`) ends the window early and is no error.
 pub fn drive(load: &Load, workload: &mut impl Workload, stop: &AtomicBool) -> Result<Outcome, DriveError> {
-    Driver::open(load, workload, stop)?.run()
+    let alone = Together::new(stop, 1);
+    drive_together(load, workload, alone.member())
+}
+
+/// Run once, beside the other loads of a round: they start when all have their connections. With the same warm-up
+/// and measured time they have the same window.
+pub fn drive_together(
+    load: &Load,
+    workload: &mut impl Workload,
+    member: Member<'_>,
+) -> Result<Outcome, DriveError> {
+    let outcome = Driver::open(load, workload, &member)?.run()?;
+    member.finish();
+    Ok(outcome)
 }
 
 struct Driver<'a, W> {
     load: &'a Load,
     workload: &'a mut W,
-    stop: &'a AtomicBool,
+    member: &'a Member<'a>,
     epoll: OwnedFd,
     peers: Vec<Peer>,
     pace: Option<Pace>,
@@ -87,7 +125,7 @@ struct Peer {
 }
 
 impl<'a, W: Workload> Driver<'a, W> {
-    fn open(load: &'a Load, workload: &'a mut W, stop: &'a AtomicBool) -> Result<Self, DriveError> {
+    fn open(load: &'a Load, workload: &'a mut W, member: &'a Member<'a>) -> Result<Self, DriveError> {
         // The default slack lets the kernel wake an open loop 50 µs late, which would be measured as the
         // server's latency.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))
@@ -95,6 +133,9 @@ impl<'a, W: Workload> Driver<'a, W> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(socket("creating the epoll"))?;
         let mut peers = Vec::with_capacity(load.connections);
         for index in 0..load.connections {
+            if member.stopped() {
+                break;
+            }
             let connection = Connection::open(load.address).map_err(|error| DriveError::Socket {
                 during: "connecting",
                 error,
@@ -109,7 +150,7 @@ impl<'a, W: Workload> Driver<'a, W> {
                 exhausted: false,
             });
         }
-        let start = Instant::now();
+        let start = member.start().ok_or(DriveError::Abandoned)?;
         let window = Window {
             start: start + load.warmup,
             end: start + load.warmup + load.measure,
@@ -117,7 +158,7 @@ impl<'a, W: Workload> Driver<'a, W> {
         Ok(Driver {
             load,
             workload,
-            stop,
+            member,
             epoll,
             peers,
             pace: load.rate.map(|rate| Pace::new(start, rate, load.connections)),
@@ -157,7 +198,7 @@ impl<'a, W: Workload> Driver<'a, W> {
             self.send_due(index, Instant::now())?;
         }
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.member.stopped() {
                 return Ok(false);
             }
             let now = Instant::now();
@@ -183,18 +224,20 @@ impl<'a, W: Workload> Driver<'a, W> {
         }
     }
 
-    /// Wait for the answers that are missing, sending nothing new.
+    /// Wait for the answers that are missing. Nothing new is sent, but by a workload that has to see the end of what
+    /// others sent.
     fn drain(&mut self) -> Result<(), DriveError> {
+        let winding_down = self.workload.wind_down();
         let deadline = Instant::now() + Duration::from_secs(DRAIN_SECONDS);
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while self.peers.iter().any(|peer| peer.connection.waiting().len() > 0) {
             let now = Instant::now();
-            if now >= deadline || self.stop.load(Ordering::Relaxed) {
+            if now >= deadline || self.member.stopped() {
                 break;
             }
             self.wait(&mut events, deadline - now)?;
             for event in events.drain(..) {
-                self.serve(&event, false)?;
+                self.serve(&event, winding_down)?;
             }
         }
         Ok(())
@@ -278,7 +321,15 @@ impl<'a, W: Workload> Driver<'a, W> {
             )));
         }
         let work = self.workload.answer(index, payload).map_err(DriveError::Answer)?;
-        self.recorder.answered(waiting.due, arrived, work);
+        match self.workload.deliveries() {
+            None => self.recorder.answered(waiting.due, arrived, work),
+            Some(deliveries) => {
+                self.recorder.received(arrived, work);
+                for delivery in deliveries {
+                    self.recorder.delivered(delivery.due, arrived, delivery.records);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -287,7 +338,7 @@ impl<'a, W: Workload> Driver<'a, W> {
         let mut pushed = false;
         while let Some(due) = self.due(index).filter(|due| due.is_none_or(|due| due <= now)) {
             let peer = &mut self.peers[index];
-            let Some(request) = self.workload.next(index) else {
+            let Some(request) = self.workload.next(index, due.unwrap_or(now)) else {
                 peer.exhausted = true;
                 break;
             };
@@ -382,6 +433,7 @@ impl std::fmt::Display for DriveError {
         match self {
             DriveError::Socket { during, error } => write!(f, "{during}: {error}"),
             DriveError::Answer(what) => write!(f, "the server answered wrongly: {what}"),
+            DriveError::Abandoned => write!(f, "another load of the same round failed"),
         }
     }
 }
@@ -392,6 +444,7 @@ impl std::error::Error for DriveError {}
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::Ordering;
 
     use super::*;
 
@@ -399,7 +452,7 @@ mod tests {
     struct Ping;
 
     impl Workload for Ping {
-        fn next(&mut self, _: usize) -> Option<Request> {
+        fn next(&mut self, _: usize, _: Instant) -> Option<Request> {
             Some(Request {
                 api_key: 0,
                 api_version: 0,

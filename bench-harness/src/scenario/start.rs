@@ -102,8 +102,8 @@ struct Remembering<'a> {
 }
 
 impl Workload for Remembering<'_> {
-    fn next(&mut self, connection: usize) -> Option<Request> {
-        self.produce.next(connection)
+    fn next(&mut self, connection: usize, due: Instant) -> Option<Request> {
+        self.produce.next(connection, due)
     }
 
     fn answer(&mut self, _: usize, payload: &[u8]) -> Result<Work, String> {

@@ -1,6 +1,8 @@
 //! OffsetCommit requests: groups that say how far they have come, over and over.
 //! Invariants: a group commits on one connection, so in order; every offset is one that was not committed before.
 
+use std::time::Instant;
+
 use millstream_protocol::api::ApiKey;
 
 use crate::client::connection::Request;
@@ -55,7 +57,7 @@ impl CommitWorkload {
 }
 
 impl Workload for CommitWorkload {
-    fn next(&mut self, connection: usize) -> Option<Request> {
+    fn next(&mut self, connection: usize, _: Instant) -> Option<Request> {
         let committer = &mut self.committers[connection];
         let group = &committer.groups[committer.next];
         let body = wire::commit_body(group, &self.topic, self.partitions, committer.offset);
@@ -91,7 +93,7 @@ mod tests {
     fn groups_take_turns_on_their_connection_and_never_repeat_an_offset() {
         let groups = ["a", "b", "c"].map(str::to_owned);
         let mut commits = CommitWorkload::new("t", 2, &groups, 2).unwrap();
-        let mut sent = |connection| commits.next(connection).unwrap().body;
+        let mut sent = |connection| commits.next(connection, Instant::now()).unwrap().body;
         let body = |group, offset| wire::commit_body(group, "t", 2, offset);
         assert_eq!(sent(0)[..], body("a", 0));
         assert_eq!(sent(0)[..], body("c", 0));

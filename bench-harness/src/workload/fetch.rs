@@ -2,6 +2,8 @@
 //! Invariants: a connection reads its own partitions, all of them in each request; offsets go on without a
 //! gap.
 
+use std::time::Instant;
+
 use millstream_protocol::api::ApiKey;
 
 use crate::client::connection::Request;
@@ -59,7 +61,7 @@ impl FetchWorkload {
 }
 
 impl Workload for FetchWorkload {
-    fn next(&mut self, connection: usize) -> Option<Request> {
+    fn next(&mut self, connection: usize, _: Instant) -> Option<Request> {
         let wanted: Vec<_> = self.readers[connection]
             .iter()
             .map(|position| (position.partition, position.next))

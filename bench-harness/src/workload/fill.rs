@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_protocol::api::ApiKey;
 
@@ -80,7 +80,7 @@ impl FillWorkload {
 }
 
 impl Workload for FillWorkload {
-    fn next(&mut self, _: usize) -> Option<Request> {
+    fn next(&mut self, _: usize, _: Instant) -> Option<Request> {
         self.batches_left = self.batches_left.checked_sub(1)?;
         self.seed += 1;
         let partition = (self.seed % self.partitions as u64) as i32;
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn it_ends_after_the_amount_with_as_much_in_each_partition() {
         let mut fill = FillWorkload::new("t", 4, 10, 100, 10_000);
-        let bodies: Vec<_> = std::iter::from_fn(|| fill.next(0))
+        let bodies: Vec<_> = std::iter::from_fn(|| fill.next(0, Instant::now()))
             .map(|request| request.body)
             .collect();
         assert_eq!(bodies.len() % 4, 0);

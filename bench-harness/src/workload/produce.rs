@@ -3,6 +3,7 @@
 //! places.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use millstream_protocol::api::ApiKey;
 
@@ -90,7 +91,7 @@ impl ProduceWorkload {
 }
 
 impl Workload for ProduceWorkload {
-    fn next(&mut self, connection: usize) -> Option<Request> {
+    fn next(&mut self, connection: usize, _: Instant) -> Option<Request> {
         let turn = self.next[connection];
         self.next[connection] = (turn + 1) % self.requests.len();
         let Prebuilt { body, batches } = &self.requests[turn];
