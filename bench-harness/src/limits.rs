@@ -19,6 +19,15 @@ pub const RECEIVE_BYTES: usize = 256 << 10;
 /// Longest latency that the histogram tells apart; longer ones count as this long.
 pub const LATENCY_NANOS_MAX: u64 = 60_000_000_000;
 
+/// Most points of a series over time; a longer window has longer steps.
+pub const SERIES_POINTS_MAX: usize = 600;
+
+/// Most points of the curve "latency by quantile".
+pub const CURVE_POINTS_MAX: usize = 256;
+
+/// Seconds of statistics that the generator and the thread that sums them up share, each a histogram.
+pub const SECONDS_IN_HAND: usize = 3;
+
 /// How long a run waits for the answers that are missing when its time is over.
 pub const DRAIN_SECONDS: u64 = 5;
 

@@ -3,12 +3,13 @@
 //! Invariants: an open-loop latency starts when the request was *due*, so that a stalled broker cannot hide
 //! the requests that it kept from being sent; work counts when its answer arrives inside the window.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{CLIENT_BUSY_SHARE, LATENCY_NANOS_MAX};
+use crate::latency::{CurvePoint, Latency, LatencyHistogram};
+use crate::limits::CLIENT_BUSY_SHARE;
+use crate::series::{Collector, Second, Series};
 
 /// Work that one answered request carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,28 +37,31 @@ impl Window {
 pub struct Recorder {
     window: Window,
     open_loop: bool,
-    latency: Histogram<u64>,
-    lag: Histogram<u64>,
-    requests: u64,
-    work: Work,
+    /// The second that is being filled.
+    second: Box<Second>,
+    /// When it ends.
+    second_end: Instant,
+    seconds: Collector,
+    lag: LatencyHistogram,
 }
 
 impl Recorder {
     pub fn new(window: Window, open_loop: bool) -> Self {
+        let (seconds, second) = Collector::start(window.end.saturating_duration_since(window.start));
         Recorder {
             window,
             open_loop,
-            latency: nanos_histogram(),
-            lag: nanos_histogram(),
-            requests: 0,
-            work: Work::default(),
+            second,
+            second_end: window.start + SECOND,
+            seconds,
+            lag: LatencyHistogram::new(),
         }
     }
 
     /// Note how late a request of an open loop was handed to its socket.
     pub fn sent(&mut self, due: Instant, now: Instant) {
         if self.open_loop && self.window.holds(due) {
-            record(&mut self.lag, now.saturating_duration_since(due));
+            self.lag.record(now.saturating_duration_since(due));
         }
     }
 
@@ -72,16 +76,19 @@ impl Recorder {
             self.window.holds(now)
         };
         if counts {
-            record(&mut self.latency, now.saturating_duration_since(due));
+            self.second.latency.record(now.saturating_duration_since(due));
         }
     }
 
     /// Note an answer whose latency is not that of its request: see [`Self::delivered`].
     pub fn received(&mut self, now: Instant, work: Work) {
+        if now >= self.second_end {
+            self.turn_over(now);
+        }
         if self.window.holds(now) {
-            self.requests += 1;
-            self.work.records += work.records;
-            self.work.bytes += work.bytes;
+            self.second.requests += 1;
+            self.second.work.records += work.records;
+            self.second.work.bytes += work.bytes;
         }
     }
 
@@ -89,15 +96,15 @@ impl Recorder {
     /// window, however late they come.
     pub fn delivered(&mut self, due: Instant, now: Instant, records: u64) {
         if self.window.holds(due) {
-            let nanos = nanos(now.saturating_duration_since(due));
-            self.latency.saturating_record_n(nanos, records);
+            let elapsed = now.saturating_duration_since(due);
+            self.second.latency.record_n(elapsed, records);
         }
     }
 
     /// Note a request that was due in the window and had no answer when the run gave up.
     pub fn unanswered(&mut self, due: Instant, now: Instant) {
         if self.open_loop && self.window.holds(due) {
-            record(&mut self.latency, now.saturating_duration_since(due));
+            self.second.latency.record(now.saturating_duration_since(due));
         }
     }
 
@@ -107,44 +114,40 @@ impl Recorder {
             .min(self.window.end)
             .saturating_duration_since(self.window.start)
             .as_secs_f64();
-        let lag_p99_us = micros(self.lag.value_at_quantile(0.99));
+        let collected = self.seconds.finish(self.second, seconds);
         let client_limited = cost.client_cpu_share >= CLIENT_BUSY_SHARE;
         let per_second = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
         Outcome {
+            started_at: unix_seconds(self.window.start),
             seconds,
-            requests: self.requests,
-            records: self.work.records,
-            bytes: self.work.bytes,
-            requests_per_second: per_second(self.requests),
-            records_per_second: per_second(self.work.records),
-            gigabytes_per_second: per_second(self.work.bytes) / 1e9,
-            latency: Latency::of(&self.latency),
-            send_lag_p99_us: self.open_loop.then_some(lag_p99_us),
+            requests: collected.requests,
+            records: collected.work.records,
+            bytes: collected.work.bytes,
+            requests_per_second: per_second(collected.requests),
+            records_per_second: per_second(collected.work.records),
+            gigabytes_per_second: per_second(collected.work.bytes) / 1e9,
+            latency: collected.latency.percentiles(),
+            send_lag_p99_us: self.open_loop.then(|| self.lag.quantile_us(0.99)),
             unanswered,
             records_verified: None,
             cost,
             client_limited,
+            curve: collected.latency.curve(),
+            series: collected.series,
+            histogram: collected.latency,
         }
     }
-}
 
-/// Percentiles in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Latency {
-    pub p50_us: f64,
-    pub p99_us: f64,
-    pub p999_us: f64,
-    pub max_us: f64,
-}
-
-impl Latency {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        Latency {
-            p50_us: micros(histogram.value_at_quantile(0.5)),
-            p99_us: micros(histogram.value_at_quantile(0.99)),
-            p999_us: micros(histogram.value_at_quantile(0.999)),
-            max_us: micros(histogram.max()),
+    /// Answers that come after the window belong to its last second.
+    #[cold]
+    fn turn_over(&mut self, now: Instant) {
+        let in_window = now.min(self.window.end - Duration::from_nanos(1));
+        let index = in_window.saturating_duration_since(self.window.start).as_secs();
+        if index > self.second.index {
+            self.seconds.turn_over(&mut self.second, index);
         }
+        self.second_end =
+            (self.window.start + SECOND * (index as u32 + 1)).max(now + Duration::from_millis(1));
     }
 }
 
@@ -162,6 +165,8 @@ pub struct Cost {
 /// One finished window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
+    /// When the window began, in seconds since the Unix epoch.
+    pub started_at: f64,
     pub seconds: f64,
     pub requests: u64,
     pub records: u64,
@@ -179,6 +184,10 @@ pub struct Outcome {
     pub cost: Cost,
     /// The client thread had no time left: the server could have done more.
     pub client_limited: bool,
+    pub series: Series,
+    pub curve: Vec<CurvePoint>,
+    /// All latencies of the window, to be merged with those of other rounds.
+    pub histogram: LatencyHistogram,
 }
 
 impl Outcome {
@@ -189,23 +198,13 @@ impl Outcome {
     }
 }
 
-fn nanos_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, 3)
-        .expect("the bounds are constants that the histogram accepts")
+/// The same moment on the calendar's clock.
+fn unix_seconds(at: Instant) -> f64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_secs_f64() - at.elapsed().as_secs_f64()
 }
 
-fn record(histogram: &mut Histogram<u64>, elapsed: Duration) {
-    histogram.saturating_record(nanos(elapsed));
-}
-
-fn nanos(elapsed: Duration) -> u64 {
-    let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-    nanos.clamp(1, LATENCY_NANOS_MAX)
-}
-
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1e3
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -310,6 +309,36 @@ mod tests {
             "{:?}",
             outcome.latency
         );
+    }
+
+    #[test]
+    fn the_series_tells_in_which_second_an_answer_came() {
+        let start = Instant::now();
+        let window = Window {
+            start,
+            end: start + Duration::from_millis(2500),
+        };
+        let mut recorder = Recorder::new(window, true);
+        let work = Work {
+            records: 7,
+            bytes: 70,
+        };
+        for due in [100, 999, 2400] {
+            let due = start + Duration::from_millis(due);
+            recorder.answered(due, due + Duration::from_millis(2), work);
+        }
+        let late = start + Duration::from_millis(2450);
+        recorder.answered(late, late + Duration::from_secs(4), work);
+        let outcome = recorder.finish(window.end, Cost::default(), 0);
+        let records: Vec<u64> = outcome.series.points.iter().map(|point| point.records).collect();
+        assert_eq!(records, [7, 7, 7], "the last answer came after the window");
+        assert!(
+            outcome.series.points[2].max_us > Some(3_990_000.0),
+            "and its latency counts"
+        );
+        assert_eq!((outcome.records, outcome.latency.samples), (21, 4));
+        let age = unix_seconds(Instant::now()) - outcome.started_at;
+        assert!((0.0..60.0).contains(&age), "{age}");
     }
 
     #[test]
