@@ -39,6 +39,8 @@ pub struct ProcessSample {
     pub cpu: Duration,
     /// Resident memory in bytes.
     pub rss: u64,
+    /// Bytes that it had the disk write since it started; `None` where the kernel does not tell.
+    pub disk_write_bytes: Option<u64>,
 }
 
 impl ProcessSample {
@@ -47,7 +49,12 @@ impl ProcessSample {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let cpu = process_cpu(&stat).ok_or(io::ErrorKind::InvalidData)?;
         let rss = kibibytes(&status, "VmRSS").ok_or(io::ErrorKind::InvalidData)?;
-        Ok(ProcessSample { cpu, rss })
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        Ok(ProcessSample {
+            cpu,
+            rss,
+            disk_write_bytes: field(&io, "write_bytes").and_then(|bytes| bytes.parse().ok()),
+        })
     }
 }
 
@@ -112,6 +119,7 @@ mod tests {
     fn this_process_has_memory_and_its_thread_gets_busier() {
         let sample = ProcessSample::of(std::process::id()).unwrap();
         assert!(sample.rss > 100_000, "{sample:?}");
+        assert!(sample.disk_write_bytes.is_some(), "{sample:?}");
         let before = ThreadSample::current();
         let spin = std::time::Instant::now();
         while spin.elapsed() < Duration::from_millis(30) {
