@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::compare::Leg;
 use crate::host::Host;
 use crate::recorder::Outcome;
+use crate::result::{NamedOutcome, RunResult};
 use crate::scenario::{Bound, Finding, Row, Spread, Unit};
 
 /// Rows of cells under a header, columns aligned: the first to the left, the others to the right.
@@ -65,25 +66,24 @@ pub fn host_line(host: &Host) -> String {
     )
 }
 
-/// The rounds of one load.
-pub fn outcome_table(host: &Host, rounds: &[Outcome]) -> String {
+/// A run: every load of every round.
+pub fn run_text(result: &RunResult) -> String {
     let mut table = Table::new(&OUTCOME_HEADER);
-    for (index, outcome) in rounds.iter().enumerate() {
-        let mut cells = vec![format!("{}", index + 1)];
-        cells.extend(outcome_cells(outcome));
-        table.row(cells);
-    }
-    let mut text = host_line(host);
-    text.push_str(&table.render());
-    for (index, outcome) in rounds.iter().enumerate() {
-        if let Some(verified) = outcome.records_verified {
-            let _ = writeln!(text, "round {}: {}", index + 1, verified_line(verified));
-        }
-        if let Some(note) = caution(outcome) {
-            let _ = writeln!(text, "round {}: {note}", index + 1);
+    let mut notes = String::new();
+    for (index, round) in result.rounds.iter().enumerate() {
+        for NamedOutcome { name, outcome } in &round.loads {
+            let mut cells = vec![name.clone(), format!("{}", index + 1)];
+            cells.extend(outcome_cells(outcome));
+            table.row(cells);
+            let verified = outcome.records_verified.map(verified_line);
+            for note in verified.into_iter().chain(caution(outcome)) {
+                let _ = writeln!(notes, "{name}, round {}: {note}", index + 1);
+            }
         }
     }
-    text
+    let mut text = host_line(&result.stamp.host);
+    let _ = writeln!(text, "{} · {}", result.scenario.name, result.scenario.title);
+    text + &table.render() + &notes
 }
 
 /// What the scenarios found: every figure against its target, then what the contestants did in detail.
@@ -282,7 +282,8 @@ pub fn count(n: f64) -> String {
     }
 }
 
-const OUTCOME_HEADER: [&str; 11] = [
+const OUTCOME_HEADER: [&str; 12] = [
+    "load",
     "round",
     "records/s",
     "requests/s",

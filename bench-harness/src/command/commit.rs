@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::client::admin::Admin;
 use crate::client::driver::drive;
@@ -10,13 +11,15 @@ use crate::command::{RunArgs, stop_flag};
 use crate::workload::commit::CommitWorkload;
 
 /// Commit offsets of many groups and time the acknowledgements. A record is one offset.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[command(after_help = EXAMPLES)]
 pub struct CommitArgs {
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
     /// Topic whose offsets are committed; created when it does not exist.
     #[arg(long, default_value = "bench-commit")]
+    #[serde(skip)]
     pub topic: String,
     /// Partitions in each commit.
     #[arg(long, default_value_t = 1)]
@@ -46,7 +49,16 @@ pub fn run(args: &CommitArgs) -> Result<(), Box<dyn Error>> {
         admin.wait_for_coordinator(group, &args.topic)?;
     }
     let load = args.run.load(target, args.connections, args.in_flight)?;
-    args.run.report(&stop, || Ok(drive(&load, &mut workload, &stop)?))
+    let scenario = RunArgs::scenario(
+        "commit",
+        format!(
+            "{} groups, {} partitions a commit, {} connections",
+            args.groups, args.partitions, args.connections
+        ),
+        args,
+    )?;
+    args.run
+        .report(&stop, scenario, || Ok(drive(&load, &mut workload, &stop)?))
 }
 
 const EXAMPLES: &str = "\

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::client::driver::drive;
 use crate::command::{RunArgs, stop_flag};
@@ -10,13 +11,15 @@ use crate::workload::fetch::FetchWorkload;
 use crate::workload::fill::fill;
 
 /// Fetch records and check every CRC and every offset. Fills the topic first, with records that are all different.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[command(after_help = EXAMPLES)]
 pub struct FetchArgs {
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
     /// Topic to read; created and filled when it does not exist or is empty.
     #[arg(long, default_value = "bench-fetch")]
+    #[serde(skip)]
     pub topic: String,
     #[arg(long, default_value_t = 8)]
     pub partitions: usize,
@@ -44,7 +47,12 @@ pub fn run(args: &FetchArgs) -> Result<(), Box<dyn Error>> {
         &stop,
     )?;
     let load = args.run.load(target, args.connections, 1)?;
-    args.run.report(&stop, || {
+    let scenario = RunArgs::scenario(
+        "fetch",
+        format!("{} partitions, {} connections", args.partitions, args.connections),
+        args,
+    )?;
+    args.run.report(&stop, scenario, || {
         let mut workload = FetchWorkload::new(&args.topic, &ends, args.connections, args.partition_bytes)?;
         Ok(drive(&load, &mut workload, &stop)?)
     })

@@ -11,16 +11,18 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::client::driver::Load;
+use crate::command::output::OutputArgs;
 use crate::recorder::Outcome;
-use crate::report::outcome_table;
-use crate::result::Stamp;
+use crate::result::{FORMAT, NamedOutcome, Round, RunResult, ScenarioText, Stamp, TargetFacts};
 use crate::scenario::{Arena, Timing};
+use crate::server_series::ServerWatch;
 use crate::target::{Target, attach};
 
 pub mod bare_loop;
 pub mod commit;
 pub mod end_with_parent;
 pub mod fetch;
+pub mod output;
 pub mod produce;
 pub mod roofline;
 pub mod suite;
@@ -42,8 +44,11 @@ pub struct RunArgs {
     /// Process of the broker, to sample its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
-    #[arg(long)]
-    pub json: bool,
+    /// Name and version of the broker, to be told in the results.
+    #[arg(long, value_name = "TEXT")]
+    pub broker_name: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Which scenarios are run, and for how long: what `suite` and `roofline` share.
@@ -80,16 +85,6 @@ impl ScenarioArgs {
     }
 }
 
-/// What `produce` and `fetch` print.
-#[derive(Debug, Serialize)]
-struct Report {
-    #[serde(flatten)]
-    stamp: Stamp,
-    rounds: Vec<Outcome>,
-    /// Ctrl-C came before the end: the last round is shorter than asked for.
-    interrupted: bool,
-}
-
 impl RunArgs {
     pub fn target(&self) -> io::Result<Target> {
         attach(&self.brokers, self.pid)
@@ -107,24 +102,51 @@ impl RunArgs {
         })
     }
 
-    /// Runs the rounds and prints what they gave, also after Ctrl-C.
+    /// What a command asks for, from its own arguments.
+    pub fn scenario(
+        name: &str,
+        title: String,
+        arguments: &impl Serialize,
+    ) -> serde_json::Result<ScenarioText> {
+        Ok(ScenarioText {
+            name: name.to_owned(),
+            title,
+            text: serde_json::to_string(arguments)?,
+        })
+    }
+
+    /// Runs the rounds of one load and gives out what they brought, also after Ctrl-C.
     pub fn report(
         &self,
         stop: &AtomicBool,
+        scenario: ScenarioText,
         mut round: impl FnMut() -> Result<Outcome, Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let mut report = Report {
+        let mut result = RunResult {
+            format: FORMAT,
             stamp: Stamp::read(),
+            target: TargetFacts {
+                address: self.brokers.clone(),
+                broker: self.broker_name.clone(),
+                durability: None,
+            },
             rounds: Vec::new(),
             interrupted: false,
+            scenario,
         };
-        while report.rounds.len() < self.rounds && !report.interrupted {
-            report.rounds.push(round()?);
-            report.interrupted = stop.load(Ordering::Relaxed);
+        while result.rounds.len() < self.rounds && !result.interrupted {
+            let watch = self.pid.map(ServerWatch::start);
+            let outcome = round()?;
+            result.rounds.push(Round {
+                loads: vec![NamedOutcome {
+                    name: result.scenario.name.clone(),
+                    outcome,
+                }],
+                server: watch.map(ServerWatch::finish),
+            });
+            result.interrupted = stop.load(Ordering::Relaxed);
         }
-        print(self.json, &report, || {
-            outcome_table(&report.stamp.host, &report.rounds)
-        })
+        self.output.give(&result)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::client::admin::Admin;
 use crate::client::driver::drive;
@@ -11,13 +12,15 @@ use crate::workload::idempotent::Producers;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
 
 /// Produce from prebuilt batches and time the acknowledgements.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[command(after_help = EXAMPLES)]
 pub struct ProduceArgs {
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
     /// Topic to write to; created when it does not exist.
     #[arg(long, default_value = "bench")]
+    #[serde(skip)]
     pub topic: String,
     /// The target is a bare loop, which knows no topics.
     #[arg(long)]
@@ -61,7 +64,15 @@ pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
     let mut workload = ProduceWorkload::new(&args.topic, shape, args.connections);
     let mut load = args.run.load(target, args.connections, args.in_flight)?;
     load.rate = args.rate.map(|records| records / workload.work().records as f64);
-    args.run.report(&stop, || {
+    let scenario = RunArgs::scenario(
+        "produce",
+        format!(
+            "{} records of {} bytes a batch, {} partitions, {} connections",
+            args.records_per_batch, args.record_bytes, args.partitions, args.connections
+        ),
+        args,
+    )?;
+    args.run.report(&stop, scenario, || {
         // New ones for each round, which may have ended before everything was answered.
         if let Some(admin) = admin.as_mut().filter(|_| args.idempotent) {
             workload.set_producers(Producers::init(admin, args.connections, args.partitions)?);

@@ -1,0 +1,32 @@
+//! What a run leaves behind: text or JSON on standard output, and files.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::command::print;
+use crate::report::run_text;
+use crate::result::RunResult;
+
+/// Where the results of a run go.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the results as JSON to this file as well, for `millstream-bench compare`.
+    #[arg(long, value_name = "FILE")]
+    pub json_file: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// Prints the results and writes the files that were asked for.
+    pub fn give(&self, result: &RunResult) -> Result<(), Box<dyn Error>> {
+        if let Some(path) = &self.json_file {
+            let written = std::fs::write(path, serde_json::to_vec(result)?);
+            written.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        print(self.json, result, || run_text(result))
+    }
+}
