@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::compare::Leg;
+use crate::honesty::Leg;
 use crate::host::Host;
 use crate::recorder::Outcome;
 use crate::result::{NamedOutcome, RunResult};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::command::suite::select;
 use crate::command::{ScenarioArgs, print, stop_flag};
-use crate::compare::{self, Leg};
+use crate::honesty::{self, Leg};
 use crate::report::{finding_tables, host_line, leg_table};
 use crate::result::Stamp;
 use crate::scenario::{Finding, Scenario};
@@ -50,7 +50,7 @@ pub fn run(args: &RooflineArgs) -> Result<(), Box<dyn Error>> {
         legs: Vec::new(),
     };
     if args.check {
-        report.legs = compare::run(&mut arena)?;
+        report.legs = honesty::run(&mut arena)?;
     } else {
         for scenario in scenarios {
             if !arena.stopped() {
