@@ -34,6 +34,7 @@ impl Shard {
             round_lasts_ms = self.partitions.logs.round_lasts(self.now.monotonic).as_millis(),
             others_last_ms = self.partitions.logs.others_last(self.now.monotonic).as_millis(),
             requests = self.counters.requests,
+            under_way = self.partitions.logs.describe(),
             "status of a shard"
         );
     }
