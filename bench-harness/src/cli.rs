@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bare_loop, commit, end_with_parent, fetch, produce, roofline, suite};
+use crate::command::{bare_loop, commit, compare, end_with_parent, fetch, produce, roofline, suite};
 
 /// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     Fetch(fetch::FetchArgs),
     Commit(commit::CommitArgs),
+    Compare(compare::CompareArgs),
     Roofline(roofline::RooflineArgs),
     Suite(suite::SuiteArgs),
     BareLoop(bare_loop::BareLoopArgs),
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Produce(args) => produce::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Commit(args) => commit::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Roofline(args) => roofline::run(args),
         Command::Suite(args) => suite::run(args),
         Command::BareLoop(args) => bare_loop::run(args),

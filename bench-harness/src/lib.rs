@@ -6,6 +6,7 @@ pub mod broker_status;
 pub mod cli;
 pub mod client;
 pub mod command;
+pub mod compare;
 pub mod honesty;
 pub mod host;
 pub mod latency;

@@ -28,6 +28,9 @@ pub const CURVE_POINTS_MAX: usize = 256;
 /// Seconds of statistics that the generator and the thread that sums them up share, each a histogram.
 pub const SECONDS_IN_HAND: usize = 3;
 
+/// Most rounds of a run that is compared with another.
+pub const ROUNDS_COMPARED_MAX: usize = 64;
+
 /// How long a run waits for the answers that are missing when its time is over.
 pub const DRAIN_SECONDS: u64 = 5;
 

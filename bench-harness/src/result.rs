@@ -106,3 +106,102 @@ impl RunResult {
             .map(|load| &load.outcome)
     }
 }
+
+#[cfg(test)]
+pub mod sample {
+    //! Runs made up for tests.
+
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::recorder::{Cost, Recorder, Window, Work};
+    use crate::server_series::ServerPoint;
+
+    /// A round of two seconds for each of `rates`, in records a second, which every load moved. Its requests of ten
+    /// records took a second over the rate.
+    pub fn run(loads: &[&str], rates: &[f64]) -> RunResult {
+        RunResult {
+            format: FORMAT,
+            stamp: Stamp {
+                host: Host {
+                    cpu: "a processor <of ours> & theirs".into(),
+                    cores: 2,
+                    memory_bytes: 1 << 30,
+                    kernel: "6.0".into(),
+                },
+                version: "0.1.0".into(),
+                arguments: vec!["run".into(), "--scenario".into(), "a \"<b>\"".into()],
+                date: "2026-01-02T03:04:05Z".into(),
+            },
+            scenario: ScenarioText {
+                name: "sample".into(),
+                title: "a sample".into(),
+                text: "loads = 1".into(),
+            },
+            target: TargetFacts {
+                address: "127.0.0.1:9092".into(),
+                broker: Some("broker 1.0".into()),
+                durability: Some("on disk".into()),
+            },
+            rounds: rates.iter().map(|&rate| round(loads, rate)).collect(),
+            interrupted: false,
+        }
+    }
+
+    fn round(loads: &[&str], rate: f64) -> Round {
+        let named = |&name: &&str| NamedOutcome {
+            name: name.to_owned(),
+            outcome: outcome(rate),
+        };
+        let loads: Vec<NamedOutcome> = loads.iter().map(named).collect();
+        let point = |at_seconds: f64| ServerPoint {
+            at_seconds,
+            seconds: 1.0,
+            cpu_share: 0.5,
+            rss: 100 << 20,
+            disk_write_bytes: Some(1_000_000),
+        };
+        let server = ServerSeries {
+            started_at: loads[0].outcome.started_at,
+            points: vec![point(0.0), point(1.0)],
+        };
+        Round {
+            loads,
+            server: Some(server),
+        }
+    }
+
+    fn outcome(rate: f64) -> Outcome {
+        let start = Instant::now();
+        let window = Window {
+            start,
+            end: start + Duration::from_secs(2),
+        };
+        let mut recorder = Recorder::new(window, false);
+        for index in 0..20u32 {
+            let now = start + Duration::from_millis(100) * index + Duration::from_millis(50);
+            let work = Work {
+                records: (rate / 10.0) as u64,
+                bytes: (rate * 10.0) as u64,
+            };
+            recorder.answered(now - Duration::from_secs_f64(1.0 / rate), now, work);
+        }
+        let cost = Cost {
+            client_cpu_share: 0.25,
+            server_cpu_share: Some(0.5),
+            server_rss: Some(100 << 20),
+            ..Cost::default()
+        };
+        recorder.finish(window.end, cost, 0)
+    }
+
+    #[test]
+    fn a_run_survives_being_written_and_read() {
+        let run = run(&["write", "read"], &[1000.0, 2000.0]);
+        let json = serde_json::to_string(&run).unwrap();
+        let again: RunResult = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), json);
+        assert_eq!(again.load_names(), ["write", "read"]);
+        assert_eq!(again.outcomes("read").count(), 2);
+    }
+}

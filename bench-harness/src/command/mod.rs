@@ -20,6 +20,7 @@ use crate::target::{Target, attach};
 
 pub mod bare_loop;
 pub mod commit;
+pub mod compare;
 pub mod end_with_parent;
 pub mod fetch;
 pub mod output;
