@@ -86,10 +86,13 @@ def test_a_read_that_hangs_is_told_of_and_answered_at_last(scratch, mounted):
     broker.stop()
     device.again()
     broker.start()
+    reader = Consumer({"bootstrap.servers": broker.address, "group.id": "g", "log_level": 2})
+    partitions = [TopicPartition(load.histories[0].topic, partition, 0) for partition in range(PARTITIONS)]
+    # Who looks for its group has the topic of groups made, which would wait for the disk as well, and a fetch behind it.
+    reader.committed(partitions, timeout=20)
     device.forget_reads()
     device.hang()
-    reader = Consumer({"bootstrap.servers": broker.address, "group.id": "g", "log_level": 2})
-    reader.assign([TopicPartition(load.histories[0].topic, partition, 0) for partition in range(PARTITIONS)])
+    reader.assign(partitions)
     insist(lambda: reader.poll(0.1) is None and any(shard["disk_stalled_since"] for shard in unwell(broker)))
     assert "the disk has not finished what it was given" in cluster_info(broker)
     device.go_on()
