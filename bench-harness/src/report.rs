@@ -59,9 +59,14 @@ impl Table {
 
 /// One line that every report begins with.
 pub fn host_line(host: &Host) -> String {
+    host_text(host) + "\n"
+}
+
+/// The machine in one line.
+pub fn host_text(host: &Host) -> String {
     let gib = host.memory_bytes as f64 / (1u64 << 30) as f64;
     format!(
-        "{} · {} cores · {gib:.0} GiB · Linux {}\n",
+        "{} · {} cores · {gib:.0} GiB · Linux {}",
         host.cpu, host.cores, host.kernel
     )
 }

@@ -1,11 +1,12 @@
 //! What a run leaves behind: text or JSON on standard output, and files.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::command::print;
+use crate::page::page;
 use crate::report::run_text;
 use crate::result::RunResult;
 
@@ -18,15 +19,24 @@ pub struct OutputArgs {
     /// Write the results as JSON to this file as well, for `millstream-bench compare`.
     #[arg(long, value_name = "FILE")]
     pub json_file: Option<PathBuf>,
+    /// Write the results as a page with plots to this file; it needs no network and no other file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 impl OutputArgs {
     /// Prints the results and writes the files that were asked for.
     pub fn give(&self, result: &RunResult) -> Result<(), Box<dyn Error>> {
         if let Some(path) = &self.json_file {
-            let written = std::fs::write(path, serde_json::to_vec(result)?);
-            written.map_err(|error| format!("{}: {error}", path.display()))?;
+            write(path, &serde_json::to_vec(result)?)?;
+        }
+        if let Some(path) = &self.html {
+            write(path, page(result).as_bytes())?;
         }
         print(self.json, result, || run_text(result))
     }
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<(), String> {
+    std::fs::write(path, contents).map_err(|error| format!("{}: {error}", path.display()))
 }
