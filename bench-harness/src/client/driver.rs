@@ -186,6 +186,13 @@ impl<'a, W: Workload> Driver<'a, W> {
             unanswered += 1;
             self.recorder.unanswered(waiting.due, gave_up);
         }
+        for index in 0..self.peers.len() {
+            while let Some(due) = self.owed(index).filter(|_| ended) {
+                unanswered += 1;
+                self.peers[index].turns += 1;
+                self.recorder.unanswered(due, gave_up);
+            }
+        }
         let mut outcome = self.recorder.finish(finished, cost, unanswered);
         outcome.records_verified = self.workload.verified();
         Ok(outcome)
@@ -225,22 +232,27 @@ impl<'a, W: Workload> Driver<'a, W> {
     }
 
     /// Wait for the answers that are missing. Nothing new is sent, but by a workload that has to see the end of what
-    /// others sent.
+    /// others sent, and what an open loop owes: a server that kept it from being sent would hide it otherwise.
     fn drain(&mut self) -> Result<(), DriveError> {
         let winding_down = self.workload.wind_down();
         let deadline = Instant::now() + Duration::from_secs(DRAIN_SECONDS);
         let mut events = Vec::with_capacity(EVENTS_MAX);
-        while self.peers.iter().any(|peer| peer.connection.waiting().len() > 0) {
+        loop {
+            for index in 0..self.peers.len() {
+                if self.owed(index).is_some() {
+                    self.send_due(index, Instant::now())?;
+                }
+            }
             let now = Instant::now();
-            if now >= deadline || self.member.stopped() {
-                break;
+            let is_done = self.peers.iter().all(|peer| peer.connection.waiting().len() == 0);
+            if is_done || now >= deadline || self.member.stopped() {
+                return Ok(());
             }
             self.wait(&mut events, deadline - now)?;
             for event in events.drain(..) {
                 self.serve(&event, winding_down)?;
             }
         }
-        Ok(())
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Duration) -> Result<(), DriveError> {
@@ -336,7 +348,8 @@ impl<'a, W: Workload> Driver<'a, W> {
     /// Send what is due on one connection and fits its bound.
     fn send_due(&mut self, index: usize, now: Instant) -> Result<(), DriveError> {
         let mut pushed = false;
-        while let Some(due) = self.due(index).filter(|due| due.is_none_or(|due| due <= now)) {
+        let is_due = |due: Instant| due <= now && due < self.window.end;
+        while let Some(due) = self.due(index).filter(|due| due.is_none_or(is_due)) {
             let peer = &mut self.peers[index];
             let Some(request) = self.workload.next(index, due.unwrap_or(now)) else {
                 peer.exhausted = true;
@@ -361,6 +374,13 @@ impl<'a, W: Workload> Driver<'a, W> {
         let peer = &self.peers[index];
         let room = !peer.exhausted && peer.connection.waiting().len() < self.load.in_flight;
         room.then(|| self.pace.map(|pace| pace.due(index, peer.turns)))
+    }
+
+    /// When a request was due within the window that could not be sent yet.
+    fn owed(&self, index: usize) -> Option<Instant> {
+        let peer = &self.peers[index];
+        let due = self.pace?.due(index, peer.turns);
+        (!peer.exhausted && due < self.window.end).then_some(due)
     }
 
     fn next_due(&self) -> Option<Instant> {

@@ -129,6 +129,21 @@ fn a_stall_is_charged_to_every_request_that_it_delayed() {
 }
 
 #[test]
+fn a_stall_at_the_end_hides_nothing_that_was_due() {
+    let stall = |at: Duration| Duration::from_millis(if at.as_millis() > 200 { 1_000 } else { 0 });
+    let load = Load {
+        rate: Some(500.0),
+        in_flight: 1,
+        warmup: Duration::ZERO,
+        connections: 1,
+        ..load(server(stall))
+    };
+    let outcome = drive(&load, &mut Ping, &AtomicBool::new(false)).unwrap();
+    assert_eq!(outcome.latency.samples, 250, "{outcome:?}");
+    assert!(outcome.latency.p50_us > 1_000_000.0, "{:?}", outcome.latency);
+}
+
+#[test]
 fn an_interrupt_reports_what_was_seen() {
     let address = server(|_| Duration::from_millis(1));
     let load = Load {
