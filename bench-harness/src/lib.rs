@@ -11,6 +11,7 @@ pub mod honesty;
 pub mod host;
 pub mod latency;
 pub mod limits;
+pub mod live;
 pub mod page;
 pub mod plot;
 pub mod recorder;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::{CurvePoint, Latency, LatencyHistogram};
 use crate::limits::CLIENT_BUSY_SHARE;
+use crate::live::LiveLine;
 use crate::series::{Collector, Second, Series};
 
 /// Work that one answered request carried.
@@ -47,7 +48,13 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new(window: Window, open_loop: bool) -> Self {
-        let (seconds, second) = Collector::start(window.end.saturating_duration_since(window.start));
+        Recorder::shown(window, open_loop, None)
+    }
+
+    /// Every second is shown on `live`, too.
+    pub fn shown(window: Window, open_loop: bool, live: Option<LiveLine>) -> Self {
+        let planned = window.end.saturating_duration_since(window.start);
+        let (seconds, second) = Collector::start(planned, live);
         Recorder {
             window,
             open_loop,

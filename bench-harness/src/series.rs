@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::LatencyHistogram;
 use crate::limits::{SECONDS_IN_HAND, SERIES_POINTS_MAX};
+use crate::live::{Glimpse, LiveLine};
 use crate::recorder::Work;
 
 /// A window in equal steps.
@@ -58,6 +59,17 @@ impl Second {
         }
     }
 
+    fn glimpse(&self) -> Glimpse {
+        let timed = self.latency.samples() > 0;
+        Glimpse {
+            seconds: self.index + 1,
+            records: self.work.records,
+            bytes: self.work.bytes,
+            p50_us: timed.then(|| self.latency.quantile_us(0.5)),
+            p99_us: timed.then(|| self.latency.quantile_us(0.99)),
+        }
+    }
+
     fn clear(&mut self) {
         self.latency.clear();
         self.requests = 0;
@@ -84,7 +96,8 @@ pub struct Collected {
 
 impl Collector {
     /// For a window that is planned to be this long. The second that the generator fills first comes with it.
-    pub fn start(window: Duration) -> (Self, Box<Second>) {
+    /// Each second is shown on `live`, too.
+    pub fn start(window: Duration, live: Option<LiveLine>) -> (Self, Box<Second>) {
         let (full, to_sum) = sync_channel::<Box<Second>>(SECONDS_IN_HAND);
         let (to_fill, free) = sync_channel(SECONDS_IN_HAND);
         for _ in 1..SECONDS_IN_HAND {
@@ -96,6 +109,9 @@ impl Collector {
         let thread = std::thread::spawn(move || {
             for mut second in to_sum {
                 sums.take(&second);
+                if let Some(live) = &live {
+                    live.post(second.glimpse());
+                }
                 second.clear();
                 // The generator has ended when this fails; the second is not needed any more.
                 let _ = to_fill.try_send(second);
@@ -294,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_generator_that_is_ahead_keeps_its_second_and_loses_nothing() {
-        let (collector, mut filling) = Collector::start(Duration::from_secs(100));
+        let (collector, mut filling) = Collector::start(Duration::from_secs(100), None);
         for index in 0..100 {
             filling.requests += 1;
             filling.latency.record(Duration::from_millis(1));

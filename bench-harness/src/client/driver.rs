@@ -163,7 +163,7 @@ impl<'a, W: Workload> Driver<'a, W> {
             peers,
             pace: load.rate.map(|rate| Pace::new(start, rate, load.connections)),
             window,
-            recorder: Recorder::new(window, load.rate.is_some()),
+            recorder: Recorder::shown(window, load.rate.is_some(), member.live()),
         })
     }
 

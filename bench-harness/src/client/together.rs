@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::live::LiveLine;
+
 /// What the loads of one round share.
 #[derive(Debug)]
 pub struct Together<'a> {
@@ -30,6 +32,7 @@ struct Meeting {
 pub struct Member<'a> {
     together: &'a Together<'a>,
     finished: bool,
+    live: Option<LiveLine>,
 }
 
 impl<'a> Together<'a> {
@@ -51,6 +54,7 @@ impl<'a> Together<'a> {
         Member {
             together: self,
             finished: false,
+            live: None,
         }
     }
 
@@ -60,6 +64,16 @@ impl<'a> Together<'a> {
 }
 
 impl Member<'_> {
+    /// What the load does is shown on this line.
+    pub fn shown(mut self, live: Option<LiveLine>) -> Self {
+        self.live = live;
+        self
+    }
+
+    pub fn live(&self) -> Option<LiveLine> {
+        self.live.clone()
+    }
+
     /// Wait until every load is ready. All get the same moment; `None` where another one failed.
     pub fn start(&self) -> Option<Instant> {
         let mut meeting = self.together.meeting();

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::client::admin::Admin;
-use crate::client::driver::drive;
+use crate::client::driver::drive_together;
 use crate::command::{RunArgs, stop_flag};
 use crate::workload::commit::CommitWorkload;
 
@@ -57,8 +57,9 @@ pub fn run(args: &CommitArgs) -> Result<(), Box<dyn Error>> {
         ),
         args,
     )?;
-    args.run
-        .report(&stop, scenario, || Ok(drive(&load, &mut workload, &stop)?))
+    args.run.report(&stop, scenario, |member| {
+        Ok(drive_together(&load, &mut workload, member)?)
+    })
 }
 
 const EXAMPLES: &str = "\

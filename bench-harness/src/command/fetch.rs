@@ -5,7 +5,7 @@ use std::error::Error;
 use clap::Args;
 use serde::Serialize;
 
-use crate::client::driver::drive;
+use crate::client::driver::drive_together;
 use crate::command::{RunArgs, stop_flag};
 use crate::workload::fetch::FetchWorkload;
 use crate::workload::fill::fill;
@@ -52,9 +52,9 @@ pub fn run(args: &FetchArgs) -> Result<(), Box<dyn Error>> {
         format!("{} partitions, {} connections", args.partitions, args.connections),
         args,
     )?;
-    args.run.report(&stop, scenario, || {
+    args.run.report(&stop, scenario, |member| {
         let mut workload = FetchWorkload::new(&args.topic, &ends, args.connections, args.partition_bytes)?;
-        Ok(drive(&load, &mut workload, &stop)?)
+        Ok(drive_together(&load, &mut workload, member)?)
     })
 }
 

@@ -11,7 +11,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::client::driver::Load;
+use crate::client::together::{Member, Together};
 use crate::command::output::OutputArgs;
+use crate::live::LiveView;
 use crate::recorder::Outcome;
 use crate::result::{FORMAT, NamedOutcome, Round, RunResult, ScenarioText, Stamp, TargetFacts};
 use crate::scenario::{Arena, Timing};
@@ -121,7 +123,7 @@ impl RunArgs {
         &self,
         stop: &AtomicBool,
         scenario: ScenarioText,
-        mut round: impl FnMut() -> Result<Outcome, Box<dyn Error>>,
+        mut round: impl FnMut(Member<'_>) -> Result<Outcome, Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
         let mut result = RunResult {
             format: FORMAT,
@@ -137,7 +139,15 @@ impl RunArgs {
         };
         while result.rounds.len() < self.rounds && !result.interrupted {
             let watch = self.pid.map(ServerWatch::start);
-            let outcome = round()?;
+            let title = match self.rounds {
+                1 => String::new(),
+                rounds => format!("round {} of {rounds}", result.rounds.len() + 1),
+            };
+            let view = LiveView::open(title, &[&result.scenario.name], self.output.quiet);
+            let line = view.as_ref().map(|view| view.line(0));
+            let together = Together::new(stop, 1);
+            let outcome = round(together.member().shown(line))?;
+            drop(view);
             result.rounds.push(Round {
                 loads: vec![NamedOutcome {
                     name: result.scenario.name.clone(),

@@ -22,6 +22,9 @@ pub struct OutputArgs {
     /// Write the results as a page with plots to this file; it needs no network and no other file.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Do not show on the terminal how a load goes while it runs.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 impl OutputArgs {

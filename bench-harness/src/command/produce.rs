@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::client::admin::Admin;
-use crate::client::driver::drive;
+use crate::client::driver::drive_together;
 use crate::command::{RunArgs, stop_flag};
 use crate::workload::idempotent::Producers;
 use crate::workload::produce::{ProduceShape, ProduceWorkload};
@@ -72,12 +72,12 @@ pub fn run(args: &ProduceArgs) -> Result<(), Box<dyn Error>> {
         ),
         args,
     )?;
-    args.run.report(&stop, scenario, || {
+    args.run.report(&stop, scenario, |member| {
         // New ones for each round, which may have ended before everything was answered.
         if let Some(admin) = admin.as_mut().filter(|_| args.idempotent) {
             workload.set_producers(Producers::init(admin, args.connections, args.partitions)?);
         }
-        Ok(drive(&load, &mut workload, &stop)?)
+        Ok(drive_together(&load, &mut workload, member)?)
     })
 }
 
