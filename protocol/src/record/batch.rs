@@ -351,6 +351,19 @@ pub fn stamp(
     bytes[PRODUCER_ID].copy_from_slice(&id.get().to_be_bytes());
     bytes[PRODUCER_EPOCH].copy_from_slice(&epoch.get().to_be_bytes());
     bytes[BASE_SEQUENCE].copy_from_slice(&base_sequence.get().to_be_bytes());
+    renew_crc(bytes, records_crc);
+}
+
+/// Gives one whole batch, whose records are all of one moment, another moment, and a new CRC as [`stamp`] does.
+/// Panics on fewer bytes than a batch's header.
+pub fn set_create_time(bytes: &mut [u8], timestamp: TimestampMs, records_crc: u32) {
+    assert!(bytes.len() >= HEADER_LEN, "not a batch");
+    bytes[BASE_TIMESTAMP].copy_from_slice(&timestamp.get().to_be_bytes());
+    bytes[MAX_TIMESTAMP].copy_from_slice(&timestamp.get().to_be_bytes());
+    renew_crc(bytes, records_crc);
+}
+
+fn renew_crc(bytes: &mut [u8], records_crc: u32) {
     let header_crc = crc::crc32c(&bytes[CRC.end..HEADER_LEN]);
     let crc = crc::combine(header_crc, records_crc, bytes.len() - HEADER_LEN);
     bytes[CRC].copy_from_slice(&crc.to_be_bytes());
@@ -449,6 +462,21 @@ mod tests {
             }
         );
         assert!(view.check_framing().unwrap().has_null_key);
+    }
+
+    #[test]
+    fn another_create_time_leaves_a_sound_batch() {
+        let mut bytes = BatchBuilder::new()
+            .record(TimestampMs::new(5), None, Some(b"v"), &[])
+            .record(TimestampMs::new(5), None, None, &[])
+            .build();
+        let records_crc = crc::crc32c(&bytes[HEADER_LEN..]);
+        set_create_time(&mut bytes, TimestampMs::new(77), records_crc);
+        let (view, _) = BatchView::parse(&bytes).unwrap();
+        view.verify_crc().unwrap();
+        let now = Some(TimestampMs::new(77));
+        assert_eq!((view.base_timestamp(), view.max_timestamp()), (now, now));
+        assert_eq!(view.record_count(), 2);
     }
 
     #[test]
