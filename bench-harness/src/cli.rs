@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bare_loop, commit, compare, end_with_parent, fetch, produce, roofline, suite};
+use crate::command::{
+    bare_loop, commit, compare, end_with_parent, fetch, produce, roofline, run as run_scenario, scenarios,
+    suite,
+};
 
 /// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
 #[derive(Debug, Parser)]
@@ -17,6 +20,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run_scenario::RunScenarioArgs),
+    Scenarios(scenarios::ScenariosArgs),
     Produce(produce::ProduceArgs),
     Fetch(fetch::FetchArgs),
     Commit(commit::CommitArgs),
@@ -30,6 +35,8 @@ enum Command {
 /// Run what the command line asks for.
 pub fn run() -> ExitCode {
     let result: Result<(), Box<dyn Error>> = match &Cli::parse().command {
+        Command::Run(args) => run_scenario::run(args),
+        Command::Scenarios(args) => scenarios::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Commit(args) => commit::run(args),

@@ -43,5 +43,28 @@ pub const BARE_ROUND_BYTES: usize = 16 << 20;
 /// Share of a window's wall time from which a client thread counts as the limit.
 pub const CLIENT_BUSY_SHARE: f64 = 0.95;
 
+/// Connections of a load that come from one address of the loopback.
+pub const CONNECTIONS_PER_ADDRESS: usize = 3_000;
+
+/// What a scenario file may ask for, counts first.
+pub const PARTITIONS_MAX: i64 = 100_000;
+pub const CONNECTIONS_MAX: i64 = 60_000;
+pub const IN_FLIGHT_MAX: i64 = 1_000;
+pub const RECORDS_PER_BATCH_MAX: i64 = 1_000_000;
+pub const ROUNDS_MAX: i64 = 1_000;
+pub const LOADS_MAX: usize = 64;
+
+/// Largest value of a record in a scenario, in bytes.
+pub const RECORD_BYTES_MAX: i64 = 64 << 20;
+
+/// Most bytes of requests that a load builds before its first round.
+pub const PREBUILT_BYTES_MAX: usize = 2 << 30;
+
+/// Largest scenario file, in bytes.
+pub const SCENARIO_BYTES_MAX: u64 = 1 << 20;
+
+/// How long the records that a scenario wants to be there may take to write.
+pub const PRELOAD_SECONDS: u64 = 3_600;
+
 const _: () = assert!(BARE_ROUND_BYTES.is_multiple_of(millstream_ring::BLOCK));
 const _: () = assert!(BARE_FILE_BYTES >= 4 * BARE_ROUND_BYTES as u64);

@@ -6,8 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use millstream_protocol::error::ErrorCode;
-use millstream_protocol::message::create_topics::CreatableTopic;
-use millstream_protocol::message::list_offsets::{LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic};
+use millstream_protocol::message::create_topics::{CreatableTopic, CreatableTopicConfig};
+use millstream_protocol::message::list_offsets::{
+    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic,
+};
 use millstream_protocol::message::metadata::MetadataRequestTopic;
 use millstream_protocol::message::{
     CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
@@ -41,11 +43,38 @@ impl Admin {
 
     /// Create a topic unless it exists, then wait until every partition has a leader.
     pub fn create_topic(&mut self, name: &str, partitions: usize) -> io::Result<()> {
+        self.create(name, partitions, &[])?;
+        self.wait_for_leaders(name, partitions)
+    }
+
+    /// Create a topic that must not be there yet, then wait until every partition has a leader.
+    pub fn create_new_topic(
+        &mut self,
+        name: &str,
+        partitions: usize,
+        configs: &[(&str, &str)],
+    ) -> io::Result<()> {
+        if !self.create(name, partitions, configs)? {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{name}: there is such a topic already"),
+            ));
+        }
+        self.wait_for_leaders(name, partitions)
+    }
+
+    /// Whether it was created here; false: it was there.
+    fn create(&mut self, name: &str, partitions: usize, configs: &[(&str, &str)]) -> io::Result<bool> {
+        let config = |&(name, value)| CreatableTopicConfig {
+            name,
+            value: Some(value),
+        };
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
                 name,
                 num_partitions: partitions as i32,
                 replication_factor: 1,
+                configs: configs.iter().map(config).collect(),
                 ..Default::default()
             }],
             timeout_ms: PATIENCE.as_millis() as i32,
@@ -55,11 +84,27 @@ impl Admin {
         let response =
             wire::answer::<CreateTopicsRequest<'_>>(payload, CREATE_TOPICS_VERSION).map_err(invalid)?;
         for topic in &response.topics {
-            if ErrorCode::from_code(topic.error_code) != Some(ErrorCode::TopicAlreadyExists) {
-                wire::check_code("CreateTopics", -1, topic.error_code).map_err(io::Error::other)?;
+            if ErrorCode::from_code(topic.error_code) == Some(ErrorCode::TopicAlreadyExists) {
+                return Ok(false);
             }
+            wire::check_code("CreateTopics", -1, topic.error_code).map_err(|error| {
+                let why = topic.error_message.map(|why| format!(": {why}"));
+                io::Error::other(format!("{name}: {error}{}", why.unwrap_or_default()))
+            })?;
         }
-        self.wait_for_leaders(name, partitions)
+        Ok(true)
+    }
+
+    /// How many brokers the cluster has.
+    pub fn broker_count(&mut self) -> io::Result<usize> {
+        let request = MetadataRequest {
+            topics: Some(Vec::new()),
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        let payload = self.call(&request, METADATA_VERSION)?;
+        let response = wire::answer::<MetadataRequest<'_>>(payload, METADATA_VERSION).map_err(invalid)?;
+        Ok(response.brokers.len())
     }
 
     pub fn delete_topic(&mut self, name: &str) -> io::Result<()> {
@@ -124,9 +169,18 @@ impl Admin {
 
     /// The offset after the last readable record of every partition, in the order of the partitions.
     pub fn end_offsets(&mut self, topic: &str, partitions: usize) -> io::Result<Vec<i64>> {
+        self.offsets(topic, partitions, LATEST_TIMESTAMP)
+    }
+
+    /// The offset of the first record of every partition, in the order of the partitions.
+    pub fn start_offsets(&mut self, topic: &str, partitions: usize) -> io::Result<Vec<i64>> {
+        self.offsets(topic, partitions, EARLIEST_TIMESTAMP)
+    }
+
+    fn offsets(&mut self, topic: &str, partitions: usize, timestamp: i64) -> io::Result<Vec<i64>> {
         let partition = |partition_index| ListOffsetsPartition {
             partition_index,
-            timestamp: LATEST_TIMESTAMP,
+            timestamp,
             ..Default::default()
         };
         let request = ListOffsetsRequest {

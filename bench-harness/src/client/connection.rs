@@ -3,12 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::client::frame_buffer::FrameBuffer;
-use crate::limits::{RESPONSE_BYTES_MAX, SEND_REQUESTS_MAX};
+use crate::limits::{CONNECTIONS_PER_ADDRESS, RESPONSE_BYTES_MAX, SEND_REQUESTS_MAX};
 
 /// A prebuilt request: all of it except length, API key, version and correlation id.
 #[derive(Clone, Debug)]
@@ -38,8 +40,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+    /// The connection of this number among those of a load. On the loopback thousands come from several addresses, as
+    /// a broker may bound those of each, and an address has only so many ports.
+    pub fn open(address: SocketAddr, number: usize) -> io::Result<Self> {
+        let stream = match source(address, number) {
+            None => TcpStream::connect(address)?,
+            Some(source) => {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+                socket.bind(&SocketAddr::from((source, 0)).into())?;
+                socket.connect(&address.into())?;
+                socket.into()
+            }
+        };
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Connection {
@@ -109,6 +121,13 @@ impl Connection {
     }
 }
 
+/// The address to connect from; `None` leaves it to the kernel.
+fn source(to: SocketAddr, number: usize) -> Option<Ipv4Addr> {
+    let nth = u32::try_from(number / CONNECTIONS_PER_ADDRESS).ok()?;
+    let loopback = to.is_ipv4() && to.ip().is_loopback() && nth > 0;
+    loopback.then(|| Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + nth))
+}
+
 /// Length prefix, api key, api version, correlation id.
 type Head = [u8; HEAD_BYTES];
 
@@ -152,9 +171,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn thousands_on_the_loopback_come_from_several_addresses() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        for (number, from) in [(0, "127.0.0.1"), (CONNECTIONS_PER_ADDRESS, "127.0.0.2")] {
+            let _connection = Connection::open(address, number).unwrap();
+            assert_eq!(listener.accept().unwrap().1.ip().to_string(), from);
+        }
+        let elsewhere = "10.0.0.1:9092".parse().unwrap();
+        assert_eq!(source(elsewhere, 10 * CONNECTIONS_PER_ADDRESS), None);
+    }
+
+    #[test]
     fn requests_arrive_whole_and_in_order_through_a_narrow_socket() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut connection = Connection::open(listener.local_addr().unwrap()).unwrap();
+        let mut connection = Connection::open(listener.local_addr().unwrap(), 0).unwrap();
         let (peer, _) = listener.accept().unwrap();
         let bodies: Vec<Arc<[u8]>> = (0..40u8)
             .map(|i| vec![i; usize::from(i) * 40_000].into())

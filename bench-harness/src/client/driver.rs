@@ -136,7 +136,7 @@ impl<'a, W: Workload> Driver<'a, W> {
             if member.stopped() {
                 break;
             }
-            let connection = Connection::open(load.address).map_err(|error| DriveError::Socket {
+            let connection = Connection::open(load.address, index).map_err(|error| DriveError::Socket {
                 during: "connecting",
                 error,
             })?;
@@ -451,6 +451,11 @@ fn socket(during: &'static str) -> impl Fn(rustix::io::Errno) -> DriveError {
 impl std::fmt::Display for DriveError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            DriveError::Socket { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof => write!(
+                f,
+                "the broker closed a connection: it may have ended, or refuse so many (Kafka's max.connections, \
+                 max.connections.per.ip)"
+            ),
             DriveError::Socket { during, error } => write!(f, "{during}: {error}"),
             DriveError::Answer(what) => write!(f, "the server answered wrongly: {what}"),
             DriveError::Abandoned => write!(f, "another load of the same round failed"),

@@ -28,6 +28,8 @@ pub mod fetch;
 pub mod output;
 pub mod produce;
 pub mod roofline;
+pub mod run;
+pub mod scenarios;
 pub mod suite;
 
 /// How one load is run and told: what `produce` and `fetch` share.

@@ -1,4 +1,5 @@
-//! The scenarios that Millstream is judged by, one file each, and what a judgement is.
+//! The scenarios that Millstream is judged by, one file each, and what a judgement is. Those that any broker can be
+//! loaded with are data: `file` is their shape, `built_in` those that come with the program, `round` runs one.
 //! Invariants: a ratio compares medians of rounds that took turns on the same machine with the same client; a
 //! row says whether it was met and never hides that it was not.
 
@@ -13,12 +14,16 @@ use serde::{Serialize, Serializer};
 use crate::recorder::Outcome;
 use crate::target::{BareLoop, BareMode, BrokerCommand, Target};
 
+pub mod built_in;
 pub mod fetch_memory;
+pub mod file;
 pub mod idle;
 pub mod large_batches;
 pub mod many_partitions;
 pub mod many_partitions_batched;
 pub mod produce_pair;
+pub mod quantity;
+pub mod round;
 pub mod single_record;
 pub mod small_records;
 pub mod start;

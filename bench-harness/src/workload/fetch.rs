@@ -1,15 +1,17 @@
-//! Fetch requests that read partitions from start to end, over and over, and check every CRC.
-//! Invariants: a connection reads its own partitions, all of them in each request; offsets go on without a
-//! gap.
+//! Fetch requests that read partitions from start to end, over and over, or as the records come, and check every CRC.
+//! Invariants: a connection reads the same partitions all the time, all of them in each request; offsets go on without
+//! a gap.
 
 use std::time::Instant;
 
 use millstream_protocol::api::ApiKey;
+use millstream_protocol::record::batch::Batches;
 
 use crate::client::connection::Request;
-use crate::client::driver::Workload;
+use crate::client::driver::{Delivery, Workload};
 use crate::recorder::Work;
 use crate::wire;
+use crate::workload::send_time::SendClock;
 
 /// Readers of one topic, one for each connection.
 #[derive(Debug)]
@@ -17,52 +19,135 @@ pub struct FetchWorkload {
     topic: String,
     /// Most bytes of one partition in an answer.
     partition_bytes: i32,
-    readers: Vec<Vec<Position>>,
+    readers: Vec<Reader>,
     /// Records whose batch's CRC and whose offsets were right.
     verified: u64,
+    tail: Option<Tail>,
+}
+
+/// What is read, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    pub topic: &'a str,
+    /// First offset of every partition.
+    pub starts: &'a [i64],
+    /// Where reading starts over, by partition, exclusive; `None` goes on with what comes.
+    pub ends: Option<&'a [i64]>,
+    pub connections: usize,
+    /// Every connection reads all partitions; otherwise they are dealt to the connections in turn.
+    pub fan_out: bool,
+    /// Most bytes of one partition in an answer.
+    pub partition_bytes: i32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Reader {
+    positions: Vec<Position>,
+    /// The last answer brought no record.
+    idle: bool,
+}
+
+/// What times records from when they were meant to be sent.
+#[derive(Debug)]
+struct Tail {
+    clock: SendClock,
+    /// Of the last answer.
+    deliveries: Vec<Delivery>,
+    /// The window is over: a connection ends with the first answer without records.
+    winding_down: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Position {
     partition: i32,
     next: i64,
-    /// Exclusive; reading starts over at offset 0 from here.
+    again: Option<Again>,
+}
+
+/// Reading starts over at `start` from `end` on.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    start: i64,
     end: i64,
 }
 
 impl FetchWorkload {
-    /// `ends[p]` is the end offset of partition `p`; the partitions are dealt to the connections in turn.
-    /// Fails when one has nothing to read.
+    /// Over and over from offset 0. `ends[p]` is the end offset of partition `p`; the partitions are dealt to the
+    /// connections in turn. Fails when one has nothing to read.
     pub fn new(topic: &str, ends: &[i64], connections: usize, partition_bytes: i32) -> Result<Self, String> {
-        if let Some(empty) = ends.iter().position(|&end| end <= 0) {
-            return Err(format!("{topic}: partition {empty} is empty"));
-        }
-        if ends.len() < connections {
+        Self::reading(Reading {
+            topic,
+            starts: &vec![0; ends.len()],
+            ends: Some(ends),
+            connections,
+            fan_out: false,
+            partition_bytes,
+        })
+    }
+
+    /// Fails when a connection, or one that starts over, has nothing to read.
+    pub fn reading(reading: Reading<'_>) -> Result<Self, String> {
+        let Reading {
+            topic,
+            starts,
+            connections,
+            ..
+        } = reading;
+        if !reading.fan_out && starts.len() < connections {
             return Err(format!(
                 "{topic}: {} partitions cannot keep {connections} connections busy",
-                ends.len()
+                starts.len()
             ));
         }
-        let mut readers = vec![Vec::new(); connections];
-        for (partition, &end) in ends.iter().enumerate() {
-            readers[partition % connections].push(Position {
-                partition: partition as i32,
-                next: 0,
-                end,
+        let mut readers = vec![Reader::default(); connections];
+        for (partition, &start) in starts.iter().enumerate() {
+            let again = reading.ends.map(|ends| Again {
+                start,
+                end: ends[partition],
             });
+            if again.is_some_and(|again| again.end <= start) {
+                return Err(format!("{topic}: partition {partition} is empty"));
+            }
+            let position = Position {
+                partition: partition as i32,
+                next: start,
+                again,
+            };
+            if reading.fan_out {
+                readers
+                    .iter_mut()
+                    .for_each(|reader| reader.positions.push(position));
+            } else {
+                readers[partition % connections].positions.push(position);
+            }
         }
         Ok(FetchWorkload {
             topic: topic.to_owned(),
-            partition_bytes,
+            partition_bytes: reading.partition_bytes,
             readers,
             verified: 0,
+            tail: None,
         })
+    }
+
+    /// Times records from when they were meant to be sent instead of requests.
+    pub fn set_clock(&mut self, clock: SendClock) {
+        self.tail = Some(Tail {
+            clock,
+            deliveries: Vec::new(),
+            winding_down: false,
+        });
     }
 }
 
 impl Workload for FetchWorkload {
     fn next(&mut self, connection: usize, _: Instant) -> Option<Request> {
-        let wanted: Vec<_> = self.readers[connection]
+        let reader = &self.readers[connection];
+        if reader.idle && self.tail.as_ref().is_some_and(|tail| tail.winding_down) {
+            return None;
+        }
+        let wanted: Vec<_> = reader
+            .positions
             .iter()
             .map(|position| (position.partition, position.next))
             .collect();
@@ -76,15 +161,25 @@ impl Workload for FetchWorkload {
 
     fn answer(&mut self, connection: usize, payload: &[u8]) -> Result<Work, String> {
         let mut work = Work::default();
-        let positions = &mut self.readers[connection];
+        let reader = &mut self.readers[connection];
+        let mut tail = self.tail.as_mut();
+        if let Some(tail) = &mut tail {
+            tail.deliveries.clear();
+        }
         wire::check_fetch(payload, |partition, records| {
-            let position = positions
+            let position = reader
+                .positions
                 .iter_mut()
                 .find(|position| position.partition == partition);
             let position = position.ok_or_else(|| format!("partition {partition} was not asked for"))?;
-            position.take(records, &mut work)
+            position.take(records, &mut work)?;
+            match &mut tail {
+                Some(tail) => tail.take(records),
+                None => Ok(()),
+            }
         })?;
-        if work.records == 0 {
+        reader.idle = work.records == 0;
+        if reader.idle && reader.positions.iter().any(|position| position.again.is_some()) {
             return Err("an answer without records where there are some".into());
         }
         self.verified += work.records;
@@ -93,6 +188,34 @@ impl Workload for FetchWorkload {
 
     fn verified(&self) -> Option<u64> {
         Some(self.verified)
+    }
+
+    fn deliveries(&self) -> Option<&[Delivery]> {
+        self.tail.as_ref().map(|tail| &tail.deliveries[..])
+    }
+
+    fn wind_down(&mut self) -> bool {
+        if let Some(tail) = &mut self.tail {
+            tail.winding_down = true;
+        }
+        self.tail.is_some()
+    }
+}
+
+impl Tail {
+    /// The batches were checked before.
+    fn take(&mut self, records: &[u8]) -> Result<(), String> {
+        for batch in Batches::new(records).map_while(Result::ok) {
+            let due = self.clock.read(&batch).ok_or_else(|| {
+                let offset = batch.base_offset().get();
+                format!("the batch at offset {offset} was not written by a load of this round")
+            })?;
+            self.deliveries.push(Delivery {
+                due,
+                records: batch.record_count() as u64,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -118,8 +241,8 @@ impl Position {
                 self.partition
             ));
         }
-        if self.next >= self.end {
-            self.next = 0;
+        if let Some(again) = self.again.filter(|again| self.next >= again.end) {
+            self.next = again.start;
         }
         Ok(())
     }
@@ -148,7 +271,7 @@ mod tests {
         let mut position = Position {
             partition: 0,
             next: 0,
-            end: 40,
+            again: Some(Again { start: 0, end: 40 }),
         };
         let mut work = Work::default();
         position.take(&batches(0, 3), &mut work).unwrap();
@@ -162,7 +285,7 @@ mod tests {
         let position = Position {
             partition: 7,
             next: 10,
-            end: 40,
+            again: Some(Again { start: 0, end: 40 }),
         };
         let mut work = Work::default();
         let error = position.clone().take(&batches(20, 1), &mut work).unwrap_err();
@@ -185,9 +308,74 @@ mod tests {
         let dealt: Vec<Vec<i32>> = fetch
             .readers
             .iter()
-            .map(|r| r.iter().map(|p| p.partition).collect())
+            .map(|r| r.positions.iter().map(|p| p.partition).collect())
             .collect();
         assert_eq!(dealt, [vec![0, 2], vec![1]]);
         assert!(FetchWorkload::new("t", &[5, 0], 1, 1).is_err());
+    }
+
+    fn reading<'a>(starts: &'a [i64], connections: usize) -> Reading<'a> {
+        Reading {
+            topic: "t",
+            starts,
+            ends: None,
+            connections,
+            fan_out: true,
+            partition_bytes: 1,
+        }
+    }
+
+    /// A Fetch answer's payload with these records in partition 0.
+    fn fetched(records: &[u8]) -> Vec<u8> {
+        use millstream_protocol::message::fetch::{FetchableTopicResponse, PartitionData};
+        use millstream_protocol::message::{Encode, FetchResponse, Records};
+        let response = FetchResponse {
+            responses: vec![FetchableTopicResponse {
+                topic: "t",
+                partitions: vec![PartitionData {
+                    records: Records::Bytes(records),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let mut writer = millstream_protocol::primitive::Writer::new();
+        response.encode(&mut writer, wire::FETCH_VERSION).unwrap();
+        writer.bytes().to_vec()
+    }
+
+    #[test]
+    fn with_a_fan_out_every_connection_reads_everything() {
+        let fetch = FetchWorkload::reading(reading(&[3, 4], 3)).unwrap();
+        let read: Vec<Vec<i64>> = fetch
+            .readers
+            .iter()
+            .map(|reader| reader.positions.iter().map(|p| p.next).collect())
+            .collect();
+        assert_eq!(read, [[3, 4]; 3]);
+    }
+
+    #[test]
+    fn a_tail_times_batches_from_their_sending_and_goes_on_until_nothing_comes() {
+        let clock = SendClock::start();
+        let mut fetch = FetchWorkload::reading(reading(&[20], 1)).unwrap();
+        fetch.set_clock(clock);
+        let due = Instant::now();
+        let mut batch = wire::batch(10, 50, 1);
+        clock.stamp(&mut batch, due);
+        patch(&mut batch, Offset::new(20), LeaderEpoch::new(0));
+        assert_eq!(fetch.answer(0, &fetched(&batch)).unwrap().records, 10);
+        assert_eq!(fetch.deliveries(), Some(&[Delivery { due, records: 10 }][..]));
+        assert!(fetch.wind_down());
+        assert!(fetch.next(0, due).is_some(), "more may be on its way");
+        assert_eq!(fetch.answer(0, &fetched(&[])).unwrap().records, 0);
+        assert_eq!(fetch.deliveries(), Some(&[][..]));
+        assert!(fetch.next(0, due).is_none());
+        let error = fetch.answer(0, &fetched(&batches(30, 1))).unwrap_err();
+        assert!(
+            error.contains("offset 30 was not written by a load of this round"),
+            "{error}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use crate::client::admin::Admin;
 use crate::client::connection::Request;
 use crate::client::driver::{Load, Workload, drive};
 use crate::recorder::Work;
+use crate::scenario::quantity::Amount;
 use crate::target::Target;
 use crate::wire;
 
@@ -37,7 +38,8 @@ pub fn fill(
         measure: FILL_PATIENCE,
         server_pid: None,
     };
-    let mut workload = FillWorkload::new(topic, partitions, FILL_RECORDS, FILL_RECORD_BYTES, bytes);
+    let amount = Amount::Bytes(bytes);
+    let mut workload = FillWorkload::new(topic, partitions, FILL_RECORDS, FILL_RECORD_BYTES, amount);
     drive(&load, &mut workload, stop)?;
     Ok(admin.end_offsets(topic, partitions)?)
 }
@@ -55,27 +57,38 @@ pub struct FillWorkload {
 }
 
 impl FillWorkload {
-    /// At least `bytes` bytes of batches, spread evenly over the partitions.
+    /// At least this amount of whole batches, spread evenly over the partitions.
     pub fn new(
         topic: &str,
         partitions: usize,
         records_per_batch: usize,
         record_bytes: usize,
-        bytes: u64,
+        amount: Amount,
     ) -> Self {
         let size = wire::batch(records_per_batch, record_bytes, 0).len() as u64;
+        let batches = match amount {
+            Amount::Bytes(bytes) => bytes.div_ceil(size),
+            Amount::Records(records) => records.div_ceil(records_per_batch as u64),
+        };
         FillWorkload {
             topic: topic.to_owned(),
             partitions,
             records_per_batch,
             record_bytes,
-            batches_left: bytes.div_ceil(size).next_multiple_of(partitions as u64),
+            batches_left: batches.next_multiple_of(partitions as u64),
             seed: 0,
             batch: Work {
                 records: records_per_batch as u64,
                 bytes: size,
             },
         }
+    }
+}
+
+impl FillWorkload {
+    /// Whether everything was sent.
+    pub fn is_done(&self) -> bool {
+        self.batches_left == 0
     }
 }
 
@@ -111,7 +124,7 @@ mod tests {
 
     #[test]
     fn it_ends_after_the_amount_with_as_much_in_each_partition() {
-        let mut fill = FillWorkload::new("t", 4, 10, 100, 10_000);
+        let mut fill = FillWorkload::new("t", 4, 10, 100, Amount::Bytes(10_000));
         let bodies: Vec<_> = std::iter::from_fn(|| fill.next(0, Instant::now()))
             .map(|request| request.body)
             .collect();
@@ -120,5 +133,13 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> =
             bodies.iter().map(|body| &body[body.len() - 50..]).collect();
         assert_eq!(distinct.len(), bodies.len());
+        assert!(fill.is_done());
+    }
+
+    #[test]
+    fn an_amount_may_be_one_of_records() {
+        let mut fill = FillWorkload::new("t", 3, 10, 100, Amount::Records(41));
+        let batches = std::iter::from_fn(|| fill.next(0, Instant::now())).count();
+        assert_eq!(batches, 6, "five batches, and as much in each partition");
     }
 }

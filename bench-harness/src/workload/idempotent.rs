@@ -1,10 +1,10 @@
 //! Idempotent producers, one for each connection: producer id, epoch and the next sequence of every partition go
-//! into each batch that is sent.
+//! into each batch that is sent. `BatchPlace` says where the batches of a prebuilt request lie.
 //! Invariant: a connection's requests are stamped in the order in which they are sent, so that a partition's
 //! sequences go on without a gap.
 
 use std::io;
-use std::sync::Arc;
+use std::ops::Range;
 
 use millstream_protocol::record::batch::{BatchView, HEADER_LEN, stamp};
 use millstream_protocol::record::crc::crc32c;
@@ -33,7 +33,15 @@ pub struct BatchPlace {
     at: usize,
     len: usize,
     records: i32,
-    records_crc: u32,
+    /// Of the batch's bytes after its header, as it was built.
+    pub records_crc: u32,
+}
+
+impl BatchPlace {
+    /// Where the batch lies in its request's body.
+    pub fn range(&self) -> Range<usize> {
+        self.at..self.at + self.len
+    }
 }
 
 impl Producers {
@@ -60,18 +68,12 @@ impl Producers {
         self.by_connection.is_empty()
     }
 
-    /// The request as this connection's producer sends it next.
-    pub fn stamped(&mut self, connection: usize, body: &[u8], batches: &[BatchPlace]) -> Arc<[u8]> {
+    /// Makes a batch the next one of this connection's producer. `records_crc` is that of its bytes after the header.
+    pub fn stamp(&mut self, connection: usize, batch: &mut [u8], place: &BatchPlace, records_crc: u32) {
         let producer = &mut self.by_connection[connection];
-        let mut body: Arc<[u8]> = body.into();
-        let bytes = Arc::get_mut(&mut body).expect("nobody else has the copy yet");
-        for place in batches {
-            let batch = &mut bytes[place.at..place.at + place.len];
-            let sequence = &mut producer.sequences[place.partition];
-            stamp(batch, producer.id, producer.epoch, *sequence, place.records_crc);
-            *sequence = sequence.advance(place.records);
-        }
-        body
+        let sequence = &mut producer.sequences[place.partition];
+        stamp(batch, producer.id, producer.epoch, *sequence, records_crc);
+        *sequence = sequence.advance(place.records);
     }
 }
 
@@ -121,14 +123,15 @@ mod tests {
             by_connection: vec![producer(10), producer(11)],
         };
         let mut stamps = |connection| {
-            let body = producers.stamped(connection, &body, &places);
-            let stamp = |place: &BatchPlace| {
-                let (view, _) = BatchView::parse(&body[place.at..place.at + place.len]).unwrap();
+            let mut stamp = |place: &BatchPlace| {
+                let mut batch = body[place.range()].to_vec();
+                producers.stamp(connection, &mut batch, place, place.records_crc);
+                let (view, _) = BatchView::parse(&batch).unwrap();
                 view.verify_crc().unwrap();
                 let stamp = view.summary().producer.unwrap();
                 (stamp.id.get(), stamp.base_sequence.get())
             };
-            places.iter().map(stamp).collect::<Vec<_>>()
+            places.iter().map(&mut stamp).collect::<Vec<_>>()
         };
         assert_eq!(stamps(0), [(10, 0), (10, 0)]);
         assert_eq!(stamps(0), [(10, 3), (10, 3)]);

@@ -1,4 +1,5 @@
-//! Produce requests, built before the run and sent over and over; an idempotent producer's are stamped copies.
+//! Produce requests, built before the run and sent over and over; those that carry a sequence or the moment of their
+//! sending are stamped copies.
 //! Invariants: requests of one connection visit all partitions in turn; connections start at different
 //! places.
 
@@ -12,6 +13,7 @@ use crate::client::driver::Workload;
 use crate::recorder::Work;
 use crate::wire;
 use crate::workload::idempotent::{self, BatchPlace, Producers};
+use crate::workload::send_time::SendClock;
 
 /// What each Produce request carries.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,7 @@ pub struct ProduceWorkload {
     next: Vec<usize>,
     work: Work,
     producers: Option<Producers>,
+    clock: Option<SendClock>,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ impl ProduceWorkload {
             next,
             work,
             producers: None,
+            clock: None,
         }
     }
 
@@ -84,25 +88,47 @@ impl ProduceWorkload {
         self.producers = Some(producers);
     }
 
+    /// Lets each batch say when it was meant to be sent. Their requests are copies, too.
+    pub fn set_clock(&mut self, clock: SendClock) {
+        self.clock = Some(clock);
+    }
+
     /// Work of one request.
     pub fn work(&self) -> Work {
         self.work
     }
 }
 
+impl ProduceWorkload {
+    fn body(&mut self, turn: usize, connection: usize, due: Instant) -> Arc<[u8]> {
+        let Prebuilt { body, batches } = &self.requests[turn];
+        if self.producers.is_none() && self.clock.is_none() {
+            return body.clone();
+        }
+        let mut body: Arc<[u8]> = body[..].into();
+        let bytes = Arc::get_mut(&mut body).expect("nobody else has the copy yet");
+        for place in batches {
+            let batch = &mut bytes[place.range()];
+            let records_crc = match &self.clock {
+                Some(clock) => clock.stamp(batch, due),
+                None => place.records_crc,
+            };
+            if let Some(producers) = &mut self.producers {
+                producers.stamp(connection, batch, place, records_crc);
+            }
+        }
+        body
+    }
+}
+
 impl Workload for ProduceWorkload {
-    fn next(&mut self, connection: usize, _: Instant) -> Option<Request> {
+    fn next(&mut self, connection: usize, due: Instant) -> Option<Request> {
         let turn = self.next[connection];
         self.next[connection] = (turn + 1) % self.requests.len();
-        let Prebuilt { body, batches } = &self.requests[turn];
-        let body = match &mut self.producers {
-            None => body.clone(),
-            Some(producers) => producers.stamped(connection, body, batches),
-        };
         Some(Request {
             api_key: ApiKey::Produce.code(),
             api_version: wire::PRODUCE_VERSION,
-            body,
+            body: self.body(turn, connection, due),
         })
     }
 
