@@ -173,6 +173,8 @@ fn round(broker: &FakeBroker, text: &str, measure: Duration) -> Result<Vec<Named
         warmup: Duration::from_millis(100),
         measure,
         prefix: "bench-test".to_owned(),
+        rounds: 1,
+        quiet: true,
         stop: &AtomicBool::new(false),
     };
     stage.round(1).map_err(|error| error.to_string())

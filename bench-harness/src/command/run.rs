@@ -70,7 +70,10 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
         rounds: Vec::new(),
         interrupted: false,
     };
+    let rounds = args.rounds.map_or(scenario.rounds(), |rounds| rounds as usize);
     let stage = Stage {
+        rounds,
+        quiet: args.output.quiet,
         target: attach(&args.brokers, args.pid).map_err(|error| format!("{}: {error}", args.brokers))?,
         warmup: duration(args.warmup, scenario.warmup(), 0.0)?,
         measure: duration(args.seconds, scenario.measure(), 0.001)?,
@@ -78,9 +81,10 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
         scenario: &scenario,
         stop: &stop,
     };
-    tell(&name, &stage);
-    let rounds = args.rounds.map_or(scenario.rounds(), |rounds| rounds as usize);
-    let failed = all_rounds(&stage, rounds, args.pid, &mut result).err();
+    if !args.output.quiet {
+        tell(&name, &stage);
+    }
+    let failed = all_rounds(&stage, args.pid, &mut result).err();
     result.interrupted = stop.load(Ordering::Relaxed);
     // What was seen before is told all the same.
     if failed.is_none() || !result.rounds.is_empty() {
@@ -92,13 +96,8 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn all_rounds(
-    stage: &Stage<'_>,
-    rounds: usize,
-    pid: Option<u32>,
-    result: &mut RunResult,
-) -> Result<(), Box<dyn Error>> {
-    for number in 1..=rounds {
+fn all_rounds(stage: &Stage<'_>, pid: Option<u32>, result: &mut RunResult) -> Result<(), Box<dyn Error>> {
+    for number in 1..=stage.rounds {
         if number > 1 {
             pause(stage.stop);
         }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::client::admin::Admin;
-use crate::client::driver::{self, DriveError, drive, drive_together};
+use crate::client::driver::{self, DriveError, drive_together};
 use crate::client::together::{Member, Together};
 use crate::limits::PRELOAD_SECONDS;
+use crate::live::LiveView;
 use crate::recorder::Outcome;
 use crate::result::NamedOutcome;
 use crate::scenario::file::{Acks, ConsumeSpec, Load, PreloadSpec, ProduceSpec, ReadFrom, ScenarioFile};
@@ -32,6 +33,10 @@ pub struct Stage<'a> {
     pub measure: Duration,
     /// What the names of its topics begin with: nobody else has such topics.
     pub prefix: String,
+    /// How many there will be, for a person who waits.
+    pub rounds: usize,
+    /// Show nothing while it runs.
+    pub quiet: bool,
     pub stop: &'a AtomicBool,
 }
 
@@ -85,7 +90,7 @@ impl Stage<'_> {
             admin.create_new_topic(&full, partitions, &configs)?;
             made.push(full.clone());
             if let Some(preload) = &topic.preload
-                && !self.preload(&full, partitions, preload)?
+                && !self.preload(number, &full, partitions, preload)?
             {
                 return Ok(Vec::new());
             }
@@ -96,11 +101,19 @@ impl Stage<'_> {
             .iter()
             .map(|load| self.ready(admin, number, load, clock))
             .collect::<Result<Vec<_>, _>>()?;
-        run(ready, self.stop)
+        let names: Vec<&str> = loads.iter().map(Load::name).collect();
+        let view = LiveView::open(self.heading(number), &names, self.quiet);
+        run(ready, self.stop, view.as_ref())
     }
 
     /// False: interrupted.
-    fn preload(&self, topic: &str, partitions: usize, preload: &PreloadSpec) -> Result<bool, Box<dyn Error>> {
+    fn preload(
+        &self,
+        number: usize,
+        topic: &str,
+        partitions: usize,
+        preload: &PreloadSpec,
+    ) -> Result<bool, Box<dyn Error>> {
         let mut fill = FillWorkload::new(
             topic,
             partitions,
@@ -117,7 +130,11 @@ impl Stage<'_> {
             measure: Duration::from_secs(PRELOAD_SECONDS),
             server_pid: None,
         };
-        drive(&load, &mut fill, self.stop).map_err(|error| format!("preload of {topic}: {error}"))?;
+        let view = LiveView::open(self.heading(number), &["preload"], self.quiet);
+        let alone = Together::new(self.stop, 1);
+        let member = alone.member().shown(view.as_ref().map(|view| view.line(0)));
+        drive_together(&load, &mut fill, member).map_err(|error| format!("preload of {topic}: {error}"))?;
+        drop(view);
         if self.stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
@@ -212,18 +229,29 @@ impl Stage<'_> {
         })?)
     }
 
+    fn heading(&self, number: usize) -> String {
+        match self.rounds {
+            1 => String::new(),
+            rounds => format!("round {number} of {rounds}"),
+        }
+    }
+
     fn topic(&self, number: usize, name: &str) -> String {
         format!("{}-{name}-{number}", self.prefix)
     }
 }
 
 /// All at once, each on a thread of its own. What one failed of is told, not what the others did of it.
-fn run(loads: Vec<Ready>, stop: &AtomicBool) -> Result<Vec<NamedOutcome>, Box<dyn Error>> {
+fn run(
+    loads: Vec<Ready>,
+    stop: &AtomicBool,
+    view: Option<&LiveView>,
+) -> Result<Vec<NamedOutcome>, Box<dyn Error>> {
     let together = Together::new(stop, loads.len());
     let results: Vec<_> = std::thread::scope(|scope| {
-        let members: Vec<_> = loads
-            .into_iter()
-            .map(|ready| (ready, together.member()))
+        let member = |index| together.member().shown(view.map(|view| view.line(index)));
+        let members: Vec<_> = (loads.into_iter().enumerate())
+            .map(|(index, ready)| (ready, member(index)))
             .collect();
         let threads: io::Result<Vec<_>> = members
             .into_iter()
