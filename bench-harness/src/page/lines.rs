@@ -87,6 +87,7 @@ fn server(
     text: fn(f64) -> String,
     of: fn(&ServerPoint) -> Option<f64>,
 ) -> Plot {
+    let names = result.load_names();
     let lines: Vec<Line> = result
         .rounds
         .iter()
@@ -101,7 +102,8 @@ fn server(
             // The warm-up and the end of the answers are no part of what the loads measured.
             let measured = points.filter(|point| (0.0..=round_seconds(round)).contains(&point.0));
             let label = format!("round {}", index + 1);
-            Some(Line::new(label, index, 0, measured.collect()))
+            let (colour, dash) = look(&names, SERVER_COLOUR, index);
+            Some(Line::new(label, colour, dash, measured.collect()))
         })
         .collect();
     Plot {
@@ -113,18 +115,23 @@ fn server(
     }
 }
 
-/// One line for each load of each round. Several loads have a colour each and their rounds a dash; the rounds of one
-/// load have a colour each.
+/// Colour and dash. Several loads have a colour each and their rounds a dash; the rounds of one load have a colour
+/// each.
+fn look(names: &[&str], load: usize, round: usize) -> (usize, usize) {
+    match names.len() {
+        1 => (round, round / COLOURS_TOLD_APART),
+        _ => (load, round),
+    }
+}
+
+/// One line for each load of each round.
 fn loads(result: &RunResult, points: impl Fn(&Round, &NamedOutcome) -> Vec<(f64, Option<f64>)>) -> Vec<Line> {
     let names = result.load_names();
     let mut lines = Vec::new();
     for (load_index, name) in names.iter().enumerate() {
         for (round_index, round) in result.rounds.iter().enumerate() {
             for load in round.loads.iter().filter(|load| load.name == *name) {
-                let (colour, dash) = match names.len() {
-                    1 => (round_index, round_index / COLOURS_TOLD_APART),
-                    _ => (load_index, round_index),
-                };
+                let (colour, dash) = look(&names, load_index, round_index);
                 let label = format!("{name}, round {}", round_index + 1);
                 lines.push(Line::new(label, colour, dash, points(round, load)));
             }
@@ -196,6 +203,9 @@ fn latency_text(us: f64) -> String {
         us => format!("{} s", short(us / 1e6)),
     }
 }
+
+/// A grey, so that the server looks like none of several loads.
+const SERVER_COLOUR: usize = 7;
 
 /// Rounds of one load that differ by colour alone.
 const COLOURS_TOLD_APART: usize = 8;

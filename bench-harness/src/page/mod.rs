@@ -73,18 +73,21 @@ fn table(result: &RunResult, html: &mut String) {
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr>\n");
-    for name in result.load_names() {
+    let names = result.load_names();
+    // The server's CPU time cannot be dealt out to several loads.
+    let alone = names.len() == 1;
+    for name in names {
         let outcomes: Vec<&Outcome> = result.outcomes(name).collect();
         for (index, &outcome) in outcomes.iter().enumerate() {
             let label = format!("{name}, round {}", index + 1);
-            row(html, "round", &label, &|cell| cell(outcome));
+            row(html, "round", &label, alone, &|cell| cell(outcome));
         }
         if outcomes.len() > 1 {
             let median = |cell: Figure| {
                 let values = outcomes.iter().filter_map(|outcome| cell(outcome));
                 Some(Spread::of(values)?.median)
             };
-            row(html, "median", &format!("{name}, median"), &median);
+            row(html, "median", &format!("{name}, median"), alone, &median);
         }
     }
     html.push_str("</table>\n</div>\n");
@@ -92,10 +95,11 @@ fn table(result: &RunResult, html: &mut String) {
 
 type Figure = fn(&Outcome) -> Option<f64>;
 
-fn row(html: &mut String, class: &str, label: &str, value: &dyn Fn(Figure) -> Option<f64>) {
+fn row(html: &mut String, class: &str, label: &str, alone: bool, value: &dyn Fn(Figure) -> Option<f64>) {
     let _ = write!(html, "<tr class=\"{class}\"><td>{}</td>", escape(label));
-    for (_, (figure, text)) in COLUMNS.iter().skip(1) {
-        let cell = value(*figure).map_or_else(|| "–".to_owned(), text);
+    for (column, (figure, text)) in COLUMNS.iter().skip(1) {
+        let known = value(*figure).filter(|_| alone || *column != CPU_PER_GIGABYTE);
+        let cell = known.map_or_else(|| "–".to_owned(), text);
         let _ = write!(html, "<td>{cell}</td>");
     }
     html.push_str("</tr>\n");
@@ -127,6 +131,8 @@ fn three_digits(value: f64) -> String {
     format!("{value:.3}")
 }
 
+const CPU_PER_GIGABYTE: &str = "CPU-s/GB";
+
 type Text = fn(f64) -> String;
 
 const COLUMNS: [(&str, (Figure, Text)); 14] = [
@@ -148,7 +154,7 @@ const COLUMNS: [(&str, (Figure, Text)); 14] = [
         (|outcome| Some(outcome.cost.client_cpu_share), percent),
     ),
     ("server CPU", (|outcome| outcome.cost.server_cpu_share, percent)),
-    ("CPU-s/GB", (Outcome::server_cpu_per_gigabyte, three_digits)),
+    (CPU_PER_GIGABYTE, (Outcome::server_cpu_per_gigabyte, three_digits)),
     (
         "server RSS",
         (|outcome| outcome.cost.server_rss.map(|rss| rss as f64), mebibytes),
@@ -207,6 +213,16 @@ mod tests {
             assert!(!html.contains(outside), "{outside}");
         }
         assert!(html.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn the_servers_cpu_for_a_gigabyte_is_told_of_a_single_load_only() {
+        let told = |loads: &[&str]| {
+            page(&sample::run(loads, &[1000.0]))
+                .matches("<td>5000.000</td>")
+                .count()
+        };
+        assert_eq!((told(&["one"]), told(&["one", "other"])), (1, 0));
     }
 
     #[test]
