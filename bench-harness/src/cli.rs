@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     bare_loop, commit, compare, end_with_parent, fetch, produce, roofline, run as run_scenario, scenarios,
-    suite,
+    show, suite,
 };
 
 /// Load a broker over Kafka's protocol and say what it can do, and what the machine could do at all.
@@ -26,6 +26,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Commit(commit::CommitArgs),
     Compare(compare::CompareArgs),
+    Show(show::ShowArgs),
     Roofline(roofline::RooflineArgs),
     Suite(suite::SuiteArgs),
     BareLoop(bare_loop::BareLoopArgs),
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Fetch(args) => fetch::run(args),
         Command::Commit(args) => commit::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Show(args) => show::run(args),
         Command::Roofline(args) => roofline::run(args),
         Command::Suite(args) => suite::run(args),
         Command::BareLoop(args) => bare_loop::run(args),

@@ -43,7 +43,8 @@ pub fn run(args: &CompareArgs) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn load(path: &Path) -> Result<RunResult, String> {
+/// Reads what a run wrote to a file.
+pub fn load(path: &Path) -> Result<RunResult, String> {
     let told = |error: &dyn Error| format!("{}: {error}", path.display());
     let json = std::fs::read(path).map_err(|error| told(&error))?;
     read(&json).map_err(|error| told(&error))

@@ -30,6 +30,7 @@ pub mod produce;
 pub mod roofline;
 pub mod run;
 pub mod scenarios;
+pub mod show;
 pub mod suite;
 
 /// How one load is run and told: what `produce` and `fetch` share.
