@@ -4,6 +4,8 @@
 //! and times it from then; the run ends by its deadline even if the server stalls; loads of one round have one
 //! window.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -110,6 +112,9 @@ struct Driver<'a, W> {
     epoll: OwnedFd,
     peers: Vec<Peer>,
     pace: Option<Pace>,
+    /// Open loop: the connections that have room, by when their next request is due. Thousands that are idle must not
+    /// be looked at in each turn.
+    upcoming: BinaryHeap<Reverse<(Instant, usize)>>,
     window: Window,
     recorder: Recorder,
 }
@@ -122,6 +127,8 @@ struct Peer {
     /// Whether the wait asks for room to write.
     blocked: bool,
     exhausted: bool,
+    /// Whether it is among the upcoming.
+    upcoming: bool,
 }
 
 impl<'a, W: Workload> Driver<'a, W> {
@@ -148,6 +155,7 @@ impl<'a, W: Workload> Driver<'a, W> {
                 turns: 0,
                 blocked: false,
                 exhausted: false,
+                upcoming: false,
             });
         }
         let start = member.start().ok_or(DriveError::Abandoned)?;
@@ -162,6 +170,7 @@ impl<'a, W: Workload> Driver<'a, W> {
             epoll,
             peers,
             pace: load.rate.map(|rate| Pace::new(start, rate, load.connections)),
+            upcoming: BinaryHeap::new(),
             window,
             recorder: Recorder::shown(window, load.rate.is_some(), member.live()),
         })
@@ -202,7 +211,10 @@ impl<'a, W: Workload> Driver<'a, W> {
     fn turn_until(&mut self, end: Instant) -> Result<bool, DriveError> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         for index in 0..self.peers.len() {
-            self.send_due(index, Instant::now())?;
+            match self.pace {
+                Some(_) => self.schedule(index),
+                None => self.send_due(index, Instant::now())?,
+            }
         }
         loop {
             if self.member.stopped() {
@@ -217,16 +229,14 @@ impl<'a, W: Workload> Driver<'a, W> {
             {
                 return Ok(true);
             }
-            let wake = self.next_due().map_or(end, |due| due.min(end));
+            self.send_upcoming(now)?;
+            let wake = self
+                .upcoming
+                .peek()
+                .map_or(end, |Reverse((due, _))| end.min(*due));
             self.wait(&mut events, wake.saturating_duration_since(now))?;
             for event in events.drain(..) {
                 self.serve(&event, true)?;
-            }
-            if self.pace.is_some() {
-                let now = Instant::now();
-                for index in 0..self.peers.len() {
-                    self.send_due(index, now)?;
-                }
             }
         }
     }
@@ -333,6 +343,7 @@ impl<'a, W: Workload> Driver<'a, W> {
             )));
         }
         let work = self.workload.answer(index, payload).map_err(DriveError::Answer)?;
+        self.schedule(index);
         match self.workload.deliveries() {
             None => self.recorder.answered(waiting.due, arrived, work),
             Some(deliveries) => {
@@ -383,11 +394,28 @@ impl<'a, W: Workload> Driver<'a, W> {
         (!peer.exhausted && due < self.window.end).then_some(due)
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.pace?;
-        (0..self.peers.len())
-            .filter_map(|index| self.due(index).flatten())
-            .min()
+    /// Send what is due on any connection.
+    fn send_upcoming(&mut self, now: Instant) -> Result<(), DriveError> {
+        while let Some(&Reverse((due, index))) = self.upcoming.peek()
+            && due <= now
+        {
+            self.upcoming.pop();
+            self.peers[index].upcoming = false;
+            self.send_due(index, now)?;
+            self.schedule(index);
+        }
+        Ok(())
+    }
+
+    /// Remember when an open loop's connection with room is due next; one without room is remembered when an answer
+    /// makes some.
+    fn schedule(&mut self, index: usize) {
+        if !self.peers[index].upcoming
+            && let Some(due) = self.due(index).flatten()
+        {
+            self.peers[index].upcoming = true;
+            self.upcoming.push(Reverse((due, index)));
+        }
     }
 
     fn flush(&mut self, index: usize) -> Result<(), DriveError> {
