@@ -137,6 +137,7 @@ impl Recorder {
             send_lag_p99_us: self.open_loop.then(|| self.lag.quantile_us(0.99)),
             unanswered,
             records_verified: None,
+            records_missing: None,
             cost,
             client_limited,
             curve: collected.latency.curve(),
@@ -188,6 +189,9 @@ pub struct Outcome {
     pub unanswered: u64,
     /// Records read of which the batch's CRC was right and no offset was missing, the warm-up's among them.
     pub records_verified: Option<u64>,
+    /// Records that had not reached a reader at the end when the run gave up waiting: its latencies lack them. `None`
+    /// where nobody reads at the end.
+    pub records_missing: Option<u64>,
     pub cost: Cost,
     /// The client thread had no time left: the server could have done more.
     pub client_limited: bool,

@@ -253,6 +253,10 @@ pub fn verified_line(records: u64) -> String {
 pub fn caution(outcome: &Outcome) -> Option<String> {
     if outcome.client_limited {
         Some("the client was the limit: its thread had no time left, the server could have done more".into())
+    } else if let Some(missing) = outcome.records_missing.filter(|&missing| missing > 0) {
+        Some(format!(
+            "{missing} records had not arrived when the run gave up waiting: the latencies lack them"
+        ))
     } else if outcome.unanswered > 0 && outcome.send_lag_p99_us.is_some() {
         Some(format!(
             "{} requests had no answer when the run gave up waiting",

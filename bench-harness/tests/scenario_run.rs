@@ -61,7 +61,24 @@ fn loads_of_a_round_keep_their_names_and_share_the_window() {
         "{:?}",
         readers.latency
     );
+    assert_eq!(
+        (writers.records_missing, readers.records_missing),
+        (None, Some(0))
+    );
     assert!(broker.state().topics.is_empty(), "what was made is deleted");
+}
+
+#[test]
+fn what_a_reader_did_not_get_in_time_is_told() {
+    let broker = FakeBroker::start(Manners {
+        fetch_delay: Duration::from_secs(10),
+        ..Manners::default()
+    });
+    let loads = round(&broker, TAIL, Duration::from_secs(1)).unwrap();
+    let readers = &loads[1].outcome;
+    assert!(readers.records_missing > Some(0), "{readers:?}");
+    let caution = millstream_bench::report::caution(readers).unwrap();
+    assert!(caution.contains("records had not arrived"), "{caution}");
 }
 
 #[test]

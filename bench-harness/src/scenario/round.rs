@@ -45,6 +45,8 @@ struct Ready {
     name: String,
     load: driver::Load,
     sends: Sends,
+    /// The topic that is read at its end, and its partitions.
+    tail: Option<(String, usize)>,
 }
 
 enum Sends {
@@ -67,10 +69,23 @@ impl Stage<'_> {
         }
         let mut made = Vec::new();
         let result = self.on_topics(&mut admin, number, &mut made);
-        let deleted = made.iter().try_for_each(|topic| delete(&mut admin, topic));
-        let outcomes = result?;
-        deleted?;
-        Ok(outcomes)
+        self.delete(&made);
+        result
+    }
+
+    /// What was measured is not lost for a topic that stays.
+    fn delete(&self, made: &[String]) {
+        // A broker may have closed the connection that was idle as long as the loads ran.
+        let admin = &mut Admin::connect(self.target.address);
+        for topic in made {
+            let deleted = match admin {
+                Ok(admin) => admin.delete_topic(topic),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            if let Err(error) = deleted {
+                eprintln!("{topic} could not be deleted: {error}");
+            }
+        }
     }
 
     fn on_topics(
@@ -103,7 +118,28 @@ impl Stage<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&str> = loads.iter().map(Load::name).collect();
         let view = LiveView::open(self.heading(number), &names, self.quiet);
-        run(ready, self.stop, view.as_ref())
+        let ran = run(ready, self.stop, view.as_ref())?;
+        drop(view);
+        ran.into_iter()
+            .map(|(ready, mut outcome)| {
+                outcome.records_missing = self.missing(&ready)?;
+                Ok(NamedOutcome {
+                    name: ready.name,
+                    outcome,
+                })
+            })
+            .collect()
+    }
+
+    /// What a reader at the end would still have had to read; `None` where nobody reads at the end, or not to its end.
+    fn missing(&self, ready: &Ready) -> io::Result<Option<u64>> {
+        match (&ready.sends, &ready.tail) {
+            (Sends::Fetch(fetch), Some((topic, partitions))) if !self.stop.load(Ordering::Relaxed) => {
+                let ends = Admin::connect(self.target.address)?.end_offsets(topic, *partitions)?;
+                Ok(Some(fetch.behind(&ends)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// False: interrupted.
@@ -151,6 +187,7 @@ impl Stage<'_> {
         load: &Load<'_>,
         clock: SendClock,
     ) -> Result<Ready, Box<dyn Error>> {
+        let mut tail = None;
         let (in_flight, rate, sends) = match load {
             Load::Produce(spec) => {
                 let topic = self.topic(number, &spec.topic);
@@ -170,6 +207,7 @@ impl Stage<'_> {
                 let mut fetch = self.consume(admin, spec, &topic)?;
                 if spec.from == ReadFrom::End {
                     fetch.set_clock(clock);
+                    tail = Some((topic, self.scenario.topics[&spec.topic].partitions.get()));
                 }
                 (1, None, Sends::Fetch(fetch))
             }
@@ -190,6 +228,7 @@ impl Stage<'_> {
                 server_pid: self.target.pid,
             },
             sends,
+            tail,
         })
     }
 
@@ -246,7 +285,7 @@ fn run(
     loads: Vec<Ready>,
     stop: &AtomicBool,
     view: Option<&LiveView>,
-) -> Result<Vec<NamedOutcome>, Box<dyn Error>> {
+) -> Result<Vec<(Ready, Outcome)>, Box<dyn Error>> {
     let together = Together::new(stop, loads.len());
     let results: Vec<_> = std::thread::scope(|scope| {
         let member = |index| together.member().shown(view.map(|view| view.line(index)));
@@ -255,9 +294,12 @@ fn run(
             .collect();
         let threads: io::Result<Vec<_>> = members
             .into_iter()
-            .map(|(ready, member)| {
+            .map(|(mut ready, member)| {
                 let thread = std::thread::Builder::new().name(ready.name.clone());
-                thread.spawn_scoped(scope, move || (ready.name.clone(), ready.run(member)))
+                thread.spawn_scoped(scope, move || {
+                    let result = ready.run(member);
+                    (ready, result)
+                })
             })
             .collect();
         threads.map(|threads| {
@@ -269,12 +311,12 @@ fn run(
     })?;
     let mut outcomes = Vec::with_capacity(results.len());
     let mut failed = None;
-    for (name, result) in results {
+    for (ready, result) in results {
         match result {
-            Ok(outcome) => outcomes.push(NamedOutcome { name, outcome }),
+            Ok(outcome) => outcomes.push((ready, outcome)),
             Err(DriveError::Abandoned) => {}
             Err(error) => {
-                failed.get_or_insert_with(|| format!("{name}: {error}"));
+                failed.get_or_insert_with(|| format!("{}: {error}", ready.name));
             }
         }
     }
@@ -285,11 +327,11 @@ fn run(
 }
 
 impl Ready {
-    fn run(self, member: Member<'_>) -> Result<Outcome, DriveError> {
-        match self.sends {
-            Sends::Produce(mut produce) => drive_together(&self.load, &mut *produce, member),
-            Sends::Fetch(mut fetch) => drive_together(&self.load, &mut fetch, member),
-            Sends::Idle(mut idle) => drive_together(&self.load, &mut idle, member),
+    fn run(&mut self, member: Member<'_>) -> Result<Outcome, DriveError> {
+        match &mut self.sends {
+            Sends::Produce(produce) => drive_together(&self.load, &mut **produce, member),
+            Sends::Fetch(fetch) => drive_together(&self.load, fetch, member),
+            Sends::Idle(idle) => drive_together(&self.load, idle, member),
         }
     }
 }
@@ -300,12 +342,6 @@ fn requests_per_second(spec: &ProduceSpec, workload: &ProduceWorkload) -> Option
         Rate::Records(rate) => rate / records,
         Rate::Bytes(rate) => rate / (records * spec.record_bytes.get() as f64),
     })
-}
-
-fn delete(admin: &mut Admin, topic: &str) -> io::Result<()> {
-    admin
-        .delete_topic(topic)
-        .map_err(|error| io::Error::new(error.kind(), format!("{topic} could not be deleted: {error}")))
 }
 
 const PRELOAD_CONNECTIONS: usize = 4;

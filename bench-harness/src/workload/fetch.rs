@@ -130,6 +130,14 @@ impl FetchWorkload {
         })
     }
 
+    /// Records before these ends, by partition, that a connection has not read yet; a fan-out's count for each.
+    pub fn behind(&self, ends: &[i64]) -> u64 {
+        let positions = self.readers.iter().flat_map(|reader| &reader.positions);
+        positions
+            .map(|position| u64::try_from(ends[position.partition as usize] - position.next).unwrap_or(0))
+            .sum()
+    }
+
     /// Times records from when they were meant to be sent instead of requests.
     pub fn set_clock(&mut self, clock: SendClock) {
         self.tail = Some(Tail {
@@ -367,6 +375,7 @@ mod tests {
         patch(&mut batch, Offset::new(20), LeaderEpoch::new(0));
         assert_eq!(fetch.answer(0, &fetched(&batch)).unwrap().records, 10);
         assert_eq!(fetch.deliveries(), Some(&[Delivery { due, records: 10 }][..]));
+        assert_eq!((fetch.behind(&[30]), fetch.behind(&[37])), (0, 7));
         assert!(fetch.wind_down());
         assert!(fetch.next(0, due).is_some(), "more may be on its way");
         assert_eq!(fetch.answer(0, &fetched(&[])).unwrap().records, 0);
