@@ -150,7 +150,8 @@ pub struct Latency {
     pub p9999_us: f64,
     pub p99999_us: f64,
     pub max_us: f64,
-    /// Requests timed, or records where those are timed: a percentile that leaves out less than one of them is the maximum.
+    /// Requests timed, or records where those are timed: a percentile that leaves out less than one of them is the
+    /// maximum.
     pub samples: u64,
 }
 

@@ -14,9 +14,9 @@ use crate::scenario::Spread;
 
 /// Compare two runs of the same scenario, as they were written by --json-file.
 ///
-/// A ratio is B over A. Its ends are the smallest and the largest of all pairs of rounds. Whether a difference is noise
-/// is decided by the exact two-sided Mann-Whitney test over the rounds; three rounds of each run are the fewest that can
-/// tell, more tell smaller differences.
+/// A ratio is B over A. Its ends are the smallest and the largest of all pairs of rounds. Whether a difference is
+/// noise is decided by the exact two-sided Mann-Whitney test over the rounds; three rounds of each run are the fewest
+/// that can tell, more tell smaller differences.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
