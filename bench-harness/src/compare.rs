@@ -194,6 +194,17 @@ fn warnings(a: &RunResult, b: &RunResult) -> Vec<String> {
         &unknown(&a.target.durability),
         &unknown(&b.target.durability),
     );
+    let seconds = |run: &RunResult| -> Option<f64> {
+        let loads = run.rounds.iter().flat_map(|round| &round.loads);
+        Some(Spread::of(loads.map(|load| load.outcome.seconds))?.median)
+    };
+    if let (Some(a), Some(b)) = (seconds(a), seconds(b))
+        && (a - b).abs() > MEASURED_ALIKE * a.max(b)
+    {
+        warnings.push(format!(
+            "the measured time of a round differs: A {a:.1} s, B {b:.1} s"
+        ));
+    }
     for (side, run) in [("A", a), ("B", b)] {
         if run.interrupted {
             warnings.push(format!("{side} was interrupted: its last round is shorter"));
@@ -406,6 +417,9 @@ const SAME_WITHIN: f64 = 0.01;
 /// A difference that chance makes more often than this is called noise: what three rounds a side can show at best.
 const CHANCE_MAX: f64 = 0.1 + 1e-9;
 
+/// Rounds whose lengths differ by a larger share are not as good as equally long.
+const MEASURED_ALIKE: f64 = 0.05;
+
 const ROUNDS_TO_TELL: usize = 3;
 
 #[cfg(test)]
@@ -501,8 +515,9 @@ mod tests {
         b.stamp.host.cores += 1;
         b.target.durability = Some("in memory".into());
         b.interrupted = true;
+        b.rounds[0].loads[0].outcome.seconds *= 2.0;
         let warnings = compare(&a, &b).unwrap().warnings.join("\n");
-        for told in ["cores", "B in memory", "interrupted"] {
+        for told in ["cores", "B in memory", "interrupted", "A 2.0 s, B 4.0 s"] {
             assert!(warnings.contains(told), "{warnings}");
         }
     }
