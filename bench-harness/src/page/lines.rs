@@ -5,6 +5,7 @@ use crate::plot::axis::{Axis, Scale};
 use crate::plot::line::Line;
 use crate::report::count;
 use crate::result::{NamedOutcome, Round, RunResult};
+use crate::scenario::Spread;
 use crate::series::Point;
 use crate::server_series::ServerPoint;
 
@@ -76,7 +77,7 @@ fn throughput(result: &RunResult) -> Plot {
         title: "Records a second".into(),
         note: String::new(),
         x: time_axis(result),
-        y: Axis::new("", Scale::from_zero(values(&lines)), count),
+        y: Axis::new("", rate_scale(&lines), count),
         lines,
     }
 }
@@ -170,6 +171,17 @@ fn time_axis(result: &RunResult) -> Axis {
     Axis::new("seconds", Scale::linear(0.0, seconds), short)
 }
 
+/// Linear from zero, so that a dip looks as deep as it is; but logarithmic where the loads are so far apart that the
+/// slower ones would lie on the ground.
+fn rate_scale(lines: &[Line]) -> Scale {
+    let middles = lines.iter().filter_map(|line| Spread::of(line.values()));
+    let middles = middles.map(|spread| spread.median).filter(|&middle| middle > 0.0);
+    match Scale::around(middles) {
+        Scale::Log { .. } => Scale::around(values(lines)),
+        Scale::Linear { .. } => Scale::from_zero(values(lines)),
+    }
+}
+
 fn values(lines: &[Line]) -> impl Iterator<Item = f64> + Clone {
     lines.iter().flat_map(Line::values)
 }
@@ -228,6 +240,21 @@ mod tests {
             marks,
             ["0 µs", "0.5 µs", "300 µs", "1 ms", "2.5 ms", "40 ms", "2 s"]
         );
+    }
+
+    #[test]
+    fn rates_start_at_zero_unless_the_loads_are_far_apart() {
+        let line = |rates: &[f64]| {
+            let points = rates.iter().map(|&rate| (0.0, Some(rate)));
+            Line::new("load".into(), 0, 0, points.collect())
+        };
+        let dip = line(&[1000.0, 10.0, 1000.0]);
+        assert!(matches!(
+            rate_scale(std::slice::from_ref(&dip)),
+            Scale::Linear { min: 0.0, .. }
+        ));
+        let slow = line(&[20.0, 20.0, 0.0]);
+        assert!(matches!(rate_scale(&[dip, slow]), Scale::Log { min, .. } if min < 10.0));
     }
 
     #[test]
