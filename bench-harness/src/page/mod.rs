@@ -41,22 +41,20 @@ pub fn page(result: &RunResult) -> String {
 }
 
 fn facts(result: &RunResult, html: &mut String) {
-    let unknown = || "unknown".to_owned();
     let target = &result.target;
     let facts = [
-        ("Date", result.stamp.date.clone()),
-        ("Machine", host_text(&result.stamp.host)),
-        ("Broker", target.broker.clone().unwrap_or_else(unknown)),
-        ("Address", target.address.clone()),
-        (
-            "An acknowledgement means",
-            target.durability.clone().unwrap_or_else(unknown),
-        ),
-        ("Rounds", result.rounds.len().to_string()),
+        ("Date", Some(result.stamp.date.clone())),
+        ("Machine", Some(host_text(&result.stamp.host))),
+        ("Broker", target.broker.clone()),
+        ("Address", Some(target.address.clone())),
+        ("An acknowledgement means", target.durability.clone()),
+        ("Rounds", Some(result.rounds.len().to_string())),
     ];
     html.push_str("<dl>\n");
     for (name, fact) in facts {
-        let _ = writeln!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&fact));
+        if let Some(fact) = fact {
+            let _ = writeln!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&fact));
+        }
     }
     let _ = write!(
         html,
@@ -231,7 +229,9 @@ mod tests {
         run.rounds[0].server = None;
         run.rounds[0].loads[0].outcome.curve.clear();
         run.interrupted = true;
+        run.target.durability = None;
         let html = page(&run);
+        assert!(!html.contains("acknowledgement"), "what is not known is not told");
         parsed(&html, |document| {
             let plots = document.descendants().filter(|node| node.has_tag_name("figure"));
             assert_eq!(plots.count(), 5, "none of the server");
