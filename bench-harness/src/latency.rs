@@ -189,16 +189,22 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_of_a_ramp_are_its_places() {
-        let latency = ramp(10_000).percentiles();
-        near(latency.p50_us, 5e6);
-        near(latency.p90_us, 9e6);
-        near(latency.p95_us, 9.5e6);
-        near(latency.p99_us, 9.9e6);
-        near(latency.p999_us, 9.99e6);
-        near(latency.p9999_us, 9.999e6);
-        near(latency.p99999_us, 1e7);
-        assert_eq!((latency.max_us, latency.samples), (ramp(10_000).max_us(), 10_000));
+    fn each_percentile_is_the_latency_that_its_share_of_requests_did_not_exceed() {
+        let mut histogram = LatencyHistogram::new();
+        let shares = [500_000, 400_000, 50_000, 40_000, 9_000, 900, 90, 10];
+        for (millis, count) in (1..).zip(shares) {
+            histogram.record_n(Duration::from_millis(millis), count);
+        }
+        let latency = histogram.percentiles();
+        near(latency.p50_us, 1e3);
+        near(latency.p90_us, 2e3);
+        near(latency.p95_us, 3e3);
+        near(latency.p99_us, 4e3);
+        near(latency.p999_us, 5e3);
+        near(latency.p9999_us, 6e3);
+        near(latency.p99999_us, 7e3);
+        near(latency.max_us, 8e3);
+        assert_eq!(latency.samples, 1_000_000);
     }
 
     #[test]

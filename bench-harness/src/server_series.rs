@@ -36,21 +36,16 @@ pub struct ServerPoint {
 }
 
 impl ServerSeries {
-    fn push(&mut self, point: ServerPoint) {
-        self.points.push(point);
+    /// A point that is shorter than `shortest` joins the one before it: the clock of CPU time ticks too coarsely for it.
+    fn push(&mut self, point: ServerPoint, shortest: Duration) {
+        match self.points.last_mut() {
+            Some(last) if point.seconds < shortest.as_secs_f64() => {
+                *last = ServerPoint::join(&[*last, point])
+            }
+            _ => self.points.push(point),
+        }
         if self.points.len() > SERIES_POINTS_MAX {
             self.points = self.points.chunks(2).map(ServerPoint::join).collect();
-        }
-    }
-
-    /// The clock of CPU time ticks too coarsely for a point that is much shorter than the others.
-    fn join_short_end(&mut self, shortest: Duration) {
-        if let [.., _, last] = self.points[..]
-            && last.seconds < shortest.as_secs_f64()
-        {
-            let joined = ServerPoint::join(&self.points[self.points.len() - 2..]);
-            self.points.truncate(self.points.len() - 2);
-            self.points.push(joined);
         }
     }
 }
@@ -110,8 +105,7 @@ impl ServerWatch {
                 let waited = ended.recv_timeout(next.saturating_duration_since(Instant::now()));
                 let after = sample(pid);
                 if let (Some(before), Some(after)) = (&before, &after) {
-                    series.push(ServerPoint::between(start, before, after));
-                    series.join_short_end(period / 2);
+                    series.push(ServerPoint::between(start, before, after), period / 2);
                 }
                 before = after;
                 if waited != Err(RecvTimeoutError::Timeout) {
@@ -147,13 +141,16 @@ mod tests {
     fn a_long_watch_is_folded_and_loses_no_byte_and_no_cpu_time() {
         let mut series = ServerSeries::default();
         for second in 0..5000u32 {
-            series.push(ServerPoint {
-                at_seconds: second.into(),
-                seconds: 1.0,
-                cpu_share: if second < 1000 { 1.5 } else { 0.5 },
-                rss: if second == 777 { 9000 } else { 1000 },
-                disk_write_bytes: Some(100),
-            });
+            series.push(
+                ServerPoint {
+                    at_seconds: second.into(),
+                    seconds: 1.0,
+                    cpu_share: if second < 1000 { 1.5 } else { 0.5 },
+                    rss: if second == 777 { 9000 } else { 1000 },
+                    disk_write_bytes: Some(100),
+                },
+                Duration::from_millis(500),
+            );
         }
         let points = &series.points;
         assert!(
@@ -186,8 +183,7 @@ mod tests {
         };
         let mut series = ServerSeries::default();
         for short in [point(0.0, 0.1), point(0.1, 1.0), point(1.1, 0.01)] {
-            series.push(short);
-            series.join_short_end(Duration::from_millis(500));
+            series.push(short, Duration::from_millis(500));
         }
         let lengths: Vec<f64> = series.points.iter().map(|point| point.seconds).collect();
         assert_eq!(lengths, [0.1, 1.01]);
