@@ -36,7 +36,8 @@ pub struct ServerPoint {
 }
 
 impl ServerSeries {
-    /// A point that is shorter than `shortest` joins the one before it: the clock of CPU time ticks too coarsely for it.
+    /// A point that is shorter than `shortest` joins the one before it, as the clock of CPU time ticks too
+    /// coarsely for it.
     fn push(&mut self, point: ServerPoint, shortest: Duration) {
         match self.points.last_mut() {
             Some(last) if point.seconds < shortest.as_secs_f64() => {
