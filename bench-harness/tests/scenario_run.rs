@@ -190,6 +190,7 @@ fn round(broker: &FakeBroker, text: &str, measure: Duration) -> Result<Vec<Named
         warmup: Duration::from_millis(100),
         measure,
         prefix: "bench-test".to_owned(),
+        rate_factor: 1.0,
         rounds: 1,
         quiet: true,
         stop: &AtomicBool::new(false),

@@ -12,9 +12,11 @@ use crate::client::descriptors;
 use crate::command::output::OutputArgs;
 use crate::command::stop_flag;
 use crate::limits::SCENARIO_BYTES_MAX;
+use crate::report::{count, micros};
 use crate::result::{FORMAT, Round, RunResult, ScenarioText, Stamp, TargetFacts};
 use crate::scenario::built_in::{self, BUILT_IN};
 use crate::scenario::file;
+use crate::scenario::knee::Search;
 use crate::scenario::round::Stage;
 use crate::server_series::ServerWatch;
 use crate::target::attach;
@@ -71,7 +73,8 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
         interrupted: false,
     };
     let rounds = args.rounds.map_or(scenario.rounds(), |rounds| rounds as usize);
-    let stage = Stage {
+    let mut stage = Stage {
+        rate_factor: 1.0,
         rounds,
         quiet: args.output.quiet,
         target: attach(&args.brokers, args.pid).map_err(|error| format!("{}: {error}", args.brokers))?,
@@ -84,7 +87,9 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
     if !args.output.quiet {
         tell(&name, &stage);
     }
-    let failed = all_rounds(&stage, args.pid, &mut result).err();
+    let failed = seek(&mut stage)
+        .and_then(|()| all_rounds(&stage, args.pid, &mut result))
+        .err();
     result.interrupted = stop.load(Ordering::Relaxed);
     // What was seen before is told all the same.
     if failed.is_none() || !result.rounds.is_empty() {
@@ -94,6 +99,47 @@ pub fn run(args: &RunScenarioArgs) -> Result<(), Box<dyn Error>> {
         None => Ok(()),
         Some(error) => Err(format!("round {}: {error}", result.rounds.len() + 1).into()),
     }
+}
+
+/// Where the scenario seeks a rate, the rounds have the highest that held what is asked for.
+fn seek(stage: &mut Stage<'_>) -> Result<(), Box<dyn Error>> {
+    let Some((knee, load)) = stage.scenario.knee() else {
+        return Ok(());
+    };
+    let asked = knee.p99.0.as_secs_f64() * 1e6;
+    let mut search = Search::new();
+    // Numbered after the rounds, whose topics are still to come.
+    let mut steps = stage.rounds + 1..;
+    while let Some(factor) = search.next() {
+        stage.rate_factor = factor;
+        let mut held = false;
+        // Once may be something else on the machine.
+        for _ in 0..TRIES {
+            let loads = stage.round(steps.next().expect("no end"))?;
+            if stage.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let seen = loads.iter().find(|seen| seen.name == load.name);
+            let outcome = &seen
+                .ok_or("the load whose rate is sought was not measured")?
+                .outcome;
+            held = outcome.latency.p99_us <= asked && outcome.unanswered == 0;
+            eprintln!(
+                "  {} records/s, p99 {}: {}",
+                count(outcome.records_per_second),
+                micros(outcome.latency.p99_us),
+                if held { "held" } else { "too slow" }
+            );
+            pause(stage.stop);
+            if held {
+                break;
+            }
+        }
+        search.note(factor, held);
+    }
+    let none = || format!("no rate of {} has a p99 of {} or less", load.name, micros(asked));
+    stage.rate_factor = search.found().ok_or_else(none)?;
+    Ok(())
 }
 
 fn all_rounds(stage: &Stage<'_>, pid: Option<u32>, result: &mut RunResult) -> Result<(), Box<dyn Error>> {
@@ -186,6 +232,9 @@ fn prefix(name: &str) -> String {
         .unwrap_or_default();
     format!("bench-{name}-{:x}-{:x}", now.as_secs(), std::process::id())
 }
+
+/// A rate is too high when it misses so often.
+const TRIES: usize = 2;
 
 const PAUSE_TENTHS: usize = 15;
 const NAME_CHARS_MAX: usize = 60;

@@ -20,6 +20,7 @@ macro_rules! built_in {
 built_in![
     "produce-max",
     "produce-rate",
+    "produce-knee",
     "consume-catch-up",
     "consume-tail",
     "produce-and-drain",

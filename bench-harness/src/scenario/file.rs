@@ -13,7 +13,7 @@ use crate::limits::{
     CONNECTIONS_MAX, IN_FLIGHT_MAX, LOADS_MAX, PARTITIONS_MAX, PREBUILT_BYTES_MAX, RECORD_BYTES_MAX,
     RECORDS_PER_BATCH_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, ROUNDS_MAX,
 };
-use crate::scenario::quantity::{Amount, Bytes, Count, Rate};
+use crate::scenario::quantity::{Amount, Bytes, Count, Rate, Time};
 use crate::workload::send_time::SEND_TIME_BYTES;
 
 /// A scenario that was checked.
@@ -30,6 +30,8 @@ pub struct ScenarioFile {
     warmup: f64,
     #[serde(default = "rounds")]
     rounds: Count<ROUNDS_MAX>,
+    /// The rate is sought, instead of the one that is given.
+    knee: Option<Spanned<KneeSpec>>,
     /// By name.
     pub topics: BTreeMap<String, TopicSpec>,
     #[serde(default)]
@@ -38,6 +40,14 @@ pub struct ScenarioFile {
     consume: Vec<Spanned<ConsumeSpec>>,
     #[serde(default)]
     idle: Vec<Spanned<IdleSpec>>,
+}
+
+/// The highest rate of the only load that has one, with these latencies.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KneeSpec {
+    /// At most.
+    pub p99: Time,
 }
 
 /// A topic that is made for each round.
@@ -168,6 +178,13 @@ impl ScenarioFile {
 
     pub fn warmup(&self) -> Duration {
         Duration::from_secs_f64(self.warmup)
+    }
+
+    /// What is asked of the rate that is sought, and of which load.
+    pub fn knee(&self) -> Option<(KneeSpec, &ProduceSpec)> {
+        let knee = self.knee.as_ref()?;
+        let load = self.produce.iter().find(|load| load.get_ref().rate.is_some())?;
+        Some((*knee.get_ref(), load.get_ref()))
     }
 
     pub fn rounds(&self) -> usize {
@@ -327,7 +344,15 @@ impl ScenarioFile {
         for load in &self.idle {
             named(load.span(), &load.get_ref().name)?;
         }
-        Ok(())
+        let rates = self.produce.iter().filter(|load| load.get_ref().rate.is_some());
+        match &self.knee {
+            Some(knee) if rates.count() != 1 => Err(at(
+                knee.span(),
+                "[knee] seeks one rate: it needs exactly one [[produce]] with a rate, to begin with"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_produce(&self, load: &ProduceSpec) -> Result<(), String> {

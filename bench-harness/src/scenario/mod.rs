@@ -18,6 +18,7 @@ pub mod built_in;
 pub mod fetch_memory;
 pub mod file;
 pub mod idle;
+pub mod knee;
 pub mod large_batches;
 pub mod many_partitions;
 pub mod many_partitions_batched;

@@ -1,5 +1,7 @@
 //! Amounts, rates and counts as a scenario file writes them: "256 MiB", "1000000 records", "50 MB/s".
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// So many of something that has a bound.
@@ -91,18 +93,42 @@ impl TryFrom<String> for Rate {
     }
 }
 
+/// A time above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(pub Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, unit) = split(&text).unwrap_or((0.0, ""));
+        let seconds = match unit {
+            "us" | "µs" => number / 1e6,
+            "ms" => number / 1e3,
+            "s" => number,
+            _ => 0.0,
+        };
+        match (1e-6..=TIME_SECONDS_MAX).contains(&seconds) {
+            true => Ok(Time(Duration::from_secs_f64(seconds))),
+            false => Err(format!(
+                "\"{text}\" is no time up to {TIME_SECONDS_MAX} s: write it as \"500 us\", \"10 ms\" or \"1 s\""
+            )),
+        }
+    }
+}
+
+const TIME_SECONDS_MAX: f64 = 60.0;
+
 enum Unit {
     Bytes(f64),
     Records,
 }
 
-/// A number and its unit. `None` where either is not one.
+/// A number of something. `None` where either is not one.
 fn parse(text: &str) -> Option<(f64, Unit)> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')?;
-    let (number, unit) = text.split_at(split);
-    let number = number.replace('_', "").parse().ok()?;
-    let unit = match unit.trim() {
+    let (number, unit) = split(text)?;
+    let unit = match unit {
         "B" | "bytes" => Unit::Bytes(1.0),
         "kB" | "KB" => Unit::Bytes(1e3),
         "MB" => Unit::Bytes(1e6),
@@ -114,6 +140,13 @@ fn parse(text: &str) -> Option<(f64, Unit)> {
         _ => return None,
     };
     Some((number, unit))
+}
+
+fn split(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')?;
+    let (number, unit) = text.split_at(end);
+    Some((number.replace('_', "").parse().ok()?, unit.trim()))
 }
 
 #[cfg(test)]
@@ -132,6 +165,11 @@ mod tests {
         let rate = |text: &str| Rate::try_from(text.to_owned());
         assert_eq!(rate("50 MB/s"), Ok(Rate::Bytes(50e6)));
         assert_eq!(rate("0.5 records/s"), Ok(Rate::Records(0.5)));
+        let time = |text: &str| Time::try_from(text.to_owned()).map(|time| time.0.as_micros());
+        assert_eq!(
+            (time("10ms"), time("500 us"), time("1.5 s")),
+            (Ok(10_000), Ok(500), Ok(1_500_000))
+        );
     }
 
     #[test]
@@ -152,6 +190,10 @@ mod tests {
         for bad in ["50 MB", "0 records/s", "fast", "50 MB/min"] {
             let error = Rate::try_from(bad.to_owned()).unwrap_err();
             assert!(error.contains("50 MB/s"), "{bad}: {error}");
+        }
+        for bad in ["10", "0 ms", "2 min", "90 s"] {
+            let error = Time::try_from(bad.to_owned()).unwrap_err();
+            assert!(error.contains("10 ms"), "{bad}: {error}");
         }
         assert!(Amount::try_from("0 records".to_owned()).is_err());
         assert!(Count::<10>::try_from(11).unwrap_err().contains("1 to 10"));

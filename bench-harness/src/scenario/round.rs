@@ -25,7 +25,7 @@ use crate::workload::produce::{ProduceShape, ProduceWorkload};
 use crate::workload::send_time::SendClock;
 
 /// Rounds of one scenario on one broker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stage<'a> {
     pub scenario: &'a ScenarioFile,
     pub target: Target,
@@ -33,6 +33,8 @@ pub struct Stage<'a> {
     pub measure: Duration,
     /// What the names of its topics begin with: nobody else has such topics.
     pub prefix: String,
+    /// Times the rates of the scenario.
+    pub rate_factor: f64,
     /// How many there will be, for a person who waits.
     pub rounds: usize,
     /// Show nothing while it runs.
@@ -199,7 +201,7 @@ impl Stage<'_> {
                 if self.scenario.is_stamped(&spec.topic) {
                     produce.set_clock(clock);
                 }
-                let rate = requests_per_second(spec, &produce);
+                let rate = requests_per_second(spec, &produce).map(|rate| rate * self.rate_factor);
                 (spec.in_flight.get(), rate, Sends::Produce(Box::new(produce)))
             }
             Load::Consume(spec) => {
@@ -270,6 +272,7 @@ impl Stage<'_> {
 
     fn heading(&self, number: usize) -> String {
         match self.rounds {
+            rounds if number > rounds => format!("step {}", number - rounds),
             1 => String::new(),
             rounds => format!("round {number} of {rounds}"),
         }

@@ -241,6 +241,27 @@ fn what_cannot_be_run_is_refused_with_its_load_and_the_way_out() {
 }
 
 #[test]
+fn a_knee_has_one_rate_to_begin_with() {
+    let with = |knee: &str| {
+        parse(
+            "m.toml",
+            &WHOLE.replace("[topics.old]", &format!("[knee]\n{knee}\n[topics.old]")),
+        )
+    };
+    let file = with("p99 = '10ms'").unwrap();
+    let (knee, load) = file.knee().unwrap();
+    assert_eq!((knee.p99.0, &*load.name), (Duration::from_millis(10), "writers"));
+    assert!(parse("m.toml", WHOLE).unwrap().knee().is_none());
+    let error = with("p99 = 'soon'").unwrap_err().to_string();
+    assert!(error.starts_with("m.toml:12: \"soon\" is no time"), "{error}");
+    let without = WHOLE
+        .replace("rate = \"2 MB/s\"", "")
+        .replace("[topics.old]", "[knee]\np99 = '1s'\n[topics.old]");
+    let error = parse("m.toml", &without).unwrap_err().to_string();
+    assert!(error.starts_with("m.toml:11: [knee] seeks one rate"), "{error}");
+}
+
+#[test]
 fn a_file_without_a_load_is_refused() {
     let error = parse("m.toml", "title = 't'\n[topics.one]\npartitions = 1\n").unwrap_err();
     assert!(
