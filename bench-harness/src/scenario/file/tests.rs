@@ -241,6 +241,15 @@ fn what_cannot_be_run_is_refused_with_its_load_and_the_way_out() {
 }
 
 #[test]
+fn the_file_of_the_documentation_can_be_run() {
+    let page = include_str!("../../../../docs/bench.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let file = parse("docs/bench.md", text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(file.loads().len(), 4);
+}
+
+#[test]
 fn a_knee_has_one_rate_to_begin_with() {
     let with = |knee: &str| {
         parse(
