@@ -38,7 +38,7 @@ impl Axis {
         place.clamp(0.0, 1.0)
     }
 
-    /// Values to mark, in order, at most [`TICKS_MAX`].
+    /// Values to mark, in order, at most nine.
     pub fn ticks(&self) -> Vec<f64> {
         match self.scale {
             Scale::Linear { min, max } => {
