@@ -16,24 +16,44 @@ use millstream_bench::recorder::{Outcome, Work};
 
 #[test]
 fn percentiles_are_right_to_a_hundredth() {
-    let found = run(400.0, |number| {
-        // A hundredth is slow, and the others are spread.
-        Duration::from_millis(if number.is_multiple_of(100) {
-            500
-        } else {
-            60 + number * 7 % 90
-        })
+    must_be_right(|| {
+        let latency = |number: u64| {
+            // A hundredth is slow, and the others are spread.
+            Duration::from_millis(if number.is_multiple_of(100) {
+                500
+            } else {
+                60 + number * 7 % 90
+            })
+        };
+        (400.0, run(400.0, latency))
     });
-    found.must_be_right(400.0);
 }
 
 #[test]
 fn they_are_near_the_highest_rate_as_well() {
-    let limit = highest_rate();
-    let rate = limit * NEAR;
-    let found = run(rate, |number| Duration::from_millis(400 + number % 100));
-    println!("{limit:.0} requests/s at most, {rate:.0} asked for");
-    found.must_be_right(rate);
+    must_be_right(|| {
+        let limit = highest_rate();
+        let rate = limit * NEAR;
+        println!("{limit:.0} requests/s at most, {rate:.0} asked for");
+        (
+            rate,
+            run(rate, |number| Duration::from_millis(400 + number % 100)),
+        )
+    });
+}
+
+/// Once in a few times: whoever else is on the machine may take the generator's core for longer than is allowed here,
+/// and what is wrong by itself is wrong each time.
+fn must_be_right(run: impl Fn() -> (f64, Found)) {
+    let mut wrong = Vec::new();
+    while wrong.len() < TIMES_MAX {
+        let (rate, found) = run();
+        match found.errors(rate) {
+            errors if errors.is_empty() => return,
+            errors => wrong.push(errors),
+        }
+    }
+    panic!("{wrong:#?}");
 }
 
 /// What the generator found, and what was.
@@ -43,34 +63,27 @@ struct Found {
 }
 
 impl Found {
-    fn must_be_right(mut self, rate: f64) {
+    /// Every request counts, once, and each percentile is what it was.
+    fn errors(mut self, rate: f64) -> Vec<String> {
         self.truth.sort_unstable();
         let due = (rate * MEASURED.as_secs_f64()) as u64;
         let latency = &self.outcome.latency;
-        assert_eq!(
-            latency.samples,
-            self.truth.len() as u64,
-            "every request counts, and once"
-        );
-        assert!(
-            latency.samples.abs_diff(due) <= CONNECTIONS as u64,
-            "{} of {due}",
-            latency.samples
-        );
-        for (quantile, found) in [
+        let counted = latency.samples;
+        assert_eq!(counted, self.truth.len() as u64, "every request counts, and once");
+        assert!(counted.abs_diff(due) <= 1, "{counted} of {due}");
+        let percentiles = [
             (0.5, latency.p50_us),
             (0.9, latency.p90_us),
             (0.99, latency.p99_us),
-        ] {
+        ];
+        let held = percentiles.map(|(quantile, found)| {
             let place = (quantile * self.truth.len() as f64).ceil() as usize - 1;
             let was = self.truth[place].as_secs_f64() * 1e6;
-            println!("p{}: {found:.0} µs, and it was {was:.0}", quantile * 100.0);
-            assert!(
-                (found / was - 1.0).abs() <= ERROR_MAX,
-                "p{}: {found} µs, and it was {was}",
-                quantile * 100.0
-            );
-        }
+            let line = format!("p{}: {found:.0} µs, and it was {was:.0}", quantile * 100.0);
+            println!("{line}");
+            ((found / was - 1.0).abs() > ERROR_MAX).then_some(line)
+        });
+        held.into_iter().flatten().collect()
     }
 }
 
@@ -244,5 +257,6 @@ const REQUEST_BYTES: usize = 28;
 /// No connection has more in flight than come in this time.
 const LATENCY_MAX: Duration = Duration::from_secs(2);
 const ERROR_MAX: f64 = 0.01;
+const TIMES_MAX: usize = 4;
 /// Of the highest rate: the server and whoever else is on the machine want a share of its cores.
 const NEAR: f64 = 0.5;
