@@ -191,9 +191,11 @@ pub fn forgive(image: &mut DiskImage) {
 }
 
 fn forgive_rounds(image: &mut DiskImage, path: &Path, mut lies: Vec<&Lie>) {
+    // A round of another journal that was put here says nothing about this one's.
     let identities: Vec<JournalIdentity> = checkpoints(image)
         .iter()
         .map(|checkpoint| checkpoint.head.journal)
+        .filter(|journal| Some(journal.id) == journal_of(path))
         .collect();
     let header = |block: &[u8]| {
         let header = RoundHeader::decode(block).ok();

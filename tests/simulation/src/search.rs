@@ -248,6 +248,7 @@ const SLICE: u64 = 12;
 /// One of each trouble.
 const TWICE: [u64; 6] = [3, 4, 5, 6, 8, 9];
 /// Look-ups by time while the log's start moves (92, 300593); a round put at the ring's start by the device (431544);
-/// a start interrupted after half an orderly end (537862), or on a device that lied (206454, 207124).
-const KEPT: &[u64] = &[92, 206454, 207124, 300593, 431544, 537862];
+/// a start interrupted after half an orderly end (537862), or on a device that lied (206454, 207124); a round that was
+/// put into another journal (99494).
+const KEPT: &[u64] = &[92, 99494, 206454, 207124, 300593, 431544, 537862];
 const PROGRESS: Duration = Duration::from_secs(10);
